@@ -4,9 +4,6 @@ import hashlib
 from collections.abc import Iterator
 from decimal import Decimal
 from functools import partial
-from typing import Any
-
-import attrs
 
 from sunwell.report.page.page_data import (
     BillRow,
@@ -56,17 +53,6 @@ _ERRORS = ("RateLimitedError", "ModelTimeoutError", "OverloadedError")
 def made_page(workers: int, calls: int) -> PageData:
     """Return the data of a run of so many workers and calls in all; the same ones each time."""
     return _Maker(workers, max(1, calls // max(1, workers))).page()
-
-
-def page_values(value: Any) -> Any:
-    """Return *value*, of the classes of a page, as plain JSON values: amounts are text."""
-    if isinstance(value, Decimal):
-        return f"{value:f}"
-    if attrs.has(type(value)):
-        return {field.name: page_values(getattr(value, field.name)) for field in attrs.fields(type(value))}
-    if isinstance(value, dict):
-        return {key: page_values(one) for key, one in value.items()}
-    return [page_values(one) for one in value] if isinstance(value, tuple) else value
 
 
 class _Maker:

@@ -108,8 +108,9 @@ def batch(ctx: click.Context, /, **chosen: Any) -> None:
     """
     from sunwell.cli.run_output import drive, tell
     from sunwell.cli.shared_options import configured
-    from sunwell.cli.unused_options import Use, refuse_unused
+    from sunwell.cli.unused_options import refuse_unused
     from sunwell.cli.views import choose_view
+    from sunwell.context.option_use import Use
 
     tasks = read_tasks(chosen["tasks"])
     lens = given_lens(chosen)

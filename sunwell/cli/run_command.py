@@ -265,9 +265,10 @@ def run(ctx: click.Context, /, **chosen: Any) -> None:
     """
     from sunwell.cli.run_output import drive, tell
     from sunwell.cli.shared_options import configured
-    from sunwell.cli.unused_options import Use, refuse_unused
+    from sunwell.cli.unused_options import refuse_unused
     from sunwell.cli.views import choose_view
     from sunwell.config.preflight import require_sound, unlisted_models
+    from sunwell.context.option_use import Use
 
     if chosen["approve"]:
         from sunwell.cli.approval_prompt import require_terminal

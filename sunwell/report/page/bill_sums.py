@@ -16,7 +16,7 @@ from sunwell.report.page.token_prices import CACHE_READ, CACHE_WRITE, CACHE_WRIT
 _ZERO = Decimal(0)
 
 
-class _Place(IntEnum):
+class _Amount(IntEnum):
     """Where an amount stands among those that are added up. ``NO_…`` counts what has no amount."""
 
     USD = 0
@@ -42,13 +42,13 @@ class _Place(IntEnum):
 
 
 _USAGE = tuple(field.name for field in attrs.fields(Usage))
-_SIZE = _Place.TOKENS + len(_USAGE)
+_SIZE = _Amount.TOKENS + len(_USAGE)
 _PARTS = {
-    INPUT: _Place.INPUT,
-    CACHE_WRITE: _Place.CACHE_WRITE,
-    CACHE_WRITE_1H: _Place.CACHE_WRITE,
-    CACHE_READ: _Place.CACHE_READ,
-    OUTPUT: _Place.OUTPUT,
+    INPUT: _Amount.INPUT,
+    CACHE_WRITE: _Amount.CACHE_WRITE,
+    CACHE_WRITE_1H: _Amount.CACHE_WRITE,
+    CACHE_READ: _Amount.CACHE_READ,
+    OUTPUT: _Amount.OUTPUT,
 }
 
 
@@ -81,30 +81,36 @@ class Charge:
     def amounts(self) -> list[Any]:
         """Return what is added up, in the order of the places."""
         found: list[Any] = [0] * _SIZE
-        found[_Place.CHARGES], found[_Place.CALLS] = 1, self.calls
-        found[_Place.UNCONFIRMED_CALLS] = self.unconfirmed_calls
-        found[_Place.UNCONFIRMED_TOKENS] = self.unconfirmed_tokens
-        found[_Place.TOKENS :] = [getattr(self.usage, name) for name in _USAGE]
+        found[_Amount.CHARGES], found[_Amount.CALLS] = 1, self.calls
+        found[_Amount.UNCONFIRMED_CALLS] = self.unconfirmed_calls
+        found[_Amount.UNCONFIRMED_TOKENS] = self.unconfirmed_tokens
+        found[_Amount.TOKENS :] = [getattr(self.usage, name) for name in _USAGE]
         if self.unconfirmed_usd is None:
-            found[_Place.NO_UNCONFIRMED] = 1
+            found[_Amount.NO_UNCONFIRMED] = 1
         else:
-            found[_Place.UNCONFIRMED] = self.unconfirmed_usd
+            found[_Amount.UNCONFIRMED] = self.unconfirmed_usd
         if self.usd is None:
-            found[_Place.NO_USD] = found[_Place.UNEXPLAINED] = 1
-            found[_Place.NO_LOST] = int(self.is_lost)
+            found[_Amount.NO_USD] = found[_Amount.UNEXPLAINED] = 1
+            found[_Amount.NO_LOST] = int(self.is_lost)
             return found
-        found[_Place.USD] = self.usd
-        found[_Place.LOST] = self.usd if self.is_lost else 0
-        found[_Place.UNEXPLAINED] = int(bool(self.usd) and not self.lines)
+        found[_Amount.USD] = self.usd
+        found[_Amount.LOST] = self.usd if self.is_lost else 0
+        found[_Amount.UNEXPLAINED] = int(bool(self.usd) and not self.lines)
         for line in self.lines:
-            found[_PARTS.get(line.what, _Place.OTHER)] += line.usd
-        found[_Place.REASONING] = self.reasoning_usd
+            found[_PARTS.get(line.what, _Amount.OTHER)] += line.usd
+        found[_Amount.REASONING] = self.reasoning_usd
         return found
 
 
 _NOTHING = [
     _ZERO
-    if place in {_Place.USD, _Place.UNCONFIRMED, _Place.LOST, *range(_Place.INPUT, _Place.TOKENS)}
+    if place
+    in {
+        _Amount.USD,
+        _Amount.UNCONFIRMED,
+        _Amount.LOST,
+        *range(_Amount.INPUT, _Amount.TOKENS),
+    }
     else 0
     for place in range(_SIZE)
 ]
@@ -127,27 +133,27 @@ class ChargeSum:
     @property
     def is_empty(self) -> bool:
         """Whether nothing is added."""
-        return not self.amounts[_Place.CHARGES]
+        return not self.amounts[_Amount.CHARGES]
 
     @property
     def usd(self) -> Usd:
         """What was booked; ``None``: a price is unknown."""
-        return self._known(_Place.USD, _Place.NO_USD)
+        return self._known(_Amount.USD, _Amount.NO_USD)
 
     @property
     def unconfirmed_usd(self) -> Usd:
         """Upper bound for attempts that may be billed; ``None``: a price is unknown."""
-        return self._known(_Place.UNCONFIRMED, _Place.NO_UNCONFIRMED)
+        return self._known(_Amount.UNCONFIRMED, _Amount.NO_UNCONFIRMED)
 
     @property
     def lost_usd(self) -> Usd:
         """Part of :attr:`usd` that paid for attempts that failed."""
-        return self._known(_Place.LOST, _Place.NO_LOST)
+        return self._known(_Amount.LOST, _Amount.NO_LOST)
 
     @property
     def calls(self) -> int:
         """Answers that were paid for."""
-        return int(self.amounts[_Place.CALLS])
+        return int(self.amounts[_Amount.CALLS])
 
     @property
     def tokens(self) -> TokenCounts:
@@ -156,17 +162,20 @@ class ChargeSum:
 
     def row(self, name: str) -> BillRow:
         """Return the line of a bill that is called *name*."""
-        parts = [self._known(place, _Place.UNEXPLAINED) for place in range(_Place.INPUT, _Place.TOKENS)]
+        parts = [self._known(place, _Amount.UNEXPLAINED) for place in range(_Amount.INPUT, _Amount.TOKENS)]
         return BillRow(name, self.calls, self.tokens, self.usd, self.unconfirmed_usd, *parts)
 
     def total(self) -> Total:
         """Return the same as the bill of a result has it."""
-        calls, tokens = self.amounts[_Place.UNCONFIRMED_CALLS], self.amounts[_Place.UNCONFIRMED_TOKENS]
+        calls, tokens = (
+            self.amounts[_Amount.UNCONFIRMED_CALLS],
+            self.amounts[_Amount.UNCONFIRMED_TOKENS],
+        )
         return Total(self.calls, self._usage, self.usd, calls, tokens, self.unconfirmed_usd)
 
     @property
     def _usage(self) -> Usage:
-        return Usage(*self.amounts[_Place.TOKENS :])
+        return Usage(*self.amounts[_Amount.TOKENS :])
 
     def _known(self, place: int, missing: int) -> Usd:
         amount: Decimal = self.amounts[place]

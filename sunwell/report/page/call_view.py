@@ -10,20 +10,12 @@ from sunwell.core.price import Rates
 from sunwell.journal.records import Answer, Failure, Intent, Record
 from sunwell.journal.tree import CallBranch
 from sunwell.report.page.bill_sums import Charge, token_counts
+from sunwell.report.page.money_points import CallMoney
 from sunwell.report.page.page_data import CallAttempt, CallEntry, SumLine, TextId, Usd
 from sunwell.report.page.token_prices import TokenPrices, adds_up, sum_lines
 
 _ZERO = Decimal(0)
 _PER_MILLION = Decimal(1_000_000)
-
-
-@attrs.frozen
-class CallMoney:
-    """What one call holds of the cap, as the ledger counts it: what is unknown counts as it was reserved."""
-
-    settled_usd: Decimal = _ZERO
-    reserved_usd: Decimal = _ZERO
-    unconfirmed_usd: Decimal = _ZERO
 
 
 @attrs.frozen
@@ -251,12 +243,14 @@ def _explained(
     more: tuple[SumLine, ...] = (),
 ) -> Charge:
     """Return the charge for *usage* of *model*, with its lines if these add up to *usd* at *rates*."""
-    made = attrs.evolve(place, model=model, calls=calls, usage=usage, usd=usd)
     lines = () if rates is None else (*sum_lines(usage, rates), *more)
+    reasoning_usd = _ZERO
     if rates is None or not adds_up(lines, usd):
-        return made
+        lines = ()
+    elif usage.reasoning_tokens:
+        reasoning_usd = usage.reasoning_tokens * rates.output_usd / _PER_MILLION
     return attrs.evolve(
-        made, lines=lines, reasoning_usd=usage.reasoning_tokens * rates.output_usd / _PER_MILLION
+        place, model=model, calls=calls, usage=usage, usd=usd, lines=lines, reasoning_usd=reasoning_usd
     )
 
 

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -16,10 +16,14 @@ from sunwell.report.figures import dollars, one_line
 from sunwell.report.page.page_data import FORMAT
 
 SCRIPTS = (
-    "figures.js", "run_data.js", "elements.js", "filter.js", "long_list.js", "lists.js", "details.js", "charts.js",
-    "documents.js", "page.js",
+    "figures.js", "run_data.js", "elements.js", "filter.js", "long_list.js", "lists.js", "details.js",
+    "charts.js", "documents.js", "page.js",
 )  # fmt: skip
 """In the order in which they are joined to one script."""
+_FEW_FAILED = 500
+_MAPPINGS = (
+    "spans", "calls", "tools", "checks", "rungs", "waits", "money", "prefixes", "lenses", "files", "texts",
+)  # fmt: skip
 _RISKY = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
 _NOT_UTF8 = re.compile("[\ud800-\udfff]")
 
@@ -38,7 +42,13 @@ def page_html(
             the number of the state that it tells; without one, the page asks for all changes.
     """
     head, cost = data_json["head"], data_json["cost"]
-    sections = dict(data_json) if requests is None else {**data_json, "requests": requests}
+    first = _first(data_json)
+    texts = {one: text for one, text in data_json["texts"].items() if one not in first["texts"]}
+    sections = {**data_json, "texts": texts}
+    sections = {name: _packed(value) if name in _MAPPINGS else value for name, value in sections.items()}
+    sections["first"] = first
+    if requests is not None:
+        sections["requests"] = requests
     script = _script(SCRIPTS)
     style = _template_text("page.css")
     return _environment().get_template("page.html").render(
@@ -53,6 +63,49 @@ def page_html(
         script=Markup(script),
         data=list(_embedded(sections)),
     )  # fmt: skip
+
+
+def _first(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the summary shows of the long sections: a page of many calls opens without reading them.
+
+    ``failed`` is ``None`` if so much failed that there is nothing to save.
+    """
+    head = data["head"]
+    ids = [head["task"], head["error"], head["answer"], *head["notices"]]
+    ids += [span["error"] for span in data["spans"].values()]
+    failed: dict[str, dict[str, Any]] = {
+        "calls": _entries(data["calls"], lambda call: call["status"] in ("failed", "refused")),
+        "tools": _entries(data["tools"], lambda tool: tool["status"] == "failed"),
+        "checks": _entries(data["checks"], lambda check: check["passed"] is False),
+    }
+    for call in failed["calls"].values():
+        ids += [call["refusal"], *(attempt["detail"] for attempt in call["attempts"])]
+    ids += [tool["result"] for tool in failed["tools"].values()]
+    ids += [check["evidence"] for check in failed["checks"].values()]
+    few = sum(len(entries) for entries in failed.values()) <= _FEW_FAILED
+    texts = {one: data["texts"][one] for one in ids if one in data["texts"]} if few else {}
+    return {"failed": failed if few else None, "texts": texts}
+
+
+def _packed(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *entries* with the names of their fields told once, which is less than half as long.
+
+    An object becomes a list of the number of its names and its values, a list begins with -1. Most of the
+    time in which a page of many calls opens is the reading of its text.
+    """
+    numbers: dict[tuple[str, ...], int] = {}
+
+    def packed(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return [numbers.setdefault(tuple(value), len(numbers)), *map(packed, value.values())]
+        return [-1, *map(packed, value)] if isinstance(value, list | tuple) else value
+
+    found = {key: packed(entry) for key, entry in entries.items()}
+    return {"names": list(numbers), "entries": found}
+
+
+def _entries(section: Mapping[str, Any], wanted: Callable[[Any], bool]) -> dict[str, Any]:
+    return {key: entry for key, entry in section.items() if wanted(entry)}
 
 
 def policy(script: str, style: str, *, asks: bool = False) -> str:

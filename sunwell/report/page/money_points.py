@@ -4,11 +4,19 @@ from decimal import Decimal
 
 import attrs
 
-from sunwell.report.page.call_view import CallMoney
 from sunwell.report.page.page_data import MoneyPoint
 
 _BLOCK_POINTS = 256
 _ZERO = Decimal(0)
+
+
+@attrs.frozen
+class CallMoney:
+    """What one call holds of the cap, as the ledger counts it: what is unknown counts as it was reserved."""
+
+    settled_usd: Decimal = _ZERO
+    reserved_usd: Decimal = _ZERO
+    unconfirmed_usd: Decimal = _ZERO
 
 
 @attrs.define(eq=False)
@@ -18,6 +26,7 @@ class MoneyPoints:
     closing_usd: Decimal | None = None
     """Kept for closing calls; ``None``: no record said it."""
     _now: CallMoney = attrs.field(factory=CallMoney, init=False)
+    _marked: tuple[CallMoney, Decimal] | None = attrs.field(default=None, init=False)
     _blocks: list[list[MoneyPoint]] = attrs.field(factory=list, init=False)
     _whole: dict[str, tuple[MoneyPoint, ...]] = attrs.field(factory=dict, init=False)
     """The blocks that are full."""
@@ -32,12 +41,11 @@ class MoneyPoints:
 
     def mark(self, at: float) -> None:
         """Remember how it stands at the time *at*, if that has changed."""
-        now = self._now
-        point = MoneyPoint(
-            at, now.settled_usd, now.reserved_usd, now.unconfirmed_usd, self.closing_usd or _ZERO
-        )
-        if self._blocks and attrs.evolve(self._blocks[-1][-1], at=at) == point:
+        now, closing_usd = self._now, self.closing_usd or _ZERO
+        if (now, closing_usd) == self._marked:
             return
+        self._marked = (now, closing_usd)
+        point = MoneyPoint(at, now.settled_usd, now.reserved_usd, now.unconfirmed_usd, closing_usd)
         if not self._blocks or len(self._blocks[-1]) == _BLOCK_POINTS:
             self._blocks.append([])
         self._blocks[-1].append(point)

@@ -1,5 +1,6 @@
 """What workers of one parent share of their prompts: how often it was written and read, and what it cost."""
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -19,7 +20,7 @@ _SAME_PROMPT = ("cheap", "cheap_again")
 
 
 @attrs.frozen
-class _Reading:
+class _PrefixCall:
     """What one call of a worker had of its prompt, and at which rates."""
 
     worker: str
@@ -41,7 +42,7 @@ class SharedPrefixes:
 
     _workers: dict[str, tuple[str, str]] = attrs.field(factory=dict, init=False)
     """Parent and model of each worker."""
-    _calls: dict[tuple[str, str], list[_Reading]] = attrs.field(factory=dict, init=False)
+    _calls: dict[tuple[str, str], list[_PrefixCall]] = attrs.field(factory=dict, init=False)
     _plans: dict[str, str] = attrs.field(factory=dict, init=False)
     _made: dict[str, PrefixEntry] = attrs.field(factory=dict, init=False)
     _changed: set[tuple[str, str]] = attrs.field(factory=set, init=False)
@@ -71,7 +72,7 @@ class SharedPrefixes:
             return
         is_first = record.number == 0 and not record.span.endswith("/cheap_again")
         self._calls.setdefault(group, []).append(
-            _Reading(worker, is_first, record.at - record.duration_seconds, record.at, usage, rates)
+            _PrefixCall(worker, is_first, record.at - record.duration_seconds, record.at, usage, rates)
         )
         self._changed.add(group)
 
@@ -117,28 +118,28 @@ class SharedPrefixes:
         )  # fmt: skip
 
 
-def _others(calls: Sequence[_Reading]) -> set[str]:
+def _others(calls: Sequence[_PrefixCall]) -> set[str]:
     """Return the workers that read nothing although what the others share was in the cache.
 
     They began soon after an answer to another one, sooner than any entry expires, so their prompts begin
     otherwise, for example since they have other tools.
     """
-    first = [call for call in calls if call.is_first]
-    known = [call for call in calls if _cached_tokens(call)]
-    return {
-        call.worker
-        for call in first
-        if not call.usage.cache_read_tokens
-        and any(0 < call.began_at - one.ended_at < _SURE_SECONDS for one in known)
-    }
+    known = sorted(call.ended_at for call in calls if _cached_tokens(call))
+
+    def is_late(call: _PrefixCall) -> bool:
+        before = bisect_left(known, call.began_at)
+        return before > 0 and call.began_at - known[before - 1] < _SURE_SECONDS
+
+    silent = (call for call in calls if call.is_first and not call.usage.cache_read_tokens)
+    return {call.worker for call in silent if is_late(call)}
 
 
-def _cached_tokens(call: _Reading) -> int:
+def _cached_tokens(call: _PrefixCall) -> int:
     usage = call.usage
     return usage.cache_read_tokens + usage.cache_write_tokens + usage.cache_write_1h_tokens
 
 
-def _cost(call: _Reading, tokens: int) -> Usd:
+def _cost(call: _PrefixCall, tokens: int) -> Usd:
     """Return what the first *tokens* of the prompt cost in *call*; ``None``: unknown."""
     rates, usage = call.rates, call.usage
     if rates is None:
@@ -155,7 +156,7 @@ def _cost(call: _Reading, tokens: int) -> Usd:
     return None if rate is None else tokens * rate / _PER_MILLION
 
 
-def _least(calls: Sequence[_Reading], written: int, tokens: int) -> Usd:
+def _least(calls: Sequence[_PrefixCall], written: int, tokens: int) -> Usd:
     """Return what as many calls cost if one writes the prefix and all others read it.
 
     If nobody wrote it, it was in the cache before, and all read it.

@@ -31,17 +31,22 @@ from sunwell.journal.records import (
 from sunwell.journal.tree import RunBranches
 from sunwell.memory.scratchpad import IDS_NOTE, TaskIds
 from sunwell.report.page.bill_sums import BillSums
-from sunwell.report.page.call_view import CallMoney, CallTexts, CallView
+from sunwell.report.page.call_view import CallTexts, CallView
 from sunwell.report.page.file_view import FileViews
-from sunwell.report.page.lens_view import LensViews
-from sunwell.report.page.money_points import MoneyPoints
+from sunwell.report.page.money_points import CallMoney, MoneyPoints
 from sunwell.report.page.page_data import CheckEntry, SpanEntry, SpanKind, TextId
 from sunwell.report.page.page_texts import PageTexts
 from sunwell.report.page.prefix_view import SharedPrefixes
-from sunwell.report.page.rung_view import RungViews
-from sunwell.report.page.span_view import SpanPlace, SpanView, span_entry
 from sunwell.report.page.token_prices import TokenPrices
-from sunwell.report.page.tool_view import ToolView, check_entry
+from sunwell.report.page.work_views import (
+    LensViews,
+    RungViews,
+    SpanPlace,
+    SpanView,
+    ToolView,
+    check_entry,
+    span_entry,
+)
 from sunwell.report.worker_entries import worker_id
 
 _ROOT = "run"

@@ -6,6 +6,7 @@ from typing import Any
 
 import attrs
 
+from sunwell.context.option_use import Use, unused
 from sunwell.context.options import RunOptions, option_specs
 from sunwell.report.page.page_data import ShellStep
 
@@ -65,28 +66,32 @@ def _again(state: RunState) -> list[str] | None:
         return None
     if options.tools == () or any(getattr(options, name) is not None for name in _FROM_FILES):
         return None
-    words = ["sunwell", "run"]
-    for name, spec in option_specs().items():
-        value = getattr(options.budget, spec.key) if spec.section == "budget" else getattr(options, name)
-        if value != spec.default and _has_effect(name, options):
-            words += _typed(spec.switch, value)
-    if state.settings.get("asks"):
+    words, chosen = ["sunwell", "run"], _chosen(options, state.settings)
+    useless = {name for name, _ in unused(chosen, Use(options))}
+    for name, value in chosen.items():
+        if name not in useless:
+            words += _typed(option_specs()[name].switch, value)
+    if state.settings.get("asks") and not options.dry_run:
         words.append("--approve")
     if state.workspace:
         words += ["-w", state.workspace]
     return [*words, *(["--"] if state.task.startswith("-") else []), state.task]
 
 
-def _has_effect(name: str, options: RunOptions) -> bool:
-    """Whether the option is of use with the others: the command line refuses one that is not."""
-    hands_out = options.orchestrate or options.delegation_tools is not None
-    if name == "smart_model":
-        return options.enable_delegation or options.orchestrate or options.escalate
-    if name == "delegation_model":
-        return options.enable_delegation or hands_out or options.escalate
-    if name == "model":
-        return not options.orchestrate
-    return True
+def _chosen(options: RunOptions, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that are not as usual, and the models by which the work was done."""
+    chosen: dict[str, Any] = {}
+    for name, spec in option_specs().items():
+        value = getattr(options.budget, spec.key) if spec.section == "budget" else getattr(options, name)
+        if value != spec.default:
+            chosen[name] = value
+    models = settings.get("models")
+    roles = ("smart_model", "delegation_model") if options.enable_delegation or options.orchestrate else ()
+    for role in roles or (() if options.escalate else ("model",)):
+        named = models.get(role) if isinstance(models, Mapping) else None
+        if isinstance(named, str):
+            chosen.setdefault(role, named)
+    return chosen
 
 
 def _typed(switch: str, value: Any) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from sunwell.report.page.html_page import page_html
+from sunwell.report.page.page_json import page_json
 from tests.browser import CHROMIUM, running_browser
 
 _BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
@@ -29,7 +30,7 @@ def maker() -> Any:
 @pytest.fixture
 def values(maker: Any) -> Values:
     """Return the JSON values of a run of 8 workers, in which much went wrong."""
-    found: Values = maker["page_values"](maker["made_page"](8, 60))
+    found: Values = page_json(maker["made_page"](8, 60))
     return found
 
 

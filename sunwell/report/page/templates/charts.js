@@ -74,6 +74,7 @@ class TimeView {
       role: "grid",
       kind: "lanes",
       height: LANE_HEIGHT,
+      margin: 3,
       columns: [{title: "Worker", kind: "name"}, {title: [h("span", {class: "unseen"}, "Time"), this.axis], kind: "lane"}],
       draw: (row) => [laneName(row.item.key, row.item.entry), this.lane(row.item.key)],
       open: (row, target) => this.open(row, target),
@@ -136,6 +137,8 @@ class TimeView {
 
   update() {
     this.scale();
+    this.keys = once("keys of lanes", () => [...run.calls.keys(), ...run.tools.keys()]);
+    this.places = once("places of keys", () => new Map(this.keys.map((key, at) => [key, at])));
     const active = this.list.rows[this.list.active];
     const keep = new Set(isOn(filterNow) ? selectedSpans() : []);
     const rows = [];
@@ -163,13 +166,13 @@ class TimeView {
       const left = times.x(wait.from_at);
       picture.append(rect(left, 3, times.x(wait.to_at) - left, 26, `wait ${wait.reason === "stopped" ? "stopped" : "held"}`, {}, `${WAIT_WORDS.get(wait.reason) || `waits: ${cutLine(wait.reason, 60)}`}, ${secondsText(wait.to_at - wait.from_at)}`));
     }
-    this.keys = [...run.calls.keys(), ...run.tools.keys()];
-    this.places ||= new Map(this.keys.map((key, at) => [key, at]));
     let drawnTo = -1;
     for (const key of parts.calls) drawnTo = this.call(picture, key, run.calls.get(key), drawnTo, inSight);
-    for (const key of parts.tools) this.tool(picture, key, run.tools.get(key), inSight);
+    drawnTo = -1;
+    for (const key of parts.tools) drawnTo = this.tool(picture, key, run.tools.get(key), drawnTo, inSight);
     for (const key of parts.checks) this.check(picture, run.checks.get(key), inSight);
-    for (const key of parts.rungs) this.rung(picture, run.rungs.get(key), inSight);
+    let named = -Infinity;
+    for (const key of parts.rungs) named = this.rung(picture, run.rungs.get(key), named, inSight);
     return picture;
   }
 
@@ -191,13 +194,16 @@ class TimeView {
     return drawnTo;
   }
 
-  tool(picture, key, tool, inSight) {
+  tool(picture, key, tool, drawnTo, inSight) {
     const from = tool.started_at;
     const to = from + (tool.seconds || 0);
-    if (typeof from !== "number" || !inSight(from, to)) return;
+    if (typeof from !== "number" || !inSight(from, to)) return drawnTo;
     const left = this.times.x(from);
+    const right = Math.max(this.times.x(to), left + 1.5);
+    if (right < drawnTo + 1 && tool.status !== "failed") return drawnTo;
     const told = `${cutLine(tool.name, 64)} ${cutLine(tool.subject, 100)}: ${cutLine(tool.status, 20)}, ${secondsText(tool.seconds)}`;
-    picture.append(rect(left, 20, this.times.x(to) - left, 8, `ran ${tool.status === "failed" ? "failed" : ""}`, {"data-call": "", "data-part": "tools", "data-at": this.places.get(key)}, told));
+    picture.append(rect(left, 20, right - left, 8, `ran ${tool.status === "failed" ? "failed" : ""}`, {"data-call": "", "data-part": "tools", "data-at": this.places.get(key)}, told));
+    return right;
   }
 
   check(picture, check, inSight) {
@@ -208,10 +214,13 @@ class TimeView {
     picture.append(drawn("g", {}, drawn("circle", {cx: this.times.x(at), cy: 16, r: 7, class: `checked ${word}`}), drawn("text", {x: this.times.x(at), y: 20, "text-anchor": "middle", class: "sign inner"}, sign), drawn("title", {}, `check ${cutLine(check.by.join(", "), 80)}: ${word}`)));
   }
 
-  rung(picture, rung, inSight) {
-    if (!inSight(rung.at, rung.at)) return;
+  // Gives where the last name ends: a rung beside it gets only its line.
+  rung(picture, rung, named, inSight) {
+    if (!inSight(rung.at, rung.at)) return named;
     const x = this.times.x(rung.at);
-    picture.append(drawn("g", {}, drawn("line", {x1: x, x2: x, y1: 0, y2: LANE_HEIGHT - 2, class: "rung"}), drawn("text", {x: x + 3, y: 30, class: "mark rung"}, cutLine(rung.rung || "no further rung", 24)), drawn("title", {}, `rung ${cutLine(rung.rung, 40)}, ${cutLine(rung.model, 60)}`)));
+    const hasRoom = x > named;
+    picture.append(drawn("g", {}, drawn("line", {x1: x, x2: x, y1: 0, y2: LANE_HEIGHT - 2, class: "rung"}), hasRoom ? drawn("text", {x: x + 3, y: 30, class: "mark rung"}, cutLine(rung.rung || "no further rung", 24)) : null, drawn("title", {}, `rung ${cutLine(rung.rung, 40)}, ${cutLine(rung.model, 60)}`)));
+    return hasRoom ? x + 7 * (rung.rung || "no further rung").length : named;
   }
 }
 
@@ -298,7 +307,7 @@ class MoneyView {
       return;
     }
     const width = Math.max(260, (this.chart.clientWidth || 900) - 2);
-    const heights = points.map((point) => BANDS.map(([name]) => lengthOf(point[name])));
+    const heights = once("heights", () => points.map((point) => heightsOf(point)));
     const cap = run.cost.cap_usd === null ? null : lengthOf(run.cost.cap_usd);
     const most = Math.max(cap || 0, highest(heights)) * 1.08 || 1;
     this.times = new TimeScale(points[0].at, Math.max(endOfRun(), points[points.length - 1].at), stopsOfRun(), width - LEFT - 12);
@@ -328,13 +337,12 @@ class MoneyView {
 
   // Steps, one for each pixel column at most: of the points within one, the highest is drawn.
   bandPath(heights, band, y) {
-    const sumTo = (at, count) => heights[at].slice(0, count).reduce((sum, one) => sum + one, 0);
     const upper = [];
     const lower = [];
     for (const at of this.columns(heights)) {
       const x = (LEFT + this.times.x(this.points[at].at)).toFixed(1);
-      upper.push([x, y(sumTo(at, band + 1)).toFixed(1)]);
-      lower.push([x, y(sumTo(at, band)).toFixed(1)]);
+      upper.push([x, y(heights[at][band + 1]).toFixed(1)]);
+      lower.push([x, y(heights[at][band]).toFixed(1)]);
     }
     const end = (LEFT + this.times.x(this.times.to)).toFixed(1);
     const steps = (line) => line.map(([x, height], at) => (at ? `H${x}V${height}` : `${x},${height}`)).join("") + `H${end}`;
@@ -346,7 +354,7 @@ class MoneyView {
   columns(heights) {
     if (this.drawnPoints === this.points && this.drawnWidth === this.measured) return this.chosen;
     const best = new Map();
-    const total = (at) => heights[at].reduce((sum, one) => sum + one, 0);
+    const total = (at) => heights[at][BANDS.length];
     this.points.forEach((point, at) => {
       const column = Math.round(this.times.x(point.at) * 2);
       const there = best.get(column);
@@ -395,8 +403,13 @@ class MoneyView {
   }
 }
 
+// Where the bands of a moment begin and end, from the lowest to the top of all.
+function heightsOf(point) {
+  const found = [0];
+  for (const [name] of BANDS) found.push(found[found.length - 1] + lengthOf(point[name]));
+  return found;
+}
+
 function highest(heights) {
-  let most = 0;
-  for (const parts of heights) most = Math.max(most, parts.reduce((sum, one) => sum + one, 0));
-  return most;
+  return heights.reduce((most, bounds) => Math.max(most, bounds[BANDS.length]), 0);
 }

@@ -149,11 +149,11 @@ function attemptsTable(path, call) {
     return [
       number(`${own}.number`, attempt.number), since(`${own}.at`, attempt.at), cutLine(attempt.model, 60),
       [state(attempt.outcome), " ", cutLine(attempt.error, 60), " ", lineOf(attempt.detail, 300)],
-      [usd(`${own}.reserved_usd`, attempt.reserved_usd), ", ", number(`${own}.reserved_tokens`, attempt.reserved_tokens), " tokens"], cutLine(attempt.bound, 80),
+      usd(`${own}.reserved_usd`, attempt.reserved_usd), number(`${own}.reserved_tokens`, attempt.reserved_tokens), cutLine(attempt.bound, 80),
       [usd(`${own}.usd`, attempt.usd), " ", uncertain(`${own}.unconfirmed_usd`, attempt.unconfirmed_usd)],
     ];
   });
-  return table("Each try, with what was reserved for it", [">No.", "When", "Model", "Outcome", ">Reserved", "Bound by", ">Cost"], rows);
+  return table("Each try, with what was reserved for it", [">No.", "When", "Model", "Outcome", ">Reserved", ">Tokens", "Bound by", ">Cost"], rows);
 }
 
 function toolBlock(key, tool) {

@@ -15,11 +15,11 @@ function failures() {
       if (!own.has(span)) own.set(span, []);
       own.get(span).push({kind, key, entry, at: at ?? Infinity});
     };
-    for (const [key, call] of run.calls) {
+    for (const [key, call] of failedOf("calls")) {
       if (call.status === "failed" || call.status === "refused") note(call.span, "call", key, call, (call.started_at ?? Infinity) + (call.seconds || 0));
     }
-    for (const [key, tool] of run.tools) if (tool.status === "failed") note(tool.span, "tool", key, tool, (tool.started_at ?? Infinity) + (tool.seconds || 0));
-    for (const [key, check] of run.checks) if (check.passed === false) note(check.span, "check", key, check, check.started_at + check.seconds);
+    for (const [key, tool] of failedOf("tools")) if (tool.status === "failed") note(tool.span, "tool", key, tool, (tool.started_at ?? Infinity) + (tool.seconds || 0));
+    for (const [key, check] of failedOf("checks")) if (check.passed === false) note(check.span, "check", key, check, check.started_at + check.seconds);
     const found = [];
     for (const [path, span] of run.spans) {
       const events = (own.get(path) || []).sort((a, b) => a.at - b.at);

@@ -1,13 +1,12 @@
 // A list of any length of which only the rows in sight are elements. The list itself has the focus and names
 // the active row, so that the keyboard and screen readers work without the rows that are not there.
 
-const MARGIN_ROWS = 12;
 let listCount = 0;
 
 class LongList {
   // columns: {title, kind, sort}; draw(row, at) gives the cells; open(row) and toggle(row, wanted) are acts.
-  constructor({label, role, columns, height, draw, open, toggle, kind}) {
-    Object.assign(this, {role, columns, height, draw, open, toggle, rows: [], active: -1, id: `list${++listCount}`});
+  constructor({label, role, columns, height, draw, open, toggle, kind, margin = 12}) {
+    Object.assign(this, {role, columns, height, draw, open, toggle, margin, rows: [], active: -1, id: `list${++listCount}`});
     this.inner = h("div", {role: "rowgroup", class: "inner"});
     this.heads = h("div", {role: "row", class: "line heads", "aria-rowindex": "1"});
     this.element = h(
@@ -51,8 +50,8 @@ class LongList {
   }
 
   drawRows() {
-    const from = Math.max(0, Math.floor(this.element.scrollTop / this.height) - MARGIN_ROWS);
-    const shown = Math.ceil((this.element.clientHeight || 600) / this.height) + 2 * MARGIN_ROWS;
+    const from = Math.max(0, Math.floor(this.element.scrollTop / this.height) - this.margin);
+    const shown = Math.ceil((this.element.clientHeight || 600) / this.height) + 2 * this.margin;
     const made = this.rows.slice(from, from + shown).map((row, at) => this.rowElement(row, from + at));
     this.inner.replaceChildren(...made);
     this.tellActive();

@@ -11,10 +11,24 @@ function readSection(name) {
   return element === null ? null : JSON.parse(element.textContent);
 }
 
+// The names of the fields of an entry stand once in the file: an object is [number of its names, ...values],
+// a list is [-1, ...values].
+function entriesOf({names, entries}) {
+  const unpacked = (value) => {
+    if (!Array.isArray(value)) return value;
+    if (value[0] === -1) return value.slice(1).map(unpacked);
+    const made = {};
+    names[value[0]].forEach((name, at) => (made[name] = unpacked(value[at + 1])));
+    return made;
+  };
+  return new Map(Object.entries(entries).map(([key, entry]) => [key, unpacked(entry)]));
+}
+
 function section(name) {
   if (!sections.has(name)) {
     const read = readSection(name);
-    sections.set(name, ENTRIES.includes(name) ? new Map(Object.entries(read || {})) : read);
+    sections.set(name, ENTRIES.includes(name) ? entriesOf(read) : read);
+    if (name === "texts") for (const [id, text] of first().texts) sections.get(name).set(id, text);
   }
   return sections.get(name);
 }
@@ -37,9 +51,27 @@ function readRequests() {
   requests.texts = new Map(Object.entries((read && read.texts) || {}));
 }
 
+// What the summary shows is also in a section of its own, so that a long run need not be read for it.
+function first() {
+  if (!sections.has("first")) {
+    const read = readSection("first");
+    sections.set("first", {
+      texts: new Map(Object.entries(read.texts)),
+      failed: read.failed && new Map(Object.entries(read.failed).map(([name, entries]) => [name, new Map(Object.entries(entries))])),
+    });
+  }
+  return sections.get("first");
+}
+
+// The entries of a section that may have failed: all of them where it has been read.
+function failedOf(name) {
+  const {failed} = first();
+  return failed === null || sections.has(name) ? run[name] : failed.get(name);
+}
+
 function textOf(id) {
   if (!id) return null;
-  const own = run.texts.get(id);
+  const own = first().texts.get(id) || run.texts.get(id);
   if (own) return own;
   readRequests();
   return requests.texts.get(id) || {head: "This text is not in the page.", tail: "", left_out: 0};
@@ -61,6 +93,7 @@ function applyPatch(patch) {
       else entries.set(key, entry);
     }
   }
+  first().texts.clear();
   remembered = new Map();
 }
 
@@ -106,15 +139,21 @@ function endOfRun() {
   return run.head.started_at + (run.head.seconds || 0);
 }
 
+const MOST_ADDRESS = 4000;
+
 // What the address of the page names: a view, and a key of an entry in it.
 
 function addressOf(view, key) {
   if (key === undefined || key === null || key === "") return `#${view}`;
+  if (key.length > MOST_ADDRESS) return `#${view}/~${numberOf(view, key)}`;
   const plain = key.isWellFormed() && !/^["~]/.test(key);
   const code = encodeURIComponent(plain ? key : JSON.stringify(key)).replace(/%2F/g, "/").replace(/%3A/g, ":");
-  if (code.length < 4000) return `#${view}/${code}`;
-  const keys = [...(keysOf(view) || [])];
-  return `#${view}/~${keys.indexOf(key)}`;
+  return code.length > MOST_ADDRESS ? `#${view}/~${numberOf(view, key)}` : `#${view}/${code}`;
+}
+
+// A key that is too long for an address is told by its number.
+function numberOf(view, key) {
+  return [...(keysOf(view) || [])].indexOf(key);
 }
 
 function keysOf(view) {
