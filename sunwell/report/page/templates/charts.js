@@ -203,6 +203,7 @@ class TimeView {
     if (right < drawnTo + 1 && tool.status !== "failed") return drawnTo;
     const told = `${cutLine(tool.name, 64)} ${cutLine(tool.subject, 100)}: ${cutLine(tool.status, 20)}, ${secondsText(tool.seconds)}`;
     picture.append(rect(left, 20, right - left, 8, `ran ${tool.status === "failed" ? "failed" : ""}`, {"data-call": "", "data-part": "tools", "data-at": this.places.get(key)}, told));
+    if (tool.status === "failed") picture.append(drawn("text", {x: right + 2, y: 29, class: "sign bad", "aria-hidden": "true"}, "✗"));
     return right;
   }
 
@@ -237,7 +238,7 @@ function waitsOf(path) {
 }
 
 function laneName(path, span) {
-  return h("span", {class: "named"}, h("bdi", {}, spanName(path)), " ", state(span.status), " ", usd(`spans[${path}].usd`, span.usd));
+  return h("span", {class: "named"}, h("bdi", {}, longName(path)), " ", state(span.status), " ", usd(`spans[${path}].usd`, span.usd));
 }
 
 function laneWords(path) {
@@ -271,7 +272,7 @@ function legend() {
     h("span", {class: "entry"}, drawn("svg", {width: 18, height: 14, "aria-hidden": "true"}, rect(1, y, 16, height, kind, {}), sign ? drawn("text", {x: 4, y: 12, class: "sign bad"}, sign) : null), ` ${word}`);
   return h(
     "span", {class: "legend"},
-    entry("call work", 1, 12, "call"), entry("call lens", 1, 12, "lens"), entry("call check", 1, 12, "asks for a check"), entry("call failed", 1, 12, "failed attempt", "✗"),
+    entry("call work", 1, 12, "call"), entry("call lens", 1, 12, "lens"), entry("call check", 1, 12, "asks for a check"), entry("call other", 1, 12, "other call"), entry("call failed", 1, 12, "failed attempt", "✗"),
     entry("ran", 3, 8, "tool"), entry("wait held", 1, 12, "wait"), h("span", {class: "entry"}, "✓ ✗ ? check"), h("span", {class: "entry"}, "│ rung"),
   );
 }
@@ -284,6 +285,7 @@ const BANDS = [
 ];
 const CHART_HEIGHT = 300;
 const LEFT = 70;
+const FAR_CAP = 8;
 
 class MoneyView {
   constructor() {
@@ -309,13 +311,16 @@ class MoneyView {
     const width = Math.max(260, (this.chart.clientWidth || 900) - 2);
     const heights = once("heights", () => points.map((point) => heightsOf(point)));
     const cap = run.cost.cap_usd === null ? null : lengthOf(run.cost.cap_usd);
-    const most = Math.max(cap || 0, highest(heights)) * 1.08 || 1;
+    const top = highest(heights);
+    const isNear = cap !== null && (cap <= top * FAR_CAP || top === 0);
+    const most = (isNear ? Math.max(cap, top) : top) * 1.08 || 1;
     this.times = new TimeScale(points[0].at, Math.max(endOfRun(), points[points.length - 1].at), stopsOfRun(), width - LEFT - 12);
     const y = (amount) => CHART_HEIGHT - 24 - (amount / most) * (CHART_HEIGHT - 40);
     const svg = drawn("svg", {width, height: CHART_HEIGHT, role: "img", "aria-label": `Money over time: ${dollars(run.cost.usd)} settled in the end, cap ${run.cost.cap_usd === null ? "none" : dollars(run.cost.cap_usd)}`});
     this.drawAxes(svg, width, most, y);
     BANDS.forEach(([, kind], band) => svg.append(drawn("path", {d: this.bandPath(heights, band, y), class: `band ${kind}`})));
-    if (cap !== null) svg.append(drawn("line", {x1: LEFT, x2: width - 12, y1: y(cap), y2: y(cap), class: "cap"}), drawn("text", {x: LEFT + 4, y: y(cap) - 5, class: "mark"}, `cap ${dollars(run.cost.cap_usd)}`));
+    if (isNear) svg.append(drawn("line", {x1: LEFT, x2: width - 12, y1: y(cap), y2: y(cap), class: "cap"}), drawn("text", {x: LEFT + 4, y: y(cap) - 5, class: "mark"}, `cap ${dollars(run.cost.cap_usd)}`));
+    else if (cap !== null) svg.append(drawn("text", {x: LEFT + 4, y: 11, class: "mark"}, `↑ the cap of ${dollars(run.cost.cap_usd)} is far above`));
     this.cursor = drawn("line", {y1: 8, y2: CHART_HEIGHT - 24, class: "cursor"});
     svg.append(this.cursor);
     this.picture.replaceChildren(svg);
@@ -398,7 +403,7 @@ class MoneyView {
     const [cost, last] = [run.cost, this.points.length];
     return listed([
       ["Settled", usd("cost.usd", cost.usd)], ["Unconfirmed", usd("cost.unconfirmed_usd", cost.unconfirmed_usd)], ["Reserved now", usd("cost.reserved_usd", cost.reserved_usd)],
-      ["Kept for closing calls now", usd("cost.closing_usd", cost.closing_usd)], ["Cap", cost.cap_usd === null ? "none" : usd("cost.cap_usd", cost.cap_usd)], ["Moments drawn from", plural(last, "record")],
+      ["Kept for closing", cost.closing_usd === null ? "not recorded by this version" : usd("cost.closing_usd", cost.closing_usd)], ["Cap", cost.cap_usd === null ? "none" : usd("cost.cap_usd", cost.cap_usd)], ["Drawn from", plural(last, "record")],
     ]);
   }
 }

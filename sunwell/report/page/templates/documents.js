@@ -16,18 +16,32 @@ function failures() {
       own.get(span).push({kind, key, entry, at: at ?? Infinity});
     };
     for (const [key, call] of failedOf("calls")) {
-      if (call.status === "failed" || call.status === "refused") note(call.span, "call", key, call, (call.started_at ?? Infinity) + (call.seconds || 0));
+      if (call.status === "failed" || call.status === "refused") note(call.span, "call", key, call, call.started_at === null ? endOf(call.span) : call.started_at + (call.seconds || 0));
     }
-    for (const [key, tool] of failedOf("tools")) if (tool.status === "failed") note(tool.span, "tool", key, tool, (tool.started_at ?? Infinity) + (tool.seconds || 0));
+    for (const [key, tool] of failedOf("tools")) if (tool.status === "failed") note(tool.span, "tool", key, tool, tool.started_at === null ? endOf(tool.span) : tool.started_at + (tool.seconds || 0));
     for (const [key, check] of failedOf("checks")) if (check.passed === false) note(check.span, "check", key, check, check.started_at + check.seconds);
     const found = [];
     for (const [path, span] of run.spans) {
       const events = (own.get(path) || []).sort((a, b) => a.at - b.at);
-      const ended = (span.started_at ?? Infinity) + (span.seconds || 0);
-      if (events.length || hasFailed(span)) found.push({path, span, events, at: events.length ? events[0].at : ended, lasting: lasting(path)});
+      if (events.length || hasFailed(span)) found.push({path, span, events, at: events.length ? events[0].at : endOf(path), lasting: lasting(path)});
     }
-    return found.sort((a, b) => b.lasting - a.lasting || a.at - b.at || 0);
+    const follows = consequences(found);
+    return found.sort((a, b) => b.lasting - a.lasting || follows.has(a) - follows.has(b) || a.at - b.at || 0);
   });
+}
+
+function endOf(path) {
+  const span = run.spans.get(path);
+  return span && span.started_at !== null ? span.started_at + (span.seconds || 0) : Infinity;
+}
+
+// Those in which nothing failed but what is below them.
+function consequences(found) {
+  const above = new Set();
+  for (const {path} of found) {
+    for (let at = run.spans.get(path).parent; run.spans.has(at) && !above.has(at); at = run.spans.get(at).parent) above.add(at);
+  }
+  return new Set(found.filter(({path, events}) => !events.length && above.has(path)));
 }
 
 function hasFailed(span) {
@@ -66,7 +80,7 @@ function failureEntry(failure) {
   return h(
     "li", {class: failure.lasting ? "failure" : "failure over"},
     h("a", {href: addressOf("tree", path), class: "card"},
-      h("span", {class: "row"}, h("strong", {}, h("bdi", {}, spanName(path))), " ", state(stateOf), " ", usd(`spans[${path}].usd`, span.usd), " ", h("span", {class: "faint"}, `${tries ? plural(tries, "thing") + " went wrong, " : ""}`, began(failure))),
+      h("span", {class: "row"}, h("strong", {}, h("bdi", {}, longName(path))), " ", state(stateOf), " ", usd(`spans[${path}].usd`, span.usd), " ", h("span", {class: "faint"}, tries ? `${plural(tries, "thing")} went wrong ` : "", began(failure))),
       h("span", {class: "cause"}, causeText(failure))),
   );
 }
@@ -74,7 +88,7 @@ function failureEntry(failure) {
 function began({path, span, events}) {
   if (!events.length) return since(`spans[${path}].started_at`, span.started_at);
   const {kind, key, entry} = events[0];
-  return since(`${kind}s[${key}].started_at`, entry.started_at);
+  return entry.started_at === null ? null : since(`${kind}s[${key}].started_at`, entry.started_at);
 }
 
 function failurePart() {
@@ -87,7 +101,7 @@ function failurePart() {
   ];
   const overs = over.length ? h("details", {open: last.length === 0}, h("summary", {}, `${plural(over.length, "place")} where something failed and the work went on`), listing(over)) : null;
   if (!all.length) return [h("h2", {}, "What failed"), h("p", {}, isOn(filterNow) ? "Nothing that the filter selects." : "✓ Nothing failed.")];
-  return [h("h2", {}, "What failed, the first cause first"), last.length ? listing(last) : h("p", {}, "✓ Nothing that was not got over."), overs];
+  return [h("h2", {}, "What failed, the first cause first"), last.length ? listing(last) : h("p", {}, "✓ Nothing failed in the end."), overs];
 }
 
 function costPart() {

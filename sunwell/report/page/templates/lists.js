@@ -200,7 +200,7 @@ function callCells(key, call) {
   const path = `calls[${key}]`;
   const tries = call.attempts.length > 1 ? h("span", {class: "faint"}, ` ${plural(call.attempts.length, "attempt")}`) : null;
   return [
-    h("span", {class: "named"}, h("bdi", {}, `${spanName(call.span)} ${call.number}`), tries),
+    h("span", {class: "named"}, h("bdi", {}, `${longName(call.span)} ${call.number}`), tries),
     state(call.status), cutLine(call.purpose, 30), cutLine(call.model, 60), since(`${path}.started_at`, call.started_at), duration(`${path}.seconds`, call.seconds),
     call.tokens ? [number(`${path}.tokens.input`, call.tokens.input), " in, ", number(`${path}.tokens.output`, call.tokens.output), " out"] : null,
     usd(`${path}.usd`, call.usd),

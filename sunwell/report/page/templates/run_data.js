@@ -131,6 +131,15 @@ function spanName(path) {
   return cutLine((span && span.name) || path, 80);
 }
 
+// A part is known only by whose part it is.
+function longName(path) {
+  const names = [spanName(path)];
+  for (let at = path; run.spans.has(at) && run.spans.get(at).kind === "part" && names.length < 6; at = run.spans.get(at).parent) {
+    names.unshift(spanName(run.spans.get(at).parent));
+  }
+  return cutLine(names.join(" › "), 120);
+}
+
 function moneyPoints() {
   return once("points", () => [...run.money.keys()].sort((a, b) => Number(a) - Number(b)).flatMap((key) => run.money.get(key).map((point, at) => ({...point, path: `money[${key}][${at}]`}))));
 }
