@@ -98,12 +98,13 @@ def test_a_page_that_was_open_all_the_time_ends_as_the_finished_page(
     sample = made(name, tmp_path / "made")
     path, lines = tmp_path / "journal.jsonl", sample.journal.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:2]))
-    steps = [lines[2:9], lines[9:14], lines[14:-1], lines[-1:]]
+    third = len(lines) // 3
+    steps = [lines[2:third], lines[third : 2 * third], lines[2 * third : -1], lines[-1:]]
     with served(path) as address, opened(browser, address) as page:
         begun = told(page)
         for step in steps:
             grow(path, b"".join(step), page)
-        page.wait_for_function("document.getElementById('live').textContent === 'ended'")
+        page.locator("#live", has_text="ended").wait_for()
         live = told(page)
     with opened(browser, final_page(path, tmp_path / "final.html")) as page:
         final = told(page)
@@ -114,9 +115,7 @@ def test_a_page_that_was_open_all_the_time_ends_as_the_finished_page(
 def grow(path: Path, added: bytes, page: Page) -> None:
     """Add to the journal, and wait until the page has asked for what changed."""
     with (
-        page.expect_response(
-            lambda response: "changes?since=" in response.url and response.json()["patch"]
-        ),
+        page.expect_response(lambda response: "changes?since=" in response.url and response.json()["patch"]),
         path.open("ab") as file,
     ):
         file.write(added)
@@ -129,15 +128,13 @@ def test_a_run_that_is_killed_and_resumed_is_followed(tmp_path: Path, browser: B
     path.write_bytes(b"".join(lines[:14]))
     with served(path) as address, opened(browser, f"{address}#journal") as page:
         grow(path, lines[14][:30], page)
-        page.wait_for_function(
-            "document.querySelector('[data-figure=\"health.torn_bytes\"]').dataset.exact === '30'"
-        )
+        page.locator('[data-figure="health.torn_bytes"][data-exact="30"]').wait_for()
         FileJournal.open(path).close()
         grow(path, b"".join(lines[14:]), page)
-        page.wait_for_function("document.getElementById('live').textContent === 'ended'")
+        page.locator("#live", has_text="ended").wait_for()
         live = told(page)
     with opened(browser, final_page(path, tmp_path / "final.html")) as page:
-        assert live == told(page)
+        assert told(page) == live
 
 
 def test_a_request_is_shown_when_its_call_is_opened(tmp_path: Path, browser: Browser) -> None:
@@ -148,3 +145,18 @@ def test_a_request_is_shown_when_its_call_is_opened(tmp_path: Path, browser: Bro
             page.evaluate("location.hash = '#calls/run/direct:0'")
         page.get_by_text("Show it").click()
         assert "Write three steps down" in page.inner_text("#detail")
+
+
+def test_a_journal_that_is_gone_is_told(tmp_path: Path, browser: Browser) -> None:
+    """The page keeps what it has, and goes on if the journal comes back."""
+    sample = made("small", tmp_path / "made")
+    content, path = sample.journal.read_bytes(), tmp_path / "journal.jsonl"
+    path.write_bytes(content)
+    with served(path) as address, opened(browser, address) as page:
+        page.locator("#live", has_text="ended").wait_for()
+        before = page.inner_text("#view")
+        path.unlink()
+        page.locator("#live", has_text="cannot be read").wait_for()
+        assert page.inner_text("#view") == before
+        path.write_bytes(content)
+        page.locator("#live", has_text="ended").wait_for()

@@ -209,8 +209,8 @@ async function poll() {
     if (!answer.ok) throw new Error(`answered with ${answer.status}`);
     const given = await answer.json();
     version = given.version;
-    byId("live").textContent = run.head.status === "open" ? "● live" : "ended";
     if (Object.keys(given.patch).length) changed(given.patch);
+    byId("live").textContent = given.trouble ? `○ ${cutLine(given.trouble, 300)}` : run.head.status === "open" ? "● live" : "ended";
   } catch {
     byId("live").textContent = "○ no answer";
     wait *= 5;
@@ -220,7 +220,6 @@ async function poll() {
 
 function changed(patch) {
   applyPatch(patch);
-  byId("live").textContent = run.head.status === "open" ? "● live" : "ended";
   drawHead();
   tellSelection();
   const main = byId("main");

@@ -93,6 +93,7 @@ function applyPatch(patch) {
       else entries.set(key, entry);
     }
   }
+  section("texts"); // it takes what the first texts are, which are in no other section
   first().texts.clear();
   remembered = new Map();
 }
