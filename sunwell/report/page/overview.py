@@ -120,7 +120,7 @@ def run_rows(root: Path, key: bytes | None) -> Iterator[OverviewRow]:
 
 def _row(run: RunFile, folder: int | None, key: bytes | None) -> OverviewRow:
     first: list[bytes] = []
-    seen = _Seen()
+    seen = _PassingRecords()
     root = tree(seen.all_of(read_records(run.path, first=first.append, runs=folder)))
     kinds = Counter(node.type for node in root.walk() if node.type != "call" or node.status == "answered")
     models = (node.model for node in root.walk() if node.type == "call")
@@ -147,7 +147,7 @@ def _row(run: RunFile, folder: int | None, key: bytes | None) -> OverviewRow:
 
 
 @attrs.define
-class _Seen:
+class _PassingRecords:
     """Notes what the tree of a run does not tell, while the records pass."""
 
     continues: str = ""

@@ -117,7 +117,7 @@ function quoteWord(word) {
   return /^[\w.\-/]+$/.test(word) ? word : `"${word.replace(/"/g, "").slice(0, 200)}"`;
 }
 
-// Keys and theme.
+// Keys.
 
 function pressed(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -158,34 +158,6 @@ function toggleKeys() {
   box.hidden = !box.hidden;
   byId("keys-button").setAttribute("aria-expanded", String(!box.hidden));
   if (!box.hidden) box.focus();
-}
-
-function isDark() {
-  const chosen = document.documentElement.className;
-  return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-}
-
-function changeTheme() {
-  useTheme(isDark() ? "light" : "dark");
-}
-
-function useTheme(name) {
-  document.documentElement.className = name;
-  byId("theme-button").textContent = isDark() ? "Light" : "Dark";
-  try {
-    localStorage.setItem("sunwell-theme", name);
-  } catch {
-    // A page that may store nothing follows the system the next time.
-  }
-}
-
-function storedTheme() {
-  try {
-    const name = localStorage.getItem("sunwell-theme");
-    return name === "dark" || name === "light" ? name : "";
-  } catch {
-    return "";
-  }
 }
 
 // On paper: all that is read from top to bottom, without the lists.
@@ -248,9 +220,7 @@ function drawHead() {
 }
 
 function begin() {
-  if (storedTheme()) document.documentElement.className = storedTheme();
-  byId("theme-button").textContent = isDark() ? "Light" : "Dark";
-  byId("theme-button").addEventListener("click", changeTheme);
+  beginTheme();
   byId("keys-button").addEventListener("click", toggleKeys);
   append(byId("keys"), [h("h2", {}, "Keys"), listed(KEYS.map(([key, does]) => [key, does])), button("Close", toggleKeys, {class: "small"})]);
   append(byId("views"), [...VIEWS].map(([name, [title]]) => h("a", {href: `#${name}`}, title)));
