@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sunwell.cli.output import say, say_page
-from sunwell.cli.record_commands import run_in
+from sunwell.cli.record_commands import require_folder, run_in
 from sunwell.cli.shared_options import StrictCommand
 
 if TYPE_CHECKING:
     from sunwell.journal.layout import RunFile
+    from sunwell.report.page.overview import Overview
     from sunwell.report.page.page_data import PageData, Requests
 
 _STDOUT = "-"
@@ -48,23 +49,24 @@ def report(
 ) -> None:
     """Write a page about RUN that a browser shows: one file, which asks for nothing. Prints its path.
 
-    The page has every call with what was sent, answered and paid, who waited for what, checks, files, and
-    what failed first. A run that goes on is shown as it is now. The page holds all texts of the run: give it
-    only to those who may read them.
+    It has every call with what was sent, answered and paid, who waited for what, checks, files, and what
+    failed first. A run that goes on is shown as it is now. Without RUN, it is a page about all runs of the
+    workspace. A page holds the texts of its runs: give it only to those who may read them.
 
     With --follow, the page is served on 127.0.0.1 under a secret address, and changes as the run does. That
     ends with Ctrl-C, or two minutes after the run has ended and the page is closed.
     """
     _refuse_without_effect(output, force, opens, follow, as_json)
-    if run_id is None:
-        raise click.UsageError("--follow needs a RUN" if follow else "name a RUN: sunwell runs lists them")
-    found = run_in(Path(workspace), run_id)
+    if run_id is None and follow:
+        raise click.UsageError("--follow needs a RUN: sunwell runs lists them")
+    found = None if run_id is None else run_in(Path(workspace), run_id)
+    root = require_folder(Path(workspace))
     if as_json:
-        _print_data(found)
-    elif follow:
+        _print_data(root, found)
+    elif follow and found is not None:
         _follow(found, opens)
     else:
-        _write(found, output, force, opens)
+        _write(root, found, output, force, opens)
 
 
 def _refuse_without_effect(output: str | None, force: bool, opens: bool, follow: bool, as_json: bool) -> None:
@@ -82,11 +84,33 @@ def _refuse_without_effect(output: str | None, force: bool, opens: bool, follow:
         raise click.UsageError("--force has no effect without --output FILE: leave it out")
 
 
-def _print_data(run: "RunFile") -> None:
+def _print_data(root: Path, run: "RunFile | None") -> None:
     from sunwell.cli.terminal import print_json
     from sunwell.report.page.page_json import page_json
 
-    print_json(page_json(_data_of(run.path)))
+    print_json(page_json(_overview(root) if run is None else _data_of(run.path)))
+
+
+def _overview(root: Path) -> "Overview":
+    """Return all runs of a workspace, of which there must be one."""
+    from sunwell.errors import ConfigurationError
+    from sunwell.report.page.overview import overview
+
+    found = overview(root)
+    if not found.runs:
+        raise ConfigurationError(f"there are no runs in {root} yet: name another folder with --workspace")
+    return found
+
+
+def _overview_page_of(root: Path) -> str:
+    """Return the page of all runs under the workspace *root*.
+
+    Raises :exc:`~sunwell.errors.ConfigurationError` if there are none.
+    """
+    from sunwell.report.page.html_page import overview_html
+    from sunwell.report.page.page_json import page_json
+
+    return overview_html(page_json(_overview(root)))
 
 
 def page_of(run: "RunFile") -> str:
@@ -125,17 +149,18 @@ def _data_of(journal: Path) -> "PageData":
     return view.data()
 
 
-def _write(run: "RunFile", output: str | None, force: bool, opens: bool) -> None:
+def _write(root: Path, run: "RunFile | None", output: str | None, force: bool, opens: bool) -> None:
     from sunwell.cli.terminal import is_terminal
-    from sunwell.report.page.page_file import page_place, write_page
+    from sunwell.report.page.page_file import overview_place, page_place, write_page
 
     if output == _STDOUT and is_terminal():
         raise click.UsageError("standard output is a terminal: name a file with --output, or redirect it")
-    page = page_of(run)
+    page = _overview_page_of(root) if run is None else page_of(run)
     if output == _STDOUT:
         say_page(page)
         return
-    path = page_place(run) if output is None else Path(output)
+    usual = overview_place(root) if run is None else page_place(run)
+    path = usual if output is None else Path(output)
     write_page(path, page, force=force)
     say(str(path))
     if opens:

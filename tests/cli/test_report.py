@@ -55,12 +55,35 @@ def test_pruning_a_run_removes_its_report(workspace: Path, sunwell) -> None:
     assert not place.parent.exists()
 
 
+def test_without_a_run_it_is_the_page_of_all_runs(workspace: Path, tmp_path: Path, sunwell) -> None:
+    """With a row for each; it goes when a run is pruned."""
+    place = workspace / ".sunwell" / "runs" / "report.html"
+    done = sunwell("report", "-w", workspace)
+    assert (done.exit_code, done.stdout) == (0, f"{place}\n")
+    assert stat.S_IMODE(place.stat().st_mode) == 0o600
+    (run,) = list_runs(workspace)
+    assert list(told_in(place.read_text())["runs"]) == [run.run_id]
+    assert list(json.loads(sunwell("report", "-w", workspace, "--json").stdout)["runs"]) == [run.run_id]
+    assert sunwell("report", "-w", workspace).exit_code == 0
+    sunwell("prune", "--keep", "0", "-w", workspace, "--dry-run")
+    assert place.exists()
+    sunwell("prune", "--keep", "0", "-w", workspace)
+    assert not place.exists()
+    done = sunwell("report", "-w", workspace)
+    assert done.exit_code == 2
+    assert "there are no runs" in done.stderr
+
+
 def test_the_data_is_printed_for_programs(workspace: Path, sunwell) -> None:
     """It is what the page has, with all digits."""
     shown = told_in(sunwell("report", "last", "-w", workspace, "-o", "-").stdout)
     data = sunwell("report", "last", "-w", workspace, "--json")
     assert data.exit_code == 0
-    assert {name: shown[name] for name in json.loads(data.stdout)} == json.loads(data.stdout)
+    told = json.loads(data.stdout)
+    assert {name: shown[name] for name in ("head", "cost", "bill")} == {
+        name: told[name] for name in ("head", "cost", "bill")
+    }
+    assert list(told["calls"]) == list(shown["calls"]["entries"])
     (listed,) = json.loads(sunwell("runs", "-w", workspace, "--json").stdout)["runs"]
     assert shown["cost"]["usd"] == listed["cost_usd"]
     assert shown["cost"]["calls"] == listed["calls"]
@@ -221,7 +244,7 @@ def test_the_request_of_a_call_is_served(workspace: Path, start, keys) -> None:
     process = start("report", "last", "-w", workspace, "--follow", env=keys)
     assert process.stdout is not None
     address = process.stdout.readline().strip()
-    calls = told_in(asked(address).decode())["calls"]
+    calls = json.loads(asked(f"{address}changes?since=0"))["patch"]["calls"]
     assert calls
     for key in calls:
         found = json.loads(asked(f"{address}request?call={urllib.parse.quote(key)}"))

@@ -6,8 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from sunwell.errors import ConfigurationError
-from sunwell.journal.folders import open_folder
-from sunwell.journal.layout import RunFile
+from sunwell.journal.folders import FOLDER, open_folder
+from sunwell.journal.layout import PAGE, RunFile
 
 MARK = b'<meta name="generator" content="Sunwell report '
 """Stands near the beginning of each page, and of no other file."""
@@ -18,7 +18,12 @@ _LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 def page_place(run: RunFile) -> Path:
     """Return where the page of *run* is kept: beside its journal, so that it goes when the run is pruned."""
-    return run.path.with_name("report.html")
+    return run.path.with_name(PAGE)
+
+
+def overview_place(root: Path) -> Path:
+    """Return where the page of all runs under the workspace *root* is kept; pruning any run removes it."""
+    return root / FOLDER / "runs" / PAGE
 
 
 def write_page(path: Path, page: str, *, force: bool = False) -> None:
