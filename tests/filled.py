@@ -9,7 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import attrs
 
-PLAIN: dict[Any, Any] = {int: 3, float: 1.5, bool: True, Decimal: Decimal("0.5"), type(None): None}
+PLAIN: dict[Any, Any] = {int: 3, float: 1.5, bool: True, Decimal: Decimal("0.5"), type(None): None, Any: [1]}
 
 
 def filled(kind: Any, text: str, choice: int = 0, depth: int = 0) -> Any:

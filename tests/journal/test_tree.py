@@ -11,9 +11,12 @@ from sunwell.journal.records import (
     Note,
     Refused,
     RunClosed,
+    RunResumed,
     ToolFinished,
     ToolStarted,
     Unknown,
+    WorkerClosed,
+    WorkerOpened,
 )
 from sunwell.journal.tree import tree
 
@@ -268,3 +271,25 @@ def test_a_part_at_its_parents_depth_is_no_worker(opened, intent):
     assert [(node.type, node.span) for node in root.children] == [("part", "run/lens")]
     assert attrs.asdict(root.children[0])["model"] == "opus"
     assert export_json(root).count('"sub_completion"') == 0
+
+
+def test_a_run_and_a_worker_that_are_taken_up_again_are_open_until_they_end_again(opened):
+    """How they ended before no longer holds."""
+    begun = WorkerOpened("run/w", "run", 1, "do it", "haiku", 1000.0)
+    cancelled = WorkerClosed(
+        "run/w", 1, "do it", "cancelled", "cancelled", "", "", 0, 0, None, 5, (), None, (), (), (), 1001.0
+    )
+    ended = RunClosed("cancelled", "cancelled", "", "stopped", 1, 1.0, 1001.0)
+    root = tree([opened, begun, cancelled, ended])
+    assert (root.status, only(root, "run/w", "sub_completion").status) == ("cancelled", "cancelled")
+    root = tree([opened, begun, cancelled, ended, RunResumed(1002.0), begun])
+    assert (root.status, only(root, "run/w", "sub_completion").status) == ("open", "open")
+
+
+def test_what_a_provider_states_without_usage_is_the_bound_if_it_is_more(opened, intent, answer):
+    """As in the bill."""
+    said = answer(usage=None, usd=None)
+    for stated, most in (("0.5", Decimal("0.5")), ("0.001", Decimal("0.01"))):
+        completion = attrs.evolve(said.completion, stated_cost_usd=Decimal(stated))
+        root = tree([opened, intent(), attrs.evolve(said, completion=completion)])
+        assert (root.total_cost_usd, root.total_uncertain_usd) == (0, most)

@@ -29,6 +29,8 @@ from sunwell.report.summary import compare_bill
 from sunwell.report.verdict_text import verdict_sentence
 
 _ROOT = "run"
+_FORKED = ("lens", "work", "orchestrate")
+"""Purposes of calls from which it makes sense to begin anew."""
 
 
 @attrs.define(eq=False)
@@ -217,7 +219,9 @@ class RunView:
 
     def _reproduce(self, calls: dict[str, CallEntry]) -> tuple[ShellStep, ...]:
         facts = self._facts
-        answered = [key for key, call in calls.items() if call.status == "answered"]
+        answered = [
+            key for key, call in calls.items() if call.status == "answered" and call.purpose in _FORKED
+        ]
         is_single = not any(facts.settings.get(part) for part in ("batch", "lens_only"))
         at = "" if not answered else answered[0 if self._status == "ok" else -1]
         return shell_steps(

@@ -297,7 +297,9 @@ class RunWork:
 
     def _cover(self, span: str, from_at: float, to_at: float) -> None:
         for path in upwards(span):
-            self._span(path).cover(from_at, to_at)
+            view = self._span(path)
+            view.cover(from_at, to_at)
+            view.made = None
 
     def _fail(self, what: tuple[str, str], span: str, *, has_failed: bool) -> None:
         """Count *what* as failed in *span* and above it, or no longer."""

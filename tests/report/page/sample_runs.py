@@ -257,6 +257,15 @@ async def capped(folder: Path) -> SampleRun:
     return place.sample("capped", await place.run("Write forty steps down", budget=Budget(usd="0.004")))
 
 
+async def tight(folder: Path) -> SampleRun:
+    """Ten workers at once under a cap that does not hold all that they may cost: some wait for room."""
+    place = Place(folder, smart=orchestrator(10), cheap=part_worker(), latency_seconds=0.003)
+    done = await place.run(
+        "Write all parts down", orchestrate=True, max_concurrent=8, budget=Budget(usd="0.15")
+    )
+    return place.sample("tight", done)
+
+
 async def failed(folder: Path) -> SampleRun:
     """A run whose provider turns every call away."""
     place = Place(folder, faults=(FaultRule(Fault(status=401)),))
@@ -283,6 +292,7 @@ SAMPLES: Mapping[str, Callable[[Path], Coroutine[Any, Any, SampleRun]]] = {
         forked,
         continued,
         capped,
+        tight,
         failed,
         hostile,
     )
