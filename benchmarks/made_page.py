@@ -161,7 +161,7 @@ class _Maker:
             Decimal("0.0021"),
             _ZERO,
             Decimal("0.004"),
-            Decimal("0.50"),
+            Decimal(max(1, round(self.settled * 2))) / 2,
             Decimal("0.00031"),
             tokens,
             len(self.calls),

@@ -300,7 +300,8 @@ def test_three_clicks_tell_which_worker_failed_why_at_what_cost_and_what_was_tri
     with opened(browser, written(values)) as page:
         first = page.locator(".failure a").first
         assert "task-0-0-3" in first.inner_text()
-        assert "ModelTimeoutError: no answer in 60 s" in first.inner_text()
+        assert "the provider did not answer in 60 s" in first.inner_text()
+        assert "first: ModelTimeoutError: no answer in 60 s" in first.inner_text()
         first.click()
         said = page.inner_text("#detail")
         assert "the provider did not answer in 60 s" in said
@@ -320,6 +321,7 @@ FILTERS = [
     ("attempts:2 span:task-0-0", lambda call: len(call["attempts"]) == 2),
     ("status:failed,answered model:HAIKU", lambda call: "haiku" in call["model"]),
     ('"then write endpoint 5"', lambda call: call["number"] == 5),
+    ("tool:write_file -status:failed", lambda call: call["number"] % 3 == 1 and call["status"] != "failed"),
     ("ratelimited", lambda call: any(one["error"] == "RateLimitedError" for one in call["attempts"])),
     ("nothing has this", lambda call: False),
 ]
@@ -401,6 +403,43 @@ def test_a_live_page_takes_what_has_changed(browser: Browser, values: Values) ->
     assert page.get_attribute("[role=grid]", "aria-rowcount") == "3"
     browser_context.close()
     assert "http://127.0.0.1:9/a-token/changes?since=0" in asked
+
+
+def test_a_request_is_shown_with_what_an_earlier_one_had(
+    browser: Browser, written: Written, values: Values
+) -> None:
+    """A conversation is told once: the messages before stand in the request that they were first sent in."""
+    first, second = list(values["calls"])[3:5]
+    sent = {
+        "system": ["s"],
+        "tools": "",
+        "schema": "",
+        "goes_on": "",
+        "kept": 0,
+        "settings": [["effort", "low"]],
+        "messages": [
+            {"role": who, "parts": [["text", what]]} for who, what in (("user", "a"), ("model", "b"))
+        ],
+        "agrees": True,
+    }
+    later = {
+        **sent,
+        "goes_on": first,
+        "kept": 1,
+        "agrees": False,
+        "messages": [{"role": "user", "parts": [["text", "c"]]}],
+    }
+    said = {"s": "Be brief.", "a": "The first question", "b": "The first answer", "c": "The second question"}
+    texts = {key: {"head": text, "tail": "", "left_out": 0} for key, text in said.items()}
+    requests = {"sent": {first: sent, second: later}, "texts": texts, "missing": ""}
+    with opened(browser, written(values, requests) + f"#calls/{second}") as page:
+        page.click("#detail summary")
+        shown = page.inner_text("#detail")
+        assert (
+            shown.index("Be brief.") < shown.index("The first question") < shown.index("The second question")
+        )
+        assert "The first answer" not in shown
+        assert "This is not exactly what was sent" in shown
 
 
 def test_a_printed_page_has_what_is_read(browser: Browser, written: Written, values: Values) -> None:

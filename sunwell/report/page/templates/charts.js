@@ -130,6 +130,7 @@ class TimeView {
     this.times = new TimeScale(from, to, stopsOfRun(), this.width, LANE_MARGIN);
     const picture = drawn("svg", {width: this.width, height: 20, "aria-hidden": "true"});
     for (const [x, seconds] of this.times.ticks(this.width / 110)) {
+      if (x > this.width - 40) break;
       picture.append(drawn("line", {x1: x, x2: x, y1: 14, y2: 20, class: "tick"}), drawn("text", {x: x + 3, y: 13, class: "mark"}, tickText(seconds)));
     }
     this.axis.replaceChildren(picture);
@@ -336,6 +337,7 @@ class MoneyView {
       svg.append(drawn("line", {x1: LEFT, x2: width - 12, y1: y(amount), y2: y(amount), class: "grid"}), drawn("text", {x: LEFT - 6, y: y(amount) + 4, "text-anchor": "end", class: "mark"}, `$${amount.toFixed(places)}`));
     }
     for (const [x, seconds] of this.times.ticks(Math.max(2, width / 130))) {
+      if (LEFT + x > width - 34) break;
       svg.append(drawn("text", {x: LEFT + x, y: CHART_HEIGHT - 6, "text-anchor": "middle", class: "mark"}, tickText(seconds)));
     }
   }

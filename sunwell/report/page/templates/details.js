@@ -189,11 +189,16 @@ function toolDetail(key, tool) {
 
 // The request as it was sent: messages that an earlier request had already come from there.
 
-function messagesOf(key, seen) {
-  const sent = requests.sent.get(key);
-  if (!sent || seen.has(key)) return [];
-  const before = sent.goes_on ? messagesOf(sent.goes_on, new Set([...seen, key])).slice(0, sent.kept) : [];
-  return [...before, ...sent.messages];
+function messagesOf(key) {
+  const chain = [];
+  const seen = new Set();
+  for (let at = key; requests.sent.has(at) && !seen.has(at); at = requests.sent.get(at).goes_on) {
+    seen.add(at);
+    chain.unshift(requests.sent.get(at));
+  }
+  let messages = [];
+  for (const sent of chain) messages = [...messages.slice(0, sent.kept), ...sent.messages];
+  return messages;
 }
 
 function requestPart(key) {
@@ -205,7 +210,7 @@ function requestPart(key) {
     fetchRequest(key, place);
     return place;
   }
-  const all = h("details", {}, h("summary", {}, h("span", {}, `Show it: ${plural(messagesOf(key, new Set()).length, "message")}`)));
+  const all = h("details", {}, h("summary", {}, h("span", {}, `Show it: ${plural(messagesOf(key).length, "message")}`)));
   all.addEventListener("toggle", () => all.open && all.childElementCount === 1 && append(all, requestBlocks(key, sent)));
   const wrong = sent.agrees ? null : h("p", {class: "told"}, "This is not exactly what was sent: its digest is not the one that was recorded.");
   return part("Request", wrong, all);
@@ -215,8 +220,9 @@ function requestBlocks(key, sent) {
   return [
     listed(sent.settings.map(([name, value]) => [cutLine(name, 60), cutLine(value, 200)])),
     sent.system.map((id, at) => textBlock(id, `System ${at + 1}`)),
-    messagesOf(key, new Set()).map((message) => message.parts.map(([kind, id]) => textBlock(id, `${cutLine(message.role, 30)}: ${cutLine(kind, 80)}`))),
+    messagesOf(key).map((message) => message.parts.map(([kind, id]) => textBlock(id, `${cutLine(message.role, 30)}: ${cutLine(kind, 80)}`))),
     textBlock(sent.tools, "Tools"),
+    textBlock(sent.schema, "Schema of the answer"),
   ];
 }
 

@@ -23,7 +23,7 @@ function failures() {
     const found = [];
     for (const [path, span] of run.spans) {
       const events = (own.get(path) || []).sort((a, b) => a.at - b.at);
-      if (events.length || hasFailed(span)) found.push({path, span, events, at: events.length ? events[0].at : endOf(path), lasting: lasting(path)});
+      if (events.length || hasFailed(span)) found.push({path, span, events, at: events.length ? decisive(events).at : endOf(path), lasting: lasting(path)});
     }
     const follows = consequences(found);
     return found.sort((a, b) => b.lasting - a.lasting || follows.has(a) - follows.has(b) || a.at - b.at || 0);
@@ -59,13 +59,17 @@ function lasting(path) {
   return false;
 }
 
-function causeText(failure) {
-  const {span, events} = failure;
-  if (!events.length) {
-    if (span.error) return lineOf(span.error, 300);
-    return cutLine(span.verdict || span.stop_reason || "it did not end well", 300);
-  }
-  const {kind, entry} = events[0];
+// What ended it: the last call or check that failed. A tool that fails is told to the model, which may go on.
+function decisive(events) {
+  return events.findLast((event) => event.kind !== "tool") || events[0];
+}
+
+function causeText({span, events}) {
+  if (span.error) return lineOf(span.error, 300);
+  return events.length ? eventText(decisive(events)) : cutLine(span.verdict || span.stop_reason || "it did not end well", 300);
+}
+
+function eventText({kind, entry}) {
   if (kind === "tool") return `${cutLine(entry.name, 64)}: ${lineOf(entry.result, 240) || "it failed"}`;
   if (kind === "check") return `${cutLine(entry.missed.join(", ") || entry.by.join(", "), 100)}: ${lineOf(entry.evidence, 240) || "it did not pass"}`;
   if (entry.refusal) return lineOf(entry.refusal, 300);
@@ -75,13 +79,15 @@ function causeText(failure) {
 
 function failureEntry(failure) {
   const {path, span, events} = failure;
+  const cause = causeText(failure);
+  const first = events.length ? eventText(events[0]) : cause;
   const tries = events.reduce((sum, event) => sum + (event.kind === "call" ? Math.max(1, event.entry.attempts.length) : 1), 0);
   const stateOf = span.status || (span.verified === false ? "failed" : "");
   return h(
     "li", {class: failure.lasting ? "failure" : "failure over"},
     h("a", {href: addressOf("tree", path), class: "card"},
       h("span", {class: "row"}, h("strong", {}, h("bdi", {}, longName(path))), " ", state(stateOf), " ", usd(`spans[${path}].usd`, span.usd), " ", h("span", {class: "faint"}, tries ? `${plural(tries, "thing")} went wrong ` : "", began(failure))),
-      h("span", {class: "cause"}, causeText(failure))),
+      h("span", {class: "cause"}, cause), first === cause ? null : h("span", {class: "cause faint"}, `first: ${first}`)),
   );
 }
 

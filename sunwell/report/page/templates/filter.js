@@ -70,6 +70,7 @@ const MAKERS = {
   }),
   call: (call) => ({
     status: [call.status], model: call.model, provider: call.provider, purpose: call.purpose, rung: call.rung,
+    tool: call.asked_for.map((key) => (run.tools.has(key) ? run.tools.get(key).name : "")).join(" "),
     cost: call.usd, tokens: tokensOf(call.tokens), seconds: call.seconds, attempts: call.attempts.length,
     error: call.attempts.map((attempt) => attempt.error).join(" "), errorText: call.refusal,
     names: [call.span, call.model, call.provider, call.purpose, call.status, call.stop, call.rung, ...call.attempts.map((attempt) => attempt.error)],
