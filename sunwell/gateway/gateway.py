@@ -289,6 +289,13 @@ class Gateway:
         """Whether the answer to the next call of *span* is on record."""
         return self.journal.find(Answer, (span.path, self._numbers.get(span.path, 0))) is not None
 
+    def is_on_record(self, span: Span) -> bool:
+        """Whether the next call of *span* has an answer; if questions are compared, whether it was begun."""
+        begun = (span.path, self._numbers.get(span.path, 0), 0)
+        return self.has_answer(span) or (
+            self.compare is not None and self.journal.find(Intent, begun) is not None
+        )
+
     def _check_pin(self, span: Span, model: ModelProtocol) -> None:
         if not self._pins:
             return
