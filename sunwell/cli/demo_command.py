@@ -194,7 +194,7 @@ def _perform(folder: Path, claims: DemoClaims) -> None:
         _withheld(folder, brisk, claims)
         _climbed(folder, brisk, claims)
     _close()
-    _report(delegated)
+    _report(delegated, folder / "delegated")
 
 
 def _delegated(folder: Path, simulator: "Simulator", claims: DemoClaims) -> "TaskResult":
@@ -335,7 +335,7 @@ def _close() -> None:
     say(f'  {_command()} run "Add tests for every module" --enable-delegation --budget-usd 0.50')
 
 
-def _report(result: "TaskResult") -> None:
+def _report(result: "TaskResult", shop: Path) -> None:
     """Write the report of the first run to where it stays, over that of an earlier demo."""
     from sunwell.cli.report_command import page_of
     from sunwell.core.user_folders import state_folder
@@ -346,7 +346,7 @@ def _report(result: "TaskResult") -> None:
     try:
         place = state_folder() / "demo-report.html"
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_page(place, page_of(RunFile(result.run_id, Path(result.journal or ""))))
+        write_page(place, page_of(RunFile(result.run_id, Path(result.journal or "")), shop))
     except (SunwellError, OSError) as error:
         _say(f"It could not be written: {error}")
     else:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sunwell.journal.layout import RunFile
     from sunwell.report.page.overview import Overview
     from sunwell.report.page.page_data import PageData, Requests
+    from sunwell.report.page.run_view import RunView
 
 _STDOUT = "-"
 _OPEN = "import sys, webbrowser; sys.exit(not webbrowser.open(sys.argv[1]))"
@@ -64,7 +65,7 @@ def report(
     if as_json:
         _print_data(root, found)
     elif follow and found is not None:
-        _follow(found, opens)
+        _follow(root, found, opens)
     else:
         _write(root, found, output, force, opens)
 
@@ -88,7 +89,7 @@ def _print_data(root: Path, run: "RunFile | None") -> None:
     from sunwell.cli.terminal import print_json
     from sunwell.report.page.page_json import page_json
 
-    print_json(page_json(_overview(root) if run is None else _data_of(run.path)))
+    print_json(page_json(_overview(root) if run is None else _data_of(run, root)))
 
 
 def _overview(root: Path) -> "Overview":
@@ -113,15 +114,15 @@ def _overview_page_of(root: Path) -> str:
     return overview_html(page_json(_overview(root)))
 
 
-def page_of(run: "RunFile") -> str:
-    """Return the page of *run*, with the requests of its calls if the run is this user's.
+def page_of(run: "RunFile", root: Path) -> str:
+    """Return the page of *run* of the workspace *root*, with what it sent if it is this user's run.
 
     Raises :exc:`~sunwell.errors.JournalError` if the journal cannot be read.
     """
     from sunwell.report.page.html_page import page_html
     from sunwell.report.page.page_json import page_json
 
-    return page_html(page_json(_data_of(run.path)), requests=page_json(_requests_of(run, None)))
+    return page_html(page_json(_data_of(run, root)), requests=page_json(_requests_of(run, None)))
 
 
 def _requests_of(run: "RunFile", key: str | None) -> "Requests":
@@ -139,14 +140,24 @@ def _requests_of(run: "RunFile", key: str | None) -> "Requests":
     return sent_requests(records) if key is None else request_of(records, key)
 
 
-def _data_of(journal: Path) -> "PageData":
+def _data_of(run: "RunFile", root: Path) -> "PageData":
     from sunwell.journal.reading import read_records
-    from sunwell.report.page.run_view import RunView
 
-    view = RunView(journal)
-    for record in read_records(journal, torn=view.torn):
+    view = _view_of(run, root)
+    for record in read_records(run.path, torn=view.torn):
         view.take(record)
     return view.data()
+
+
+def _view_of(run: "RunFile", root: Path) -> "RunView":
+    """Return what takes the records of *run*, and shows changes of files under *root* as diffs."""
+    from sunwell.report.page.file_view import diffs_in
+    from sunwell.report.page.run_view import RunView
+    from sunwell.tools.environment import secrets_from_environment
+    from sunwell.tools.workspace import Workspace
+
+    redact = secrets_from_environment().redact
+    return RunView(run.path, diff_of=diffs_in(Workspace(root), run.path.with_name("originals"), redact))
 
 
 def _write(root: Path, run: "RunFile | None", output: str | None, force: bool, opens: bool) -> None:
@@ -155,7 +166,7 @@ def _write(root: Path, run: "RunFile | None", output: str | None, force: bool, o
 
     if output == _STDOUT and is_terminal():
         raise click.UsageError("standard output is a terminal: name a file with --output, or redirect it")
-    page = _overview_page_of(root) if run is None else page_of(run)
+    page = _overview_page_of(root) if run is None else page_of(run, root)
     if output == _STDOUT:
         say_page(page)
         return
@@ -167,19 +178,18 @@ def _write(root: Path, run: "RunFile | None", output: str | None, force: bool, o
         _open(path.absolute().as_uri())
 
 
-def _follow(run: "RunFile", opens: bool) -> None:
+def _follow(root: Path, run: "RunFile", opens: bool) -> None:
     from sunwell.cli.ending import run_async
 
     with suppress(KeyboardInterrupt):  # how it is usually ended
-        run_async(_serve(run, opens))
+        run_async(_serve(root, run, opens))
 
 
-async def _serve(run: "RunFile", opens: bool) -> None:
+async def _serve(root: Path, run: "RunFile", opens: bool) -> None:
     from sunwell.core.threads import in_thread
     from sunwell.journal.retention import is_running
     from sunwell.report.page.html_page import page_html
     from sunwell.report.page.page_json import page_json
-    from sunwell.report.page.run_view import RunView
     from sunwell.serve.followed_run import FollowedRun
     from sunwell.serve.live_page import LivePage
 
@@ -193,7 +203,7 @@ async def _serve(run: "RunFile", opens: bool) -> None:
             found = await in_thread(_requests_of, run, key)
         return page_json(found) if found.sent or found.missing else None
 
-    followed = await in_thread(FollowedRun.at, run.path, lambda: RunView(run.path))
+    followed = await in_thread(FollowedRun.at, run.path, lambda: _view_of(run, root))
     async with LivePage(followed, html, sent) as page:
         say(page.url)
         say("Whoever has this address can read the run. Press Ctrl-C to stop.", err=True)

@@ -29,6 +29,7 @@ def test_the_demonstration_holds_what_it_claims(sunwell) -> None:
     assert page == state_folder() / "demo-report.html"
     assert stat.S_IMODE(page.stat().st_mode) == 0o600
     assert '"usd":"0.039264835"' in page.read_text()
+    assert "+++ b/shop/endpoints/order.py" in page.read_text()
     # The path of the workspace is in the prompts: in a longer one, models read some tokens more.
     is_usual = tempfile.gettempdir() == "/tmp"
     shown = [line if is_usual else without_figures(line) for line in done.stdout.splitlines()]

@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 from collections.abc import Iterable
+from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import attrs
 import pytest
 
 from sunwell.budget import Budget
+from sunwell.core.task import TaskResult
 from sunwell.errors import JournalError
 from sunwell.journal import read_records
 from sunwell.journal.layout import list_runs
@@ -96,14 +98,18 @@ async def test_a_run_that_goes_on_is_killed_and_resumed(tmp_path: Path) -> None:
     assert follower.shown["health"]["torn_bytes"] == 21
     assert follower.shown["head"]["status"] == "open"
     run_id = follower.path.parent.name
-    resumed = asyncio.create_task(place.agent().resume(run_id, workspace=tmp_path))
+
+    async def resume() -> TaskResult:
+        return await place.agent().resume(run_id, workspace=tmp_path)
+
+    resumed = asyncio.create_task(resume())
     asked += await followed(follower, resumed)
     result = await resumed
     await follower.run.look(60)
     await follower.ask()
     assert follower.shown == shown_of(follower.path, read_records(follower.path), 0)
     assert follower.shown["head"]["status"] == "ok"
-    assert follower.shown["cost"]["usd"] == str(result.bill.cost_usd)
+    assert Decimal(follower.shown["cost"]["usd"]) == result.bill.cost_usd
     assert asked > 10
 
 

@@ -1,4 +1,4 @@
-"""Runs of each kind, made once, with their records; pages that no run has had, and a browser to open them in."""
+"""Runs of each kind with their records, pages that no run has had, and a browser to open them in."""
 
 import runpy
 import sys
@@ -15,6 +15,7 @@ from sunwell.journal.reading import Repair
 from sunwell.journal.records import Record
 from sunwell.report.page.html_page import page_html
 from sunwell.report.page.page_data import PageData
+from sunwell.report.page.page_json import page_json
 from sunwell.report.page.run_view import RunView
 from tests.browser import CHROMIUM, running_browser
 from tests.report.page.sample_runs import SampleRun, sample_runs
