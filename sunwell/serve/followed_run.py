@@ -11,7 +11,7 @@ import attrs
 
 from sunwell.core.threads import in_thread
 from sunwell.errors import JournalError
-from sunwell.journal.growing import GrowingJournal
+from sunwell.journal.reading import GrowingJournal
 from sunwell.journal.records import Record
 from sunwell.report.page.page_data import PageData, Patch
 from sunwell.report.page.page_json import page_json, patch

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sunwell.errors import JournalError
 from sunwell.journal import FileJournal, read_records
 from sunwell.journal.codec import encode
-from sunwell.journal.growing import GrowingJournal
+from sunwell.journal.reading import GrowingJournal
 from sunwell.journal.records import Note, Record, RunOpened
 
 RECORDS = [RunOpened("r1", "write it", 1000.0), *(Note("run", str(i), "x" * i * 37) for i in range(1, 30))]
