@@ -442,6 +442,22 @@ def test_a_request_is_shown_with_what_an_earlier_one_had(
         assert "This is not exactly what was sent" in shown
 
 
+def test_the_time_line_tells_and_opens_what_it_shows(
+    browser: Browser, written: Written, values: Values
+) -> None:
+    """A shape says what it is where the pointer is on it, and a call is opened by a click on it."""
+    with opened(browser, written(values) + "#time") as page:
+        call = page.locator("rect.call.lens[data-call]")
+        call.hover()
+        assert "call 1, lens, claude-opus-5-5: answered" in call.inner_html()
+        call.click()
+        assert page.inner_text("#detail h2") == "Call 1 of run ✓ answered"
+        page.keyboard.press("+")
+        assert page.locator("rect.call.lens[data-call]").count() == 0
+        page.keyboard.press("0")
+        assert page.locator("rect.call.lens[data-call]").count() == 1
+
+
 def test_a_printed_page_has_what_is_read(browser: Browser, written: Written, values: Values) -> None:
     """Summary, cost, cache, lens, checks and journal; not the lists."""
     with opened(browser, written(values)) as page:

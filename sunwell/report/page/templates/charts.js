@@ -51,8 +51,18 @@ function tickText(seconds) {
   return `${Number(seconds.toPrecision(3))} s`;
 }
 
+// What a shape is, as a function: it is told when the pointer comes to it.
+const titles = new WeakMap();
+
 function rect(x, y, width, height, kind, attributes, title) {
-  return drawn("rect", {x: x.toFixed(1), y, width: Math.max(width, 1.5).toFixed(1), height, class: kind, ...attributes}, title ? drawn("title", {}, title) : null);
+  const made = drawn("rect", {x: x.toFixed(1), y, width: Math.max(width, 1.5).toFixed(1), height, class: kind, ...attributes});
+  if (title) titles.set(made, title);
+  return made;
+}
+
+function tellTitle(event) {
+  const title = titles.get(event.target);
+  if (title && !event.target.firstChild) event.target.append(drawn("title", {}, title()));
 }
 
 const PURPOSE_KINDS = new Map([["lens", "lens"], ["work", "work"], ["check", "check"]]);
@@ -76,11 +86,12 @@ class TimeView {
       height: LANE_HEIGHT,
       margin: 3,
       columns: [{title: "Worker", kind: "name"}, {title: [h("span", {class: "unseen"}, "Time"), this.axis], kind: "lane"}],
-      draw: (row) => [laneName(row.item.key, row.item.entry), this.lane(row.item.key)],
+      draw: (row) => [laneName(row.item.key, row.item.entry), this.keptLane(row.item.key)],
       open: (row, target) => this.open(row, target),
     });
     this.element = h("div", {class: "stack"}, h("div", {class: "tools"}, tools, legend()), this.list.element);
     this.list.element.addEventListener("keydown", (event) => this.pressed(event));
+    this.list.element.addEventListener("pointerover", tellTitle);
     new ResizeObserver(() => this.resized()).observe(this.list.element);
   }
 
@@ -157,6 +168,15 @@ class TimeView {
     if (at >= 0) this.list.center(at);
   }
 
+  // A lane is drawn once for each scale and state of the data: a filter only chooses among them.
+  keptLane(path) {
+    const scale = `${this.width} ${this.window}`;
+    const kept = once("lanes", () => ({scale, lanes: new Map()}));
+    if (kept.scale !== scale) Object.assign(kept, {scale, lanes: new Map()});
+    if (!kept.lanes.has(path)) kept.lanes.set(path, this.lane(path));
+    return kept.lanes.get(path);
+  }
+
   lane(path) {
     const parts = under(path);
     const times = this.times;
@@ -165,7 +185,7 @@ class TimeView {
     for (const wait of waitsOf(path)) {
       if (!inSight(wait.from_at, wait.to_at)) continue;
       const left = times.x(wait.from_at);
-      picture.append(rect(left, 3, times.x(wait.to_at) - left, 26, `wait ${wait.reason === "stopped" ? "stopped" : "held"}`, {}, `${WAIT_WORDS.get(wait.reason) || `waits: ${cutLine(wait.reason, 60)}`}, ${secondsText(wait.to_at - wait.from_at)}`));
+      picture.append(rect(left, 3, times.x(wait.to_at) - left, 26, `wait ${wait.reason === "stopped" ? "stopped" : "held"}`, {}, () => `${WAIT_WORDS.get(wait.reason) || `waits: ${cutLine(wait.reason, 60)}`}, ${secondsText(wait.to_at - wait.from_at)}`));
     }
     let drawnTo = -1;
     for (const key of parts.calls) drawnTo = this.call(picture, key, run.calls.get(key), drawnTo, inSight);
@@ -187,7 +207,7 @@ class TimeView {
       const failed = attempt.outcome === "failed";
       if (right < drawnTo + 1 && !failed) continue;
       drawnTo = Math.max(right, left + 1.5);
-      const told = `call ${call.number}, ${cutLine(call.purpose, 30)}, ${cutLine(attempt.model, 60)}: ${cutLine(attempt.outcome, 20)} ${cutLine(attempt.error, 60)} ${secondsText(end - attempt.at)}, ${dollars(attempt.usd)}`;
+      const told = () => `call ${call.number}, ${cutLine(call.purpose, 30)}, ${cutLine(attempt.model, 60)}: ${cutLine(attempt.outcome, 20)} ${cutLine(attempt.error, 60)} ${secondsText(end - attempt.at)}, ${dollars(attempt.usd)}`;
       const kind = failed ? "failed" : attempt.outcome === "open" ? "open" : PURPOSE_KINDS.get(call.purpose) || "other";
       picture.append(rect(left, 4, right - left, 13, `call ${kind}`, {"data-call": "", "data-part": "calls", "data-at": this.places.get(key)}, told));
       if (failed) picture.append(drawn("text", {x: left + 1, y: 15, class: "sign bad", "aria-hidden": "true"}, "✗"));
@@ -202,7 +222,7 @@ class TimeView {
     const left = this.times.x(from);
     const right = Math.max(this.times.x(to), left + 1.5);
     if (right < drawnTo + 1 && tool.status !== "failed") return drawnTo;
-    const told = `${cutLine(tool.name, 64)} ${cutLine(tool.subject, 100)}: ${cutLine(tool.status, 20)}, ${secondsText(tool.seconds)}`;
+    const told = () => `${cutLine(tool.name, 64)} ${cutLine(tool.subject, 100)}: ${cutLine(tool.status, 20)}, ${secondsText(tool.seconds)}`;
     picture.append(rect(left, 20, right - left, 8, `ran ${tool.status === "failed" ? "failed" : ""}`, {"data-call": "", "data-part": "tools", "data-at": this.places.get(key)}, told));
     if (tool.status === "failed") picture.append(drawn("text", {x: right + 2, y: 29, class: "sign bad", "aria-hidden": "true"}, "✗"));
     return right;

@@ -160,13 +160,16 @@ function toggleKeys() {
   if (!box.hidden) box.focus();
 }
 
-// On paper: all that is read from top to bottom, without the lists.
+// On paper: what is open, and all that is read from top to bottom, without the lists.
 function preparePrint() {
   const made = [summary, costs, cache, lenses, checks, journal].map((make) => {
     const one = documentView(make);
     one.update();
     return one.element;
   });
+  const {view: kind, key} = readAddress();
+  const open = key ? detailFor(kind, key) : null;
+  if (open !== null) made.unshift(h("div", {class: "document"}, open));
   byId("paper").replaceChildren(...made);
 }
 
