@@ -1,5 +1,6 @@
 """The requests of a recorded run as they were sent, made again from its journal alone."""
 
+import asyncio
 import logging
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,17 +12,22 @@ from sunwell.agent.lifecycle.drift import changes_between
 from sunwell.agent.lifecycle.equipment import Equipment
 from sunwell.agent.lifecycle.replay_run import played_run, recorded_roles, replay_of
 from sunwell.agent.lifecycle.run_settings import latest_settings
+from sunwell.agent.run.toolset import Toolset
 from sunwell.core.model import Caching, Request
 from sunwell.errors import JournalError, SunwellError
 from sunwell.gateway.model_call import ModelCall
 from sunwell.journal.memory import ReplayedJournal
 from sunwell.journal.records import Answer, Intent, Record, RunResumed
+from sunwell.plugins import Plugins
+from sunwell.tools.tool_plugins import ToolPlugins
 
 log = logging.getLogger("sunwell.agent")
 
 CallPlace = tuple[str, int]
 """Span and number of a call."""
 
+_MOST_SECONDS = 120.0
+"""Of one play: a journal that somebody has changed may tell of work that waits for ever."""
 _MOST_PLAYS = 8
 """A run that was resumed a hundred times, and that this version plays otherwise, is not played a hundred
 times."""
@@ -48,7 +54,7 @@ class SentCall:
 class SentCalls:
     """What was sent in a recorded run, as far as it could be made again."""
 
-    calls: Mapping[CallPlace, SentCall]
+    calls: Mapping[CallPlace, SentCall] = attrs.field(repr=False)  # asyncio makes the text of a task's result
     """In the order in which the calls were begun; calls that were refused are not among them."""
     missing: str = ""
     """Why some are not there or do not agree, in a sentence or more; empty: all are there and agree."""
@@ -81,7 +87,10 @@ class _Player:
         try:
             # No file of the workspace is looked at, which may be elsewhere or gone: not even by mistake.
             with tempfile.TemporaryDirectory(prefix="sunwell-") as empty:
-                await self._play(self.records[:end], Path(empty))
+                async with asyncio.timeout(_MOST_SECONDS):
+                    await self._play(self.records[:end], Path(empty))
+        except TimeoutError:
+            self.reasons[f"it was not played to its end in {_MOST_SECONDS:.0f} s"] = None
         except SunwellError as error:
             self.reasons[str(error)] = None
         except Exception as error:  # a record of another version: what was got until then counts
@@ -94,6 +103,12 @@ class _Player:
         if not settings:
             raise JournalError("the journal does not record how the run was started")
         start, session = replay_of(journal, workspace, self.equipment)
+        offered = Toolset.of(None, start.executor).granted
+        gone = [name for name in session.options.tool_names or () if name not in offered]
+        if gone:  # a plugin that is not there any more: the results of its tools are in the record
+            kept = tuple(one for one in session.options.tools or () if one not in gone)
+            options = attrs.evolve(session.options, tools=kept)
+            start, session = replay_of(journal, workspace, self.equipment, options)
         start = attrs.evolve(start, compare=self._see, is_told=False)
         roles = recorded_roles(start)
         for clause in changes_between(settings, start.settings_now(session, roles)):
@@ -131,11 +146,21 @@ class _Player:
             said.append(f"{len(other):,} of {len(self.intents):,} requests differ from what was sent.")
         if not said:
             return ""
-        if any(self.intents[place][0][1].purpose == "check" for place in gone):
+        is_judged = any(self.intents[place][0][1].purpose == "check" for place in gone)
+        if is_judged:
             said.append("What a judge was shown depends on files, which the journal does not hold.")
         if self.reasons:
-            said.append(f"Known reasons: {'; '.join(self.reasons)}.")
+            said.append(f"Known reasons: {'; '.join(self.reasons).removesuffix('.')}.")
+        elif not is_judged:
+            said.append(
+                "The journal does not say why. It has neither limits of models that are not in the catalog, "
+                "nor the caller's own checks."
+            )
         return " ".join(said)
+
+
+def _own_equipment() -> Equipment:
+    return Equipment(plugins=ToolPlugins(Plugins("sunwell.tools", allowed=())))
 
 
 async def sent_calls(records: Iterable[Record], equipment: Equipment | None = None) -> SentCalls:
@@ -143,10 +168,11 @@ async def sent_calls(records: Iterable[Record], equipment: Equipment | None = No
 
     The run may have ended or not. It is played again in memory: no model is asked, no tool is run, nobody is
     told, and no file of its workspace is needed. *equipment* has the tools that the models were told of;
-    ``None``: those of Sunwell and its plugins. Where the installed version or its tools ask something else,
-    the requests do not agree, and :attr:`SentCalls.missing` says what is known of it.
+    ``None``: those of Sunwell alone, so that no journal has a plugin imported. Where the installed version
+    or its tools ask something else, the requests do not agree, and :attr:`SentCalls.missing` says what is
+    known of it.
     """
-    player = _Player(tuple(records), equipment or Equipment())
+    player = _Player(tuple(records), equipment or _own_equipment())
     if not player.intents:
         return SentCalls({})
     await player.play(len(player.records))
@@ -174,7 +200,7 @@ async def sent_call(
         kept.append(record)
         if isinstance(record, Intent) and (record.span, record.number) == place:
             end = len(kept)
-    player = _Player(kept[:end], equipment or Equipment())
+    player = _Player(kept[:end], equipment or _own_equipment())
     if end:
         player.intents = {place: player.intents[place]}
         await player.play(end)

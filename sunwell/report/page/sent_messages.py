@@ -20,10 +20,10 @@ def sent_requests(records: Iterable[Record], equipment: Equipment | None = None)
     """Return the requests of the run of *records*, made again from the record alone.
 
     No model is asked, no tool is run and no file of the workspace is needed. *equipment* has the tools that
-    the models were told of; ``None``: those of Sunwell and its plugins. What could not be made again is
-    missing, and what the installed version asks otherwise does not agree; a sentence says why. This takes
-    its time for a long run. Raises :exc:`RuntimeError` inside a running event loop: there, call it in a
-    thread.
+    the models were told of, such as ``Agent(...).equipment``; ``None``: those of Sunwell alone, so that no
+    journal has a plugin imported. What could not be made again is missing, and what the installed version
+    asks otherwise does not agree; a sentence says why. This takes its time for a long run. Raises
+    :exc:`RuntimeError` inside a running event loop: there, call it in a thread.
     """
     return as_requests(asyncio.run(sent_calls(records, equipment)))
 
