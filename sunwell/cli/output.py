@@ -183,6 +183,14 @@ def say_json(text: str) -> None:
     _write(json_shown(text, ascii_only=not is_utf8), "\n", False, {})
 
 
+def say_page(page: str) -> None:
+    """Write *page*, a file for a browser, to standard output, which must not be a terminal."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(page.encode("utf-8"))
+        sys.stdout.flush()
+
+
 def flush() -> None:
     """Write out what is kept back in a buffer, if that is possible."""
     for stream in (sys.stdout, sys.stderr):

@@ -3,11 +3,10 @@
 import re
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
-from itertools import chain, groupby, pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ from sunwell.journal.tree import Node
 if TYPE_CHECKING:
     from sunwell.journal.layout import RunFile
     from sunwell.journal.tree import Node
+    from sunwell.report.page.overview import OverviewRow
 
 
 def require_folder(workspace: Path) -> Path:
@@ -82,17 +82,11 @@ def runs(workspace: str, as_json: bool) -> None:
     before its task was not started by you on this machine: see adopt.
     """
     from sunwell.cli.terminal import print_json, terminal_width
-    from sunwell.journal.layout import opened_runs, runs_in
     from sunwell.journal.ownership import foreign_warning, key_or_doubt
+    from sunwell.report.page.overview import run_rows
 
     root, (key, doubt) = require_folder(Path(workspace)), key_or_doubt()
-    listed: list[dict[str, Any]] = []
-    with opened_runs(root) as folder:
-        for run in () if folder is None else reversed(runs_in(root, folder)):
-            try:
-                listed.append(_object(run, folder, key))
-            except JournalError as error:
-                listed.append({"run_id": run.run_id, "status": "damaged", "error": str(error)})
+    listed = [_object(row) for row in run_rows(root, key)]
     if doubt and listed:
         say(f"note: {foreign_warning(doubt)}", err=True)
     if as_json:
@@ -105,31 +99,23 @@ def runs(workspace: str, as_json: bool) -> None:
         say("no runs in this folder yet")
 
 
-def _object(run: "RunFile", folder: int | None, key: bytes | None) -> dict[str, Any]:
-    from sunwell.journal.ownership import is_own
-    from sunwell.journal.reading import read_records
-    from sunwell.journal.records import RunOpened
-    from sunwell.journal.retention import is_running
-    from sunwell.journal.tree import tree
+def _object(row: "OverviewRow") -> dict[str, Any]:
     from sunwell.report.figures import exact
 
-    first: list[bytes] = []
-    records = read_records(run.path, first=first.append, runs=folder)
-    opened = next(records, None)
-    root = tree(records if opened is None else chain((opened,), records))
-    kinds = Counter(node.type for node in root.walk() if node.type != "call" or node.status == "answered")
+    if row.error:
+        return {"run_id": row.run_id, "status": row.status, "error": row.error}
     return {
-        "run_id": run.run_id,
-        "started_at": root.started_at,
-        "status": "running" if root.status == "open" and is_running(run, runs=folder) else root.status,
-        "foreign": not is_own(run, first[0], key),
-        "calls": kinds["call"],
-        "tool_calls": kinds["tool"],
-        "cost_usd": exact(root.total_cost_usd),
-        "uncertain_usd": exact(root.total_uncertain_usd),
-        "task": root.query,
-        "continues": opened.continues if isinstance(opened, RunOpened) else "",
-        "journal": str(run.path),
+        "run_id": row.run_id,
+        "started_at": row.started_at,
+        "status": row.status,
+        "foreign": row.foreign,
+        "calls": row.calls,
+        "tool_calls": row.tool_calls,
+        "cost_usd": exact(row.usd),
+        "uncertain_usd": exact(row.unconfirmed_usd),
+        "task": row.task or None,
+        "continues": row.continues,
+        "journal": row.journal,
     }
 
 

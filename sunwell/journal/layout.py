@@ -13,6 +13,8 @@ from sunwell.errors import JournalError
 from sunwell.journal.folders import FOLDER, open_folder
 
 FILE = "journal.jsonl"
+PAGE = "report.html"
+"""The page of a run beside its journal, and that of all runs beside their folders."""
 _LAST = "last"
 
 _RUN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,127}\Z")

@@ -207,8 +207,8 @@ class RunStart:
     """What was cut off the end of the journal, and the like: a sentence for each."""
     recorded_only: bool = False
     """Whether the run is only played again: nobody is asked and nothing is done."""
-    compare: Callable[[ModelCall, Answer], None] | None = None
-    """Gets each question of a run that is played again, with the recorded answer."""
+    compare: Callable[[ModelCall, Answer | None], None] | None = None
+    """Gets each question of a run that is played again, with the recorded answer if there is one."""
     checks: "ChosenChecks | None" = None
     """What says whether results stand; ``None`` if nothing does."""
     continuation: Continuation | None = None

@@ -17,9 +17,13 @@ from sunwell.report.page.page_data import FORMAT
 
 SCRIPTS = (
     "figures.js", "run_data.js", "elements.js", "filter.js", "long_list.js", "lists.js", "details.js",
-    "charts.js", "documents.js", "page.js",
+    "charts.js", "documents.js", "theme.js", "page.js",
 )  # fmt: skip
 """In the order in which they are joined to one script."""
+OVERVIEW_SCRIPTS = (
+    "figures.js", "run_data.js", "elements.js", "filter.js", "long_list.js", "theme.js", "overview.js",
+)  # fmt: skip
+"""Those of the page of all runs."""
 _FEW_FAILED = 500
 _MAPPINGS = (
     "spans", "calls", "tools", "checks", "rungs", "waits", "money", "prefixes", "lenses", "files", "texts",
@@ -106,6 +110,25 @@ def _packed(entries: Mapping[str, Any]) -> dict[str, Any]:
 
 def _entries(section: Mapping[str, Any], wanted: Callable[[Any], bool]) -> dict[str, Any]:
     return {key: entry for key, entry in section.items() if wanted(entry)}
+
+
+def overview_html(values: Mapping[str, Any]) -> str:
+    """Return the page of all runs as the text of one HTML file, which UTF-8 can encode.
+
+    *values* are the JSON values of an :class:`~sunwell.report.page.overview.Overview`.
+    """
+    totals = values["totals"]
+    script = _script(OVERVIEW_SCRIPTS)
+    style = _template_text("page.css") + _template_text("overview.css")
+    return _environment().get_template("overview.html").render(
+        title="Runs · Sunwell",
+        cost=f"{totals['runs']:,} runs, {dollars(Decimal(totals['usd']))}",
+        format=FORMAT,
+        policy=policy(script, style),
+        style=Markup(style),
+        script=Markup(script),
+        data=list(_embedded(values)),
+    )  # fmt: skip
 
 
 def policy(script: str, style: str, *, asks: bool = False) -> str:

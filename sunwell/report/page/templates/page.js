@@ -117,7 +117,7 @@ function quoteWord(word) {
   return /^[\w.\-/]+$/.test(word) ? word : `"${word.replace(/"/g, "").slice(0, 200)}"`;
 }
 
-// Keys and theme.
+// Keys.
 
 function pressed(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -160,34 +160,6 @@ function toggleKeys() {
   if (!box.hidden) box.focus();
 }
 
-function isDark() {
-  const chosen = document.documentElement.className;
-  return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-}
-
-function changeTheme() {
-  useTheme(isDark() ? "light" : "dark");
-}
-
-function useTheme(name) {
-  document.documentElement.className = name;
-  byId("theme-button").textContent = isDark() ? "Light" : "Dark";
-  try {
-    localStorage.setItem("sunwell-theme", name);
-  } catch {
-    // A page that may store nothing follows the system the next time.
-  }
-}
-
-function storedTheme() {
-  try {
-    const name = localStorage.getItem("sunwell-theme");
-    return name === "dark" || name === "light" ? name : "";
-  } catch {
-    return "";
-  }
-}
-
 // On paper: what is open, and all that is read from top to bottom, without the lists.
 function preparePrint() {
   const made = [summary, costs, cache, lenses, checks, journal].map((make) => {
@@ -212,8 +184,8 @@ async function poll() {
     if (!answer.ok) throw new Error(`answered with ${answer.status}`);
     const given = await answer.json();
     version = given.version;
-    byId("live").textContent = run.head.status === "open" ? "● live" : "ended";
     if (Object.keys(given.patch).length) changed(given.patch);
+    byId("live").textContent = given.trouble ? `○ ${cutLine(given.trouble, 300)}` : run.head.status === "open" ? "● live" : "ended";
   } catch {
     byId("live").textContent = "○ no answer";
     wait *= 5;
@@ -223,7 +195,6 @@ async function poll() {
 
 function changed(patch) {
   applyPatch(patch);
-  byId("live").textContent = run.head.status === "open" ? "● live" : "ended";
   drawHead();
   tellSelection();
   const main = byId("main");
@@ -252,9 +223,7 @@ function drawHead() {
 }
 
 function begin() {
-  if (storedTheme()) document.documentElement.className = storedTheme();
-  byId("theme-button").textContent = isDark() ? "Light" : "Dark";
-  byId("theme-button").addEventListener("click", changeTheme);
+  beginTheme();
   byId("keys-button").addEventListener("click", toggleKeys);
   append(byId("keys"), [h("h2", {}, "Keys"), listed(KEYS.map(([key, does]) => [key, does])), button("Close", toggleKeys, {class: "small"})]);
   append(byId("views"), [...VIEWS].map(([name, [title]]) => h("a", {href: `#${name}`}, title)));
