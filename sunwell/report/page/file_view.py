@@ -80,7 +80,7 @@ class FileViews:
                 diff = texts.add(self._diff(change))
                 kind = file_object(change)["change"]
                 found[path] = FileEntry(kind, tuple(file.by), diff, tuple(conflicts.get(path, ())))
-        return found, texts.texts
+        return found, texts.shown
 
     def _diff(self, change: FileChange) -> str:
         if self.diff_of is None:

@@ -1,6 +1,7 @@
-"""The texts of a page: each stands there once, and long ones are cut in the middle."""
+"""The texts of a page: each stands there once, long ones are cut, and all together have a limit."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -8,61 +9,63 @@ import attrs
 
 from sunwell.report.page.page_data import PageText, TextId
 
-LONGEST_CHARACTERS = 20_000
-"""A longer text shows its first and its last part."""
-
-HEAD_CHARACTERS = 14_000
-TAIL_CHARACTERS = 6_000
-
-MAX_POOL_BYTES = 24_000_000
-"""What the shown parts of all texts may take together, as UTF-8."""
-
-SHORT_CHARACTERS = 400
-"""How much of a text shows if the pool has no room for more."""
+TEXTS_BYTES, DIFFS_BYTES = 24_000_000, 4_000_000
+"""Most that the texts of records take in a page, and besides what is shown of changed files."""
+_HEAD_CHARACTERS, _TAIL_CHARACTERS = 14_000, 6_000
+_SHORT_CHARACTERS = 400
+_DIGEST_BYTES = 12
+_ESCAPED = ("<", ">", "&", "\u2028", "\u2029")
+_ESCAPE_BYTES = 6
 
 
 @attrs.define(eq=False)
-class TextPool:
-    """Keeps each text once, under an id that is made of its hash."""
+class PageTexts:
+    """Texts by ids that are made of their content.
 
-    max_bytes: int = MAX_POOL_BYTES
-    _texts: dict[TextId, PageText] = attrs.field(factory=dict, init=False)
-    _used_bytes: int = attrs.field(default=0, init=False)
+    A text of more than 20,000 characters keeps its first 14,000 and its last 6,000. Once all that is kept
+    takes ``most_bytes`` in a page, each further text keeps its first 400 characters.
+    """
+
+    most_bytes: int = TEXTS_BYTES
+    _shown: dict[TextId, PageText] = attrs.field(factory=dict, init=False)
+    _bytes: int = attrs.field(default=0, init=False)
 
     @property
-    def texts(self) -> Mapping[TextId, PageText]:
-        """The texts by their ids, in the order in which they came: a view that grows with the pool."""
-        return MappingProxyType(self._texts)
+    def shown(self) -> Mapping[TextId, PageText]:
+        """The texts by their ids, in the order in which they came: a view that grows."""
+        return MappingProxyType(self._shown)
 
     def add(self, text: str) -> TextId:
-        """Keep *text*, cut if it is long, and return its id; the empty text has the empty id.
-
-        A text that has no room any more shows its first 400 characters, so a pool that is full still grows
-        by a little with each text.
-        """
+        """Return the id of *text*, which is kept if it is new; an empty text has an empty id."""
         if not text:
             return ""
         # A name of a file may hold half of a surrogate pair, which plain UTF-8 refuses.
-        found = hashlib.blake2b(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-        if found not in self._texts:
-            self._texts[found] = self._cut(text)
+        data = text.encode("utf-8", "surrogatepass")
+        name = hashlib.blake2b(data, digest_size=_DIGEST_BYTES).hexdigest()
+        if name not in self._shown:
+            self._shown[name] = self._fitted(text)
+        return name
+
+    def _fitted(self, text: str) -> PageText:
+        found = _cut(text, _HEAD_CHARACTERS, _TAIL_CHARACTERS)
+        size = _size(found)
+        if self._bytes + size > self.most_bytes:
+            return _cut(text, _SHORT_CHARACTERS, 0)
+        self._bytes += size
         return found
 
-    def _cut(self, text: str) -> PageText:
-        shown = PageText(text)
-        if len(text) > LONGEST_CHARACTERS:
-            left_out = len(text) - HEAD_CHARACTERS - TAIL_CHARACTERS
-            shown = PageText(text[:HEAD_CHARACTERS], text[-TAIL_CHARACTERS:], left_out)
-        if self._used_bytes + _bytes(shown) > self.max_bytes and len(text) > SHORT_CHARACTERS:
-            shown = PageText(text[:SHORT_CHARACTERS], "", len(text) - SHORT_CHARACTERS)
-        self._used_bytes += _bytes(shown)
-        return shown
+
+def _cut(text: str, head: int, tail: int) -> PageText:
+    left_out = len(text) - head - tail
+    if left_out <= 0:
+        return PageText(text)
+    return PageText(text[:head], text[len(text) - tail :], left_out)
 
 
-def _bytes(shown: PageText) -> int:
-    return sum(len(part.encode("utf-8", "surrogatepass")) for part in (shown.head, shown.tail))
-
-
-PageTexts = TextPool
-DIFFS_BYTES = 4_000_000
-"""What the diffs of files may take together, beside all other texts."""
+def _size(text: PageText) -> int:
+    """Return the bytes that *text* takes in a page, where it is JSON without signs of HTML."""
+    size = 0
+    for part in (text.head, text.tail):
+        size += len(json.dumps(part, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+        size += sum(part.count(sign) for sign in _ESCAPED) * _ESCAPE_BYTES
+    return size

@@ -102,7 +102,7 @@ class RunView:
             prefixes=work.prefixes.entries(),
             lenses=work.lenses.entries(work.sums),
             files=files,
-            texts={**self._texts.texts, **diffs},
+            texts={**self._texts.shown, **diffs},
         )
 
     def _take_given_lens(self) -> None:

@@ -13,7 +13,7 @@ from sunwell.core.message import Part, Text, Thinking, ToolCall, ToolResult
 from sunwell.core.model import Request, ToolSpec
 from sunwell.journal.records import Record
 from sunwell.report.page.page_data import Requests, SentMessage, SentRequest, TextId
-from sunwell.report.page.page_texts import TextPool
+from sunwell.report.page.page_texts import PageTexts
 
 
 def sent_requests(records: Iterable[Record], equipment: Equipment | None = None) -> Requests:
@@ -43,14 +43,14 @@ def as_requests(sent: SentCalls) -> Requests:
     """Return *sent* as a page shows it."""
     told = _Telling()
     requests = {f"{span}:{number}": told.told(call) for (span, number), call in sent.calls.items()}
-    return Requests(requests, told.pool.texts, sent.missing)
+    return Requests(requests, told.pool.shown, sent.missing)
 
 
 @attrs.define(eq=False)
 class _Telling:
     """Tells requests one after the other, and remembers which messages have been told."""
 
-    pool: TextPool = attrs.field(factory=TextPool)
+    pool: PageTexts = attrs.field(factory=PageTexts)
     _told: dict[bytes, tuple[str, int]] = attrs.field(factory=dict, init=False)
     """By the digest of messages that a request begins with: whose they are, and how many."""
     _tools: dict[tuple[ToolSpec, ...], TextId] = attrs.field(factory=dict, init=False)
