@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
+import sunwell
 from sunwell.agent.batches.task_batch import Batch
 from sunwell.agent.lens.lens_parser import without_secrets
 from sunwell.agent.lifecycle.authority import CallerTerms, batch_now, options_now, require_task_checks
@@ -259,7 +260,8 @@ class RunStart:
         recalled = (
             self.secrets.redact(self.recalled) if self.settings is None else self.settings.get("recalled", "")
         )
-        settings = settings_of(session.options, roles, recalled) | {"code": code_of(tools)}
+        settings = settings_of(session.options, roles, recalled)
+        settings |= {"code": code_of(tools), "version": sunwell.__version__}
         if self.settings is None and self.continuation is not None:
             settings |= self.continuation.settings()
         elif self.settings is None:

@@ -149,11 +149,15 @@ function summary() {
     ["Run", h("code", {}, cutLine(head.run_id, 100))], ["Continues", head.continues && cutLine(head.continues, 100)], ["Forked from", head.forked_from && cutLine(head.forked_from, 100)],
     ["Workspace", cutLine(head.workspace, 200)], ["Sunwell", head.version ? cutLine(head.version, 60) : "version not recorded"],
   ];
-  return [
-    h("div", {class: "columns"}, h("div", {}, failurePart()), h("div", {}, costPart())),
+  const said = [
     textBlock(head.error, "Error"),
     textBlock(head.task, "Task"),
     textBlock(head.answer, head.answer_by === "harness" ? "Answer, put together by Sunwell" : "Answer"),
+  ];
+  const isCalm = !failures().length; // then there is room beside the cost
+  return [
+    h("div", {class: "columns"}, h("div", {}, failurePart(), isCalm ? said : null), h("div", {}, costPart())),
+    isCalm ? null : said,
     head.notices.map((id, at) => textBlock(id, `Notice ${at + 1}`)),
     h("h2", {}, "About the run"), listed(more),
   ];
@@ -226,7 +230,23 @@ function selectedUsd(sum) {
   return [h("span", {class: "figure", "data-exact": sum.text}, dollars(sum.text)), sum.unknown ? ` and ${plural(sum.unknown, "unknown amount")}` : ""];
 }
 
+// The input of all calls by how it was paid; whether or not several workers share a prefix.
+function cachedInput() {
+  const heads = ["Model", ">Tokens in", ">written", ">read", ">Not cached $", ">Written $", ">Read $"];
+  const rows = run.bill.by_model.map((row, at) => {
+    const own = `bill.by_model[${at}]`;
+    const counts = ["input", "cache_write", "cache_read"].map((name) => number(`${own}.tokens.${name}`, row.tokens[name]));
+    const amounts = ["input_usd", "cache_write_usd", "cache_read_usd"].map((name) => usd(`${own}.${name}`, row[name]));
+    return [cutLine(row.name, 80), ...counts, ...amounts];
+  });
+  return rows.length ? [h("h2", {}, "The input of all calls"), table("Input by model", heads, rows)] : null;
+}
+
 function cache() {
+  return [cachedInput(), sharedPrefixes()];
+}
+
+function sharedPrefixes() {
   const entries = [...run.prefixes].filter(([key, entry]) => matches(filterNow, "prefix", key, entry));
   if (!entries.length) return [h("h2", {}, "Shared prefixes"), h("p", {}, "No part of a prompt was shared by several workers, or the filter selects none.")];
   const rows = entries.map(([key, entry]) => {
