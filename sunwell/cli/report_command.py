@@ -214,13 +214,12 @@ async def _serve(root: Path, run: "RunFile", opens: bool) -> None:
 
 def _open(address: str) -> None:
     """Have the default browser show *address*, and say so if there is none."""
-    from sunwell.tools.environment import secrets_from_environment
+    from sunwell.tools.environment import desktop_environment, secrets_from_environment
 
     # In a process of its own: what a browser says must not be taken for the path, and Ctrl-C is not for it.
-    secrets = secrets_from_environment()
     starting = subprocess.Popen(
         [sys.executable, "-I", "-c", _OPEN, address],
-        env={name: value for name, value in os.environ.items() if secrets.redact(value) == value},
+        env=desktop_environment(os.environ, secrets_from_environment()),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -37,6 +37,8 @@ LINES = {
     "prune": "prune --keep 9 -w .",
     "record": "record JOURNAL",
     "export": "export RUN -w .",
+    "report": "report RUN -w .",
+    "all reports": "report -w .",
     "init": "init -w . --force",
     "config show": "config show -w .",
     "config check": "config check -w .",
