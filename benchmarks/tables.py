@@ -225,6 +225,20 @@ def import_time(found: Found) -> list[str]:
     return rows(("import", "ms", "ratio"), body)
 
 
+def report_page(found: Found) -> list[str]:
+    """The size of a page, how long it takes to open, and how long a filter takes in each view."""
+    size, opened = found["kilobytes"], found["open_ms"]
+    body = [
+        ["kB, one call", size["empty"], ""],
+        [f"kB, {found['calls']:,} calls", f"{size['long']:,}", ""],
+        ["to open, one call", opened["empty"], "1.0"],
+        [f"to open, {found['calls']:,} calls", opened["long"], found["open_to_empty"]],
+    ]
+    for view, took in found["filter_ms"].items():
+        body.append([f"to filter, {view}", took, f"{took / opened['empty']:.2f}"])
+    return rows(("what", "kB or ms", "to the empty page"), body)
+
+
 def sandbox_start(found: Found) -> list[str]:
     """What a command takes longer in the sandbox, to its first output and to its end."""
     head = ("measured", "without, ms", "in the sandbox, ms", "difference, ms", "ninth decile, ms")
@@ -491,6 +505,7 @@ TABLES: dict[str, Callable[[Found], list[str]]] = {
         orchestrated,
         orchestrated_cost,
         import_time,
+        report_page,
         sandbox_start,
         tokenizer,
         file_search,

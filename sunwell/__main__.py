@@ -22,6 +22,10 @@ def main() -> None:
     if moving:
         sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() not in moving]
 
+    if os.environ.get("_SUNWELL_COMPLETE", "").endswith("_complete"):  # before anything else is loaded
+        from sunwell.cli.completion import complete
+
+        complete()
     from sunwell.cli.main import main as run
 
     run()

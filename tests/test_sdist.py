@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from sunwell.report.page.html_page import SCRIPTS
+
 ROOT = Path(__file__).parents[1]
 _MADE = shutil.ignore_patterns(
     ".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", ".sunwell", "*.egg-info", "build", "dist"
@@ -64,8 +66,10 @@ def test_its_tests_run_in_place(unpacked: tuple[Path, Path]) -> None:
     assert done.returncode == 0, done.stdout[-3000:]
 
 
-def test_an_installation_has_the_vocabularies(unpacked: tuple[Path, Path], tmp_path: Path) -> None:
-    """The wheel that is built from it holds each vocabulary and its licence: nothing is downloaded later."""
+def test_an_installation_has_the_vocabularies_and_the_page(
+    unpacked: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """The wheel that is built from it holds each vocabulary, its licence, and what a page is made of."""
     _, top = unpacked
     code = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
     subprocess.run(
@@ -76,3 +80,5 @@ def test_an_installation_has_the_vocabularies(unpacked: tuple[Path, Path], tmp_p
         names = set(opened.namelist())
     for name in ("o200k_base.xz", "cl100k_base.xz", "LICENSE"):
         assert f"sunwell/models/vocabularies/{name}" in names
+    for name in ("page.html", "page.css", *SCRIPTS):
+        assert f"sunwell/report/page/templates/{name}" in names

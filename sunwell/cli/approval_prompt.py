@@ -87,12 +87,12 @@ async def confirmed(question: str) -> bool:
 def _show(proposal: Proposal) -> None:
     say_now(err=True)
     if proposal.asked_by:
-        say_now(f"asked by {one_line(proposal.asked_by, 200)}", err=True)
+        say_now(f"asked by {one_line(proposal.asked_by)}", err=True)
     _show_details(proposal, is_whole=not proposal.path)
     if proposal.conditions:
-        say_now(one_line(proposal.conditions, 1_000), err=True, wrap=0)
+        say_now(one_line(proposal.conditions), err=True, wrap=0)
     if proposal.reason:
-        say_now(f"asked because {one_line(proposal.reason, 500)}", err=True, wrap=0)
+        say_now(f"asked because {one_line(proposal.reason)}", err=True, wrap=0)
 
 
 def _show_details(proposal: Proposal, *, is_whole: bool) -> None:

@@ -21,7 +21,7 @@ import click
 from sunwell.cli.output import console, say
 from sunwell.cli.shared_options import StrictCommand
 from sunwell.core.threads import in_thread
-from sunwell.errors import ConfigurationError
+from sunwell.errors import ConfigurationError, SunwellError
 
 if TYPE_CHECKING:
     from sunwell.cli.views import View
@@ -194,6 +194,7 @@ def _perform(folder: Path, claims: DemoClaims) -> None:
         _withheld(folder, brisk, claims)
         _climbed(folder, brisk, claims)
     _close()
+    _report(delegated, folder / "delegated")
 
 
 def _delegated(folder: Path, simulator: "Simulator", claims: DemoClaims) -> "TaskResult":
@@ -332,6 +333,24 @@ def _close() -> None:
     say("  export ANTHROPIC_API_KEY=...          (or OPENAI_API_KEY)")
     say(f'  {_command()} estimate "Add tests for every module"')
     say(f'  {_command()} run "Add tests for every module" --enable-delegation --budget-usd 0.50')
+
+
+def _report(result: "TaskResult", shop: Path) -> None:
+    """Write the report of the first run to where it stays, over that of an earlier demo."""
+    from sunwell.cli.report_command import page_of
+    from sunwell.core.user_folders import state_folder
+    from sunwell.journal.layout import RunFile
+    from sunwell.report.page.page_file import write_page
+
+    _head("A page about the delegated run, for your browser")
+    try:
+        place = state_folder() / "demo-report.html"
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_page(place, page_of(RunFile(result.run_id, Path(result.journal or "")), shop))
+    except (SunwellError, OSError) as error:
+        _say(f"It could not be written: {error}")
+    else:
+        say(f"  {place}")
 
 
 def _command() -> str:

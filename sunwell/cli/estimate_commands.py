@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from sunwell.cli.colours import ESTIMATE
 from sunwell.cli.output import say, say_text
 from sunwell.cli.run_command import EXIT_CODES
 from sunwell.cli.shared_options import (
@@ -25,6 +26,8 @@ from sunwell.cli.terminal import fitted_lines
 from sunwell.context.options import SECTIONS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sunwell.agent.ladder.climb_outcomes import ExpectedClimb
     from sunwell.agent.lens.lens_file import SavedLens
     from sunwell.core.lens import EphemeralLens
@@ -91,7 +94,7 @@ def estimate(**chosen: Any) -> None:
         print_json(forecast_object(made))
         return
     for line in _lines(made):
-        say(line)
+        say(line, palette=ESTIMATE)
     for name, value in chosen.items():
         if name.startswith("budget_") and value is not None:
             option = f"--{name.replace('_', '-')}"
@@ -122,10 +125,11 @@ def _lines(made: "Forecast") -> list[str]:
         *(fitted_lines(compared) if compared else []),
         "",
         *_output_lines(made.quote.output),
-        f"{'':<18}{'low':>11}{'expected':>11}{'high':>11}{'worst':>11}",
+        *_table(
+            ("low", "expected", "high", "worst"),
+            [(side.name, _amounts(side), who[side.name], side is made.chosen) for side in made.quote.sides],
+        ),
     ]
-    for side in made.quote.sides:
-        lines += _row(side, who[side.name], side is made.chosen)
     if made.lens is not None:
         from sunwell.report.summary import lens_about
 
@@ -144,7 +148,7 @@ def _lines(made: "Forecast") -> list[str]:
         least = f"{exact(made.least_usd)} dollars or {made.least_tokens:,} tokens"
         lines += fitted_lines(f"A cap of {least} holds the first call of {made.without_lens}; less may not.")
     dated = f"Prices of {made.quote.price_date}. " if made.quote.price_date else ""
-    return [*lines, f"{dated}Nothing was asked and nothing was spent."]
+    return [*lines, *fitted_lines(f"{dated}Nothing was asked and nothing was spent.")]
 
 
 def _ladder_lines(ladder: "ExpectedClimb") -> list[str]:
@@ -155,13 +159,14 @@ def _ladder_lines(ladder: "ExpectedClimb") -> list[str]:
         f"With a check and --escalate: about {dollars(ladder.expected_usd)} expected, at most "
         f"{dollars(ladder.worst_usd)}; {ladder.passes:.0%} pass."
     )
-    lines = [*fitted_lines(head), f"{'':<18}{'expected':>11}{'worst':>11}{'climbed':>11}{'passes':>11}"]
+    rows = []
     for rung in ladder.rungs:
-        amounts = f"{dollars(rung.side.expected_usd):>11}{dollars(rung.side.worst_usd):>11}"
-        row = f"  {rung.name:<16}{amounts}{rung.reached:>11.0%}{rung.chance:>11.0%}   "
+        amounts = (dollars(rung.side.expected_usd), dollars(rung.side.worst_usd))
+        shares = (f"{rung.reached:.0%}", f"{rung.chance:.0%}")
         basis = f"{rung.tries:,} outcomes" if rung.tries else "assumed"
-        lines += fitted_lines(f"{row}{_RUNGS[rung.name].format(model=rung.model)} ({basis})", len(row))
-    return lines
+        words = f"{_RUNGS[rung.name].format(model=rung.model)} ({basis})"
+        rows.append((rung.name, (*amounts, *shares), words, False))
+    return [*fitted_lines(head), *_table(("expected", "worst", "climbed", "passes"), rows)]
 
 
 _RUNGS = {
@@ -181,21 +186,51 @@ def _output_lines(output: "OutputEstimate | None") -> list[str]:
     reasons = [*output.counted[:_MOST_REASONS], *output.unknown[:_MOST_REASONS]]
     left = len(output.counted) + len(output.unknown) - len(reasons)
     reasons += [f"and {left} more: --json shows them all"] if left else []
-    lines = [f"Expected output: {span}"]
+    lines = fitted_lines(f"Expected output: {span}")
     for each in reasons:
         lines += fitted_lines(f"  · {each}", 4)
     return [*lines, ""]
 
 
-def _row(side: "Side", who: str, is_chosen: bool) -> list[str]:
+def _amounts(side: "Side") -> tuple[str, ...]:
     from sunwell.report.figures import dollars
 
-    several = (side.low_usd, side.expected_usd, side.high_usd, side.worst_usd)
-    amounts = "".join(f"{dollars(usd):>11}" for usd in several[:3])
     is_unbounded = side.worst_usd is None and side.expected_usd is not None
-    amounts += f"{'no bound' if is_unbounded else dollars(side.worst_usd):>11}"
-    row = f"{'→ ' if is_chosen else '  '}{side.name:<16}{amounts}   "
-    return fitted_lines(row + who, len(row))
+    several = [dollars(usd) for usd in (side.low_usd, side.expected_usd, side.high_usd)]
+    return (*several, "no bound" if is_unbounded else dollars(side.worst_usd))
+
+
+def _table(heads: tuple[str, ...], rows: "Sequence[tuple[str, tuple[str, ...], str, bool]]") -> list[str]:
+    """Return rows of a name, figures, words and whether it is chosen; columns are as wide as what is in them.
+
+    If a terminal has no room for the figures in one line, each stands below the name with its heading.
+    """
+    from sunwell.cli.terminal import fitted_lines, is_terminal, terminal_width
+
+    wide = [
+        max(map(len, column)) for column in zip(heads, *(figures for _, figures, _, _ in rows), strict=True)
+    ]
+    names = max((len(name) for name, *_ in rows), default=0)
+    whole = 2 + names + sum(size + 2 for size in wide)
+    if is_terminal() and whole > terminal_width():
+        lines = []
+        for name, figures, words, is_chosen in rows:
+            lines += fitted_lines(f"{'→' if is_chosen else ' '} {name}: {words}", 4)
+            pairs = zip(heads, figures, strict=True)
+            lines += [f"    {head:<{max(map(len, heads))}} {figure}" for head, figure in pairs]
+        return lines
+    lines = [" " * (2 + names) + "".join(f"  {head:>{size}}" for head, size in zip(heads, wide, strict=True))]
+    for name, figures, words, is_chosen in rows:
+        told = "".join(f"  {figure:>{size}}" for figure, size in zip(figures, wide, strict=True))
+        line = f"{'→' if is_chosen else ' '} {name:<{names}}{told}  "
+        if is_terminal() and terminal_width() - len(line) < _LEAST_WORDS:
+            lines += [line.rstrip(), *fitted_lines(f"    {words}", 4)]
+        else:
+            lines += fitted_lines(line + words, len(line))
+    return lines
+
+
+_LEAST_WORDS = 24
 
 
 @click.command(cls=SettingsCommand, epilog=EXIT_CODES)
@@ -206,36 +241,76 @@ def _row(side: "Side", who: str, is_chosen: bool) -> list[str]:
 @workspace_option
 @settings_options("budget", only=("smart_model", "effort", "max_lens_tokens", "scout", "scout_turns"))
 @config_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def lens(**chosen: Any) -> None:
     """Have the smart model write a lens for TASK, and show it as workers will see it.
 
     With --check LENS.json it shows and checks an existing lens.
     """
     from sunwell.agent.lens.lens_file import LensOrigin, lens_json, read_saved_lens
+    from sunwell.cli.terminal import print_json
     from sunwell.errors import ConfigurationError, LensError
     from sunwell.tools.environment import secrets_from_environment
 
     if (chosen["task"] is None) == (chosen["check"] is None):
         raise ConfigurationError("name a task to write a lens for, or --check LENS.json to check one")
     if chosen["check"] is not None:
-        for name, value in chosen.items():
-            if name != "check" and value not in (None, (), False) and (name, value) != ("workspace", "."):
-                option = f"--{name.replace('_', '-')}"
-                raise ConfigurationError(f"{option} has no effect here: --check only reads a lens")
+        _refuse_besides_check(chosen)
         saved = read_saved_lens(Path(chosen["check"]))
+        if chosen["as_json"]:
+            print_json(_lens_told(saved.lens) | {"origin": attrs.asdict(saved.origin), "run": None})
+            return
         _show(saved.lens)
         _tell_origin(saved)
         return
     result = _write(chosen)
     if result.lens is None:
         raise LensError(result.error)
+    task = secrets_from_environment().redact(_words_of(chosen))
+    origin = LensOrigin.of(result.lens, task, datetime.now(UTC).date().isoformat())
     if chosen["output"] is not None:
-        task = secrets_from_environment().redact(_words_of(chosen))
-        origin = LensOrigin.of(result.lens, task, datetime.now(UTC).date().isoformat())
         _save(Path(chosen["output"]), lens_json(result.lens, origin))
+    if chosen["as_json"]:
+        told = _lens_told(result.lens, result.lens_left_out)
+        print_json(told | {"origin": attrs.asdict(origin), "run": _lens_run(result)})
+        return
     _show(result.lens)
     for sentence in result.lens_left_out:
         say(f"sunwell: left out: {sentence}", err=True)
+
+
+def _refuse_besides_check(chosen: Chosen) -> None:
+    from sunwell.errors import ConfigurationError
+
+    for name, value in chosen.items():
+        is_used = name in ("check", "as_json") or (name, value) == ("workspace", ".")
+        if not is_used and value not in (None, (), False):
+            option = f"--{name.replace('_', '-')}"
+            raise ConfigurationError(f"{option} has no effect here: --check only reads a lens")
+
+
+def _lens_told(shown: "EphemeralLens", left_out: "Sequence[str]" = ()) -> dict[str, Any]:
+    from sunwell.agent.lens.lens_file import lens_remarks
+    from sunwell.agent.lens.lens_parser import lens_tokens
+    from sunwell.report.forecast import lens_object
+
+    return {
+        "lens": lens_object(shown),
+        "tokens": lens_tokens(shown),
+        "left_out": list(left_out),
+        "remarks": list(lens_remarks(shown)),
+    }
+
+
+def _lens_run(result: "TaskResult") -> dict[str, Any]:
+    from sunwell.report.figures import exact
+
+    return {
+        "run_id": result.run_id,
+        "journal": result.journal,
+        "cost_usd": exact(result.bill.cost_usd),
+        "uncertain_usd": exact(result.bill.uncertain_usd),
+    }
 
 
 def _words_of(chosen: Chosen) -> str:

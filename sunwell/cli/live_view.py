@@ -11,13 +11,15 @@ import attrs
 from sunwell.cli.output import above, cell, holding, when_free
 from sunwell.cli.plain_view import Refusals, line_of, notice
 from sunwell.cli.progress import Progress, Row
+from sunwell.cli.terminal import broken
 from sunwell.events import Event, ModelTextArrived
-from sunwell.report.figures import dollars, one_line, seconds_text
+from sunwell.report.figures import columns_of, dollars, fitted, fitted_name, rounded, seconds_text
+from sunwell.tools.wording import shown
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.live import Live
-    from rich.table import Table
+    from rich.text import Text
 
 _WIDE_COLUMNS = 100
 _NARROW_COLUMNS = 50
@@ -56,9 +58,8 @@ class LiveView:
         when_free(lambda: self._print(line))
 
     def _print(self, line: str) -> None:
-        from rich.padding import Padding
-
-        self.console.print(Padding(cell(line, "dim"), (0, 0, 0, 2), expand=False))
+        for part in broken(shown(line, kept=""), max(20, self.console.width - 2)).split("\n"):
+            self.console.print(cell(f"  {part}", "dim", no_wrap=True), soft_wrap=True)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -106,64 +107,130 @@ class LiveView:
         return _FRAMES[int(time.monotonic() * 10) % len(_FRAMES)]
 
     def _footer(self) -> str:
-        cap = "" if self.max_usd is None else f" of {dollars(self.max_usd)}"
-        return f"{dollars(self.progress.cost_usd)}{cap} · {seconds_text(time.monotonic() - self._began)}"
+        cap = "" if self.max_usd is None else f" of {rounded(self.max_usd)}"
+        return f"{rounded(self.progress.cost_usd)}{cap} · {seconds_text(time.monotonic() - self._began)}"
 
 
-def draw(progress: Progress, footer: str, width: int, frame: str = " ") -> "Table":
+def draw(progress: Progress, footer: str, width: int, frame: str = " ") -> "RenderableType":
     """Return *progress* as a table for a terminal of *width* columns, with *footer* as its last line."""
-    from rich.table import Table
-    from rich.text import Text
+    from rich.console import Group
 
-    is_wide = width >= _WIDE_COLUMNS
-    table = Table.grid(padding=(0, 2 if width >= 80 else 1), expand=False)
-    # In a narrow terminal the first and the last column are cut; half a number would be misleading.
-    table.add_column(overflow="ellipsis")
-    if width >= _NARROW_COLUMNS:
-        table.add_column(no_wrap=True)
-    table.add_column(justify="right", no_wrap=True)
-    if is_wide:
-        table.add_column(justify="right", no_wrap=True)
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(overflow="ellipsis", max_width=max(16, width - (85 if is_wide else 58)))
     shown, hidden = _most_telling(tuple(progress.rows.values()))
-    for row in shown:
-        table.add_row(*_cells(row, progress.name(row), width, frame))
-    counts = progress.crowd.counts()
-    tail = Text("\n").join(
-        [
-            *([cell(f"  … and {hidden:,} more", "dim")] if hidden else ()),
-            *([cell(f"  {counts}")] if counts else ()),
-            cell(f"  {footer}", "bold"),
-        ]
-    )
-    grid = Table.grid()
-    grid.add_column(no_wrap=True, overflow="ellipsis")
-    if progress.task:
-        grid.add_row(cell(f"  {one_line(progress.task, max(20, width - 4))}", "bold"))
-    grid.add_row(table)
-    grid.add_row(tail)
-    return grid
+    lines = [_line(f"  {line}", "bold") for line in _head(progress.task, width)]
+    tables = [[_cells(row, row.who, width, frame) for row in shown]]
+    if _wanted(tables[0], width) > width:  # what distinguishes the tasks is what has to be seen
+        tables.append([_cells(row, progress.name(row), width, frame) for row in shown])
+    lines += _table(tables[-1], width)
+    if hidden:
+        lines.append(_line(f"  … and {hidden:,} more", "dim"))
+    if counts := progress.crowd.counts():
+        lines += [_line(f"  {part}") for part in broken(counts, max(20, width - 2)).split("\n")]
+    return Group(*lines, _line(f"  {fitted(footer, width - 2)}", "bold"))
 
 
-def _cells(row: Row, name: str, width: int, frame: str) -> list["RenderableType"]:
+def _line(text: str, style: str = "") -> "Text":
+    return cell(text, style, no_wrap=True)
+
+
+def _head(task: str, width: int) -> list[str]:
+    """Return the task in at most two lines."""
+    room = max(20, width - 4)
+    return broken(fitted(task, 2 * room - _LOST_AT_LINE_END), room).split("\n")[:2] if task else []
+
+
+_LOST_AT_LINE_END = 12
+"""Columns that a word may leave free at the end of a line."""
+_WHO, _MODEL, _CALLS, _TOKENS, _COST, _DOING = range(6)
+_RIGHT = (_CALLS, _TOKENS, _COST)
+_LEAST_DOING = 10
+_LEAST_WHO = 16
+
+
+def _table(rows: list[list[tuple[str, str]]], width: int) -> list["Text"]:
+    """Return the lines of *rows*, cells with their styles; each column is as wide as what is in it.
+
+    If there is less room, the figures stay whole, and the first and the last column share the rest.
+    """
     from rich.text import Text
 
+    if not rows:
+        return []
+    gap = _gap(width)
+    wanted = _natural(rows)
+    least_who = max(columns_of(_first_word(row[_WHO][0])) for row in rows)
+    widths = _widths(wanted, width - gap * (sum(map(bool, wanted)) - 1), least_who)
+    fit = {_WHO: _fitted_who, _MODEL: fitted_name}
+    cut = [[fit.get(at, fitted)(row[at][0], most) for at, most in enumerate(widths)] for row in rows]
+    used = [max(columns_of(texts[at]) for texts in cut) if most else 0 for at, most in enumerate(widths)]
+    lines = []
+    for row, texts in zip(rows, cut, strict=True):
+        parts: list[Text] = []
+        for at, text in enumerate(texts):
+            if not used[at]:
+                continue
+            space = " " * (used[at] - columns_of(text))
+            part = cell(space + text if at in _RIGHT else text + space, no_wrap=True)
+            mark = len(text) - len(text.lstrip(" ")) if at == _WHO else None
+            part.stylize(row[at][1], *(() if mark is None else (mark, mark + 1)))
+            parts.append(part)
+        lines.append(cell(" " * gap, no_wrap=True).join(parts))
+        lines[-1].rstrip()
+    return lines
+
+
+def _gap(width: int) -> int:
+    return 2 if width >= 80 else 1
+
+
+def _natural(rows: list[list[tuple[str, str]]]) -> list[int]:
+    """Return how wide the longest text of each column is."""
+    return [max(columns_of(row[at][0]) for row in rows) for at in range(len(rows[0]))]
+
+
+def _wanted(rows: list[list[tuple[str, str]]], width: int) -> int:
+    """Return how many columns *rows* take if nothing is cut."""
+    wanted = [size for size in _natural(rows) if size] if rows else []
+    return sum(wanted) + _gap(width) * max(0, len(wanted) - 1)
+
+
+def _first_word(who: str) -> str:
+    """Return the indent, the mark and the first word of a name."""
+    start = len(who) - len(who.lstrip(" ")) + 2
+    return who[:start] + who[start:].partition(" ")[0][:_LEAST_WHO] + "…"
+
+
+def _fitted_who(text: str, columns: int) -> str:
+    """Return a name with the mark before it, which is not cut off."""
+    start = len(text) - len(text.lstrip(" ")) + 2
+    return text[:start] + fitted(text[start:], columns - start)
+
+
+def _widths(wanted: list[int], room: int, least_who: int) -> list[int]:
+    """Return the widths of the columns, which together take at most *room*."""
+    widths = list(wanted)
+    widths[_MODEL] = min(wanted[_MODEL], max(12, room // 3))
+    left = room - sum(widths[at] for at in (_MODEL, *_RIGHT))
+    if wanted[_WHO] + wanted[_DOING] > left:
+        most = max(left - wanted[_WHO], min(left * 2 // 5, left - least_who))
+        widths[_DOING] = min(wanted[_DOING], most)
+        if widths[_DOING] < min(wanted[_DOING], _LEAST_DOING):  # no room for a word
+            widths[_DOING] = 0
+        widths[_WHO] = max(8, min(wanted[_WHO], left - widths[_DOING]))
+    return widths
+
+
+def _cells(row: Row, name: str, width: int, frame: str) -> list[tuple[str, str]]:
+    """Return the cells of *row* with their styles; one is empty if such a terminal has no room for it."""
     mark, style = (frame, "cyan") if row.state == "busy" else _MARKS[row.state]
     calls = f"{row.calls} {'call' if row.calls == 1 else 'calls'}"
-    who = one_line(name, max(24, width - _WIDE_COLUMNS))
-    cells: list[RenderableType] = [
-        Text.assemble("  " + "  " * row.level, cell(mark, style), " ", cell(who), no_wrap=True)
-    ]
-    if width >= _NARROW_COLUMNS:
-        cells.append(cell(one_line(row.model, 40), "dim" if row.level else ""))
-    cells.append(cell(calls))
-    if width >= _WIDE_COLUMNS:
-        cells.append(cell(f"{row.usage.input_tokens:,} in {row.usage.output_tokens:,} out", "dim"))
+    tokens = f"{row.usage.input_tokens:,} in {row.usage.output_tokens:,} out"
     return [
-        *cells,
-        cell(dollars(row.cost_usd)),
-        cell(_doing(row), "dim" if row.state == "busy" else style, no_wrap=True),
+        (f"  {'  ' * row.level}{mark} {name}", style),
+        (row.model if width >= _NARROW_COLUMNS else "", "dim" if row.level else ""),
+        (calls, ""),
+        (tokens if width >= _WIDE_COLUMNS else "", "dim"),
+        (dollars(row.cost_usd), ""),
+        (_doing(row), "dim" if row.state == "busy" else style),
     ]
 
 

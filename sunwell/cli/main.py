@@ -6,6 +6,7 @@ import click
 
 import sunwell
 from sunwell.cli.batch_command import batch
+from sunwell.cli.completion_command import completion
 from sunwell.cli.demo_command import demo
 from sunwell.cli.ending import interruptible, leave
 from sunwell.cli.estimate_commands import estimate, lens
@@ -13,6 +14,7 @@ from sunwell.cli.exit_codes import CANCELLED, Commands
 from sunwell.cli.output import say, take_over
 from sunwell.cli.own_process import protect_process
 from sunwell.cli.record_commands import adopt, export, prune, runs, show
+from sunwell.cli.report_command import report
 from sunwell.cli.resume_commands import continue_, fork, record, replay, resume
 from sunwell.cli.run_command import run
 from sunwell.cli.setup_commands import config, doctor, init, models
@@ -50,6 +52,7 @@ for _command in (
     models,
     runs,
     show,
+    report,
     adopt,
     undo,
     prune,
@@ -59,6 +62,7 @@ for _command in (
     config,
     doctor,
     simulate,
+    completion,
 ):
     cli.add_command(_command)
 

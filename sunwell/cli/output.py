@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+    from sunwell.cli.colours import Palette
+
 
 class Screen(io.TextIOWrapper):
     """A standard stream that shows control characters instead of sending them, whoever writes to it."""
@@ -78,20 +80,34 @@ def when_free(write: Callable[[], None]) -> None:
         _held.append(write)
 
 
-def say(line: str = "", *, err: bool = False, wrap: int | None = None, **style: Any) -> None:
+def say(
+    line: str = "",
+    *,
+    err: bool = False,
+    wrap: int | None = None,
+    palette: "Palette | None" = None,
+    **style: Any,
+) -> None:
     """Print *line* to standard output, or with *err* to standard error.
 
     It stays one line: a line break in it is shown as an escape. In a terminal, with *wrap*, it is wrapped
-    between words, from the second line on indented by *wrap* columns. *style* is that of ``click.style``.
+    between words, from the second line on indented by *wrap* columns. *style* is that of ``click.style`` for
+    the whole line, *palette* colours parts of it.
     """
     if err and _above is not None and not style:
         _above(line)
     else:
-        when_free(lambda: say_now(line, err=err, wrap=wrap, **style))
+        when_free(lambda: say_now(line, err=err, wrap=wrap, palette=palette, **style))
 
 
 def say_now(
-    line: str = "", *, err: bool = False, wrap: int | None = None, end: str = "\n", **style: Any
+    line: str = "",
+    *,
+    err: bool = False,
+    wrap: int | None = None,
+    end: str = "\n",
+    palette: "Palette | None" = None,
+    **style: Any,
 ) -> None:
     """Print *line* as :func:`say`, also while all others wait; *end* follows it."""
     from sunwell.cli.terminal import fitted, fitted_error
@@ -100,7 +116,7 @@ def say_now(
     line = shown(line, kept="\t")
     if wrap is not None:
         line = (fitted_error if err else fitted)(line, wrap)
-    _write(line, end, err, style)
+    _write(line, end, err, style, palette)
 
 
 def say_text(text: str, *, err: bool = False) -> None:
@@ -167,6 +183,14 @@ def say_json(text: str) -> None:
     _write(json_shown(text, ascii_only=not is_utf8), "\n", False, {})
 
 
+def say_page(page: str) -> None:
+    """Write *page*, a file for a browser, to standard output, which must not be a terminal."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(page.encode("utf-8"))
+        sys.stdout.flush()
+
+
 def flush() -> None:
     """Write out what is kept back in a buffer, if that is possible."""
     for stream in (sys.stdout, sys.stderr):
@@ -183,14 +207,27 @@ def say_at_once(data: bytes, *, err: bool = True) -> None:
             os.write(number, data)
 
 
-def _write(safe: str, end: str, err: bool, style: dict[str, Any]) -> None:
+def silence_errors() -> None:
+    """Have the process say nothing on standard error any more, whoever writes to it."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+
+
+def _write(safe: str, end: str, err: bool, style: dict[str, Any], palette: "Palette | None" = None) -> None:
     stream = sys.stderr if err else sys.stdout
     if stream is None:  # it was closed from the beginning
         return
-    is_styled = any(style.values()) and stream.isatty() and not os.environ.get("NO_COLOR")
-    text = click.style(safe, **style) if is_styled else safe
+    text = safe
+    if (any(style.values()) or palette is not None) and _has_colours(stream):
+        parts = [(safe, style)] if palette is None else palette.parts(safe)
+        text = "".join([click.style(part, **look) if look else part for part, look in parts])
     (stream.write_own if isinstance(stream, Screen) else stream.write)(text + end)
     stream.flush()
+
+
+def _has_colours(stream: TextIO) -> bool:
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 class _Own:

@@ -7,6 +7,7 @@ import attrs
 
 from sunwell.budget.standing import Standing
 from sunwell.cli.output import holding, say
+from sunwell.cli.progress import FinalAnswers
 from sunwell.events import (
     BoundExceeded,
     BudgetRefused,
@@ -29,7 +30,7 @@ from sunwell.events import (
     ToolCallStarted,
     Warned,
 )
-from sunwell.report.figures import dollars, one_line, seconds_text, told_arguments, told_tool
+from sunwell.report.figures import command_end, dollars, one_line, seconds_text, told_arguments, told_tool
 
 _GOES_ON = {
     "direct": "continuing without a lens",
@@ -59,26 +60,28 @@ def notice(event: Event) -> str | None:
             who = f"{event.lens_by} writes a lens for {event.model}" if event.lens_by else event.model
             why = event.reason.removeprefix(f"{event.rung}: ")
             return f"{_task(event.span)}rung {event.rung}: {who} ({why})"
+        case ToolCallFinished() if event.command and not event.replayed:
+            return f"{_task(event.span)}{_command(event)}"
         case CheckFinished():
             words = {True: "passed", False: "failed", None: "could not tell"}
             return f"{_task(event.span)}check {words[event.passed]}: {', '.join(event.missed or event.by)}"
         case LensFailed():
-            return f"no lens: {one_line(event.reason, 200)}; {_GOES_ON.get(event.outcome, event.outcome)}"
+            return f"no lens: {one_line(event.reason)}; {_GOES_ON.get(event.outcome, event.outcome)}"
         case ModelFellBack():
-            return f"using {event.used} instead of {event.wanted}: {one_line(event.reason, 200)}"
+            return f"using {event.used} instead of {event.wanted}: {one_line(event.reason)}"
         case SandboxChosen() if event.confinement.sandbox != "off":  # of that a note warns
-            return f"sandbox: {one_line(event.confinement.sentence, 200)}"
+            return f"sandbox: {one_line(event.confinement.sentence)}"
         case BudgetWarning():
             return _warning(event)
         case BudgetRefused():
-            return f"budget: a call was not sent: {one_line(event.sentence, 400)}"
+            return f"budget: a call was not sent: {one_line(event.sentence)}"
         case BoundExceeded():
             return (
                 f"{event.model} billed more than was reserved for a call; from now on its calls are "
                 "reserved by their bytes"
             )
         case Warned():
-            return f"note: {one_line(event.message, 300)}"
+            return f"note: {one_line(event.message)}"
     return None
 
 
@@ -128,6 +131,8 @@ def line_of(event: Event, *, verbose: bool = False) -> str | None:
             return f"{event.model}: retry in {event.wait_seconds:.1f} s, {_said(event)}"
         case ToolCallStarted() if verbose:
             return f"{_who(event.span)}: {told_tool(event.tool)} {told_arguments(event.summary)}"
+        case ToolCallFinished() if event.command:
+            return f"{_who(event.span)}: {_command(event)}"
         case ToolCallFinished(is_error=True):
             return f"{_who(event.span)}: {told_tool(event.tool)} failed"
         case ToolCallFinished() if event.changed and not verbose:  # else its start was printed
@@ -148,6 +153,7 @@ class PlainView:
     to_stderr: bool = True
     notes_only: bool = False
     _refusals: Refusals = attrs.field(factory=Refusals, init=False)
+    _answers: FinalAnswers = attrs.field(factory=FinalAnswers, init=False)
 
     def see(self, event: Event) -> None:
         """Show *event*."""
@@ -157,6 +163,9 @@ class PlainView:
             return
         if not self.quiet and (more := self._refusals.ended(event)):
             self.say(more)
+        self._answers.see(event)
+        if not self.verbose and self._answers.stopped(event):
+            return
         line = None if self.quiet else line_of(event, verbose=self.verbose)
         if line is not None:
             self.say(line)
@@ -178,13 +187,19 @@ class PlainView:
         return None
 
 
+def _command(event: ToolCallFinished) -> str:
+    """Return the tool, unless its command is all that it has, then the command and how it ended."""
+    what = "" if event.command == event.tool else f" {one_line(event.command)}"
+    return f"{told_tool(event.tool)}{what}: {command_end(event.exit_code, event.duration_seconds)}"
+
+
 def _who(span: str) -> str:
     return span.removeprefix("run/")
 
 
 def _said(event: ModelCallFinished | ModelRetried) -> str:
     """Return the error without the model's name in front: the line names it already."""
-    return one_line(event.error.removeprefix(f"{event.model}: "), 300)
+    return one_line(event.error.removeprefix(f"{event.model}: "))
 
 
 def _call(event: ModelCallFinished) -> str:
@@ -204,7 +219,7 @@ def _given_lens(event: LensGiven) -> str:
     told += [f"target files: {', '.join(event.target_files)}"] if event.target_files else []
     told += [f"left out: {sentence}" for sentence in event.left_out]
     told += [f"look again: {sentence}" for sentence in event.remarks]
-    return one_line("; ".join(told), 1_000)
+    return one_line("; ".join(told))
 
 
 def _lens(event: EphemeralLensCreated) -> str:

@@ -11,6 +11,7 @@ import attrs
 from sunwell.core.model import Usage
 from sunwell.core.task import Status
 from sunwell.events import (
+    AnswerSet,
     Event,
     ModelCallFinished,
     ModelCallStarted,
@@ -37,9 +38,33 @@ _ENDS: Mapping[Status, WorkerState] = {
     "error": "failed",
     "cancelled": "stopped",
 }
-_LONGEST_TASK = 200
 _WORTH_LEAVING_OUT = 12
 """A shared beginning of tasks is left out if it has at least this many characters."""
+
+
+@attrs.define(eq=False)
+class FinalAnswers:
+    """The work whose model has set its final answer: what is stopped because of that has not failed."""
+
+    _spans: set[str] = attrs.field(factory=set, init=False)
+
+    def see(self, event: Event) -> None:
+        """Record *event* if it is such an answer."""
+        if isinstance(event, AnswerSet) and event.ready:
+            self._spans.add(event.span)
+
+    def has(self, span: str) -> bool:
+        """Whether the model of *span* has answered."""
+        return span in self._spans
+
+    def stopped(self, event: Event) -> bool:
+        """Whether *event* only says that something was not carried out, or was stopped, after the answer."""
+        match event:
+            case ToolCallFinished(is_error=True):
+                return event.span in self._spans
+            case ModelCallFinished() if event.error and event.usage is None:
+                return any(event.span.startswith(f"{span}/") for span in self._spans)
+        return False
 
 
 @attrs.define(eq=False)
@@ -57,7 +82,7 @@ class Crowd:
         match event:
             case WorkerQueued():
                 self._states[event.span] = "waiting"
-                task = self._tasks[event.span] = one_line(event.task, _LONGEST_TASK)
+                task = self._tasks[event.span] = one_line(event.task)
                 self._shared = _shared(task.split(" "), self._shared)
             case WorkerStarted():
                 self._states[event.span] = "running"
@@ -126,10 +151,12 @@ class Progress:
     _latest: dict[str, Row] = attrs.field(factory=dict, init=False)
     """The row of each span that was active last: tools belong to it."""
     crowd: Crowd = attrs.field(factory=Crowd, init=False)
+    answers: FinalAnswers = attrs.field(factory=FinalAnswers, init=False)
 
     def see(self, event: Event) -> None:
         """Record *event*."""
         self.crowd.see(event)
+        self.answers.see(event)
         match event:
             case RunStarted():
                 self.task, self.run_id, self.cost_usd = event.task, event.run_id, event.spent_usd
@@ -140,9 +167,9 @@ class Progress:
                 self._finish(self._row(event), event)
             case ModelHeld():
                 seconds = event.wait_seconds
-                self._doing(event.span, f"waits about {seconds:.0f} s: {one_line(event.reason, 60)}")
+                self._doing(event.span, f"waits about {seconds:.0f} s: {one_line(event.reason)}")
             case ModelRetried():
-                self._doing(event.span, f"retry in {event.wait_seconds:.0f} s: {one_line(event.error, 60)}")
+                self._doing(event.span, f"retry in {event.wait_seconds:.0f} s: {one_line(event.error)}")
             case ModelTextArrived():
                 self._doing(event.span, "answering")
             case ToolCallStarted():
@@ -154,10 +181,12 @@ class Progress:
             case WorkerFailed() if event.span in self._latest:
                 row = self._latest[event.span]
                 row.state = "stopped" if event.status == "cancelled" else "failed"
-                row.doing = one_line(event.error, 60)
+                row.doing = one_line(event.error)
             case RunFinished():
                 for row in self.rows.values():
-                    if row.state == "busy":
+                    if row.state == "busy" and self.answers.has(row.span):
+                        row.state, row.doing = "done", ""
+                    elif row.state == "busy":
                         row.state = "stopped"
 
     def name(self, row: Row) -> str:
@@ -190,7 +219,9 @@ class Progress:
 
     def _finish(self, row: Row, event: ModelCallFinished) -> None:
         row.state = "failed" if event.error else "done"
-        row.doing = one_line(event.error, 60)
+        row.doing = one_line(event.error)
+        if self.answers.stopped(event):
+            row.state, row.doing = "stopped", ""
         row.calls += 1
         if event.usage is not None:
             row.usage += event.usage

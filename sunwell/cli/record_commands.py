@@ -3,17 +3,17 @@
 import re
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
-from itertools import chain, groupby, pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
 
+from sunwell.cli.colours import REPORT, RUNS
 from sunwell.cli.output import cell, console, say, say_json
 from sunwell.cli.shared_options import Chosen, StrictCommand
 from sunwell.context.kinds import Seconds, read_text
@@ -25,6 +25,7 @@ from sunwell.journal.tree import Node
 if TYPE_CHECKING:
     from sunwell.journal.layout import RunFile
     from sunwell.journal.tree import Node
+    from sunwell.report.page.overview import OverviewRow
 
 
 def require_folder(workspace: Path) -> Path:
@@ -65,7 +66,9 @@ def has_finished(workspace: Path, run_id: str) -> bool:
 
 
 _WIDE, _MIDDLE, _NARROW = 140, 90, 70
-_UNBOUNDED = 200
+_UNBOUNDED = 1_100
+_LEAST_TASK = 24
+"""Columns that are enough for a task beside the other columns."""
 
 
 @click.command(cls=StrictCommand)
@@ -79,55 +82,40 @@ def runs(workspace: str, as_json: bool) -> None:
     before its task was not started by you on this machine: see adopt.
     """
     from sunwell.cli.terminal import print_json, terminal_width
-    from sunwell.journal.layout import opened_runs, runs_in
     from sunwell.journal.ownership import foreign_warning, key_or_doubt
+    from sunwell.report.page.overview import run_rows
 
     root, (key, doubt) = require_folder(Path(workspace)), key_or_doubt()
-    listed: list[dict[str, Any]] = []
-    with opened_runs(root) as folder:
-        for run in () if folder is None else reversed(runs_in(root, folder)):
-            try:
-                listed.append(_object(run, folder, key))
-            except JournalError as error:
-                listed.append({"run_id": run.run_id, "status": "damaged", "error": str(error)})
+    listed = [_object(row) for row in run_rows(root, key)]
     if doubt and listed:
         say(f"note: {foreign_warning(doubt)}", err=True)
     if as_json:
         print_json({"runs": listed})
         return
     width = terminal_width() if sys.stdout.isatty() else _UNBOUNDED
-    shown = 36 if width >= _WIDE else _telling([run["run_id"] for run in listed])
-    for each in listed:
-        say(_line(each, width, shown))
+    for line in _run_lines(listed, width) if listed else ():
+        say(line, palette=RUNS)
     if not listed:
         say("no runs in this folder yet")
 
 
-def _object(run: "RunFile", folder: int | None, key: bytes | None) -> dict[str, Any]:
-    from sunwell.journal.ownership import is_own
-    from sunwell.journal.reading import read_records
-    from sunwell.journal.records import RunOpened
-    from sunwell.journal.retention import is_running
-    from sunwell.journal.tree import tree
+def _object(row: "OverviewRow") -> dict[str, Any]:
     from sunwell.report.figures import exact
 
-    first: list[bytes] = []
-    records = read_records(run.path, first=first.append, runs=folder)
-    opened = next(records, None)
-    root = tree(records if opened is None else chain((opened,), records))
-    kinds = Counter(node.type for node in root.walk() if node.type != "call" or node.status == "answered")
+    if row.error:
+        return {"run_id": row.run_id, "status": row.status, "error": row.error}
     return {
-        "run_id": run.run_id,
-        "started_at": root.started_at,
-        "status": "running" if root.status == "open" and is_running(run, runs=folder) else root.status,
-        "foreign": not is_own(run, first[0], key),
-        "calls": kinds["call"],
-        "tool_calls": kinds["tool"],
-        "cost_usd": exact(root.total_cost_usd),
-        "uncertain_usd": exact(root.total_uncertain_usd),
-        "task": root.query,
-        "continues": opened.continues if isinstance(opened, RunOpened) else "",
-        "journal": str(run.path),
+        "run_id": row.run_id,
+        "started_at": row.started_at,
+        "status": row.status,
+        "foreign": row.foreign,
+        "calls": row.calls,
+        "tool_calls": row.tool_calls,
+        "cost_usd": exact(row.usd),
+        "uncertain_usd": exact(row.unconfirmed_usd),
+        "task": row.task or None,
+        "continues": row.continues,
+        "journal": row.journal,
     }
 
 
@@ -138,29 +126,50 @@ def _telling(ids: list[str]) -> int:
     return max(8, *(count + 1 for count in alike)) if alike else 8
 
 
-def _line(run: dict[str, Any], width: int, shown: int) -> str:
-    """Return one line of at most *width* columns, with *shown* characters of the id."""
-    from decimal import Decimal
+def _run_lines(listed: list[dict[str, Any]], width: int) -> Iterator[str]:
+    """Yield the lines of the runs. Each is one line, and two if the terminal has little room for the task."""
+    from sunwell.report.figures import columns_of, fitted
 
-    from sunwell.report.figures import dollars, fitted
+    shown = 36 if width >= _WIDE else _telling([run["run_id"] for run in listed])
+    rows = [_run_cells(run, width, shown) for run in listed]
+    wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for run, cells in zip(listed, rows, strict=True):
+        known = [pair for pair in zip(cells, wide, strict=True) if pair[1]]
+        parts = [cell.rjust(size) if cell.startswith("$") else cell.ljust(size) for cell, size in known]
+        line, text = "  ".join(parts), _run_text(run, shown)
+        room = width - len(line) - 2
+        if room < _LEAST_TASK and columns_of(text) > room:
+            yield line.rstrip()
+            yield f"  {fitted(text, width - 2)}"
+        else:
+            yield f"{line}  {fitted(text, room)}".rstrip()
+
+
+def _run_cells(run: dict[str, Any], width: int, shown: int) -> tuple[str, ...]:
+    """Return the cells before the task: id, time, status, cost, calls and tools; empty without room."""
+    from sunwell.report.figures import dollars
 
     name = run["run_id"][:shown]
     if "started_at" not in run:
-        line = f"{name}  {run['status']:<10}  "
-        return line + fitted(run["error"], max(4, width - len(line)))
+        return (name, "", run["status"], "", "", "")
     at = run["started_at"]
     when = datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M") if at else "?"
     cost = dollars(None if run["cost_usd"] is None else Decimal(run["cost_usd"]))
-    far = f"{_many(run['calls'], 'call')} {_many(run['tool_calls'], 'tool')}"
-    parts = [name, when if width >= _NARROW else when[5:10], f"{run['status']:<10} {cost:>9}"]
-    line = "  ".join([*parts, far] if width >= _MIDDLE else parts) + "  "
-    line += "foreign: " if run["foreign"] else ""
-    line += f"(continues: {run['continues'][:shown]}) " if run["continues"] else ""
-    return line + fitted(run["task"] or "", max(4, width - len(line)))
+    is_middle = width >= _MIDDLE
+    calls = _many(run["calls"], "call") if is_middle else ""
+    tools = _many(run["tool_calls"], "tool") if is_middle else ""
+    return (name, when if width >= _NARROW else when[5:10], run["status"], cost, calls, tools)
+
+
+def _run_text(run: dict[str, Any], shown: int) -> str:
+    if "started_at" not in run:
+        return str(run["error"])
+    before = f"(continues: {run['continues'][:shown]}) " if run["continues"] else ""
+    return f"{'foreign: ' if run['foreign'] else ''}{before}{run['task'] or ''}"
 
 
 def _many(count: int, noun: str) -> str:
-    return f"{count:>4} {noun if count == 1 else noun + 's':<5}"
+    return f"{count:,} {noun if count == 1 else noun + 's'}"
 
 
 _MARKS = {
@@ -178,6 +187,8 @@ _KINDS = {
 _MOST_ALIKE = 12
 _FIRST_SHOWN, _LAST_SHOWN = 6, 3
 _WIDE_TREE, _MIDDLE_TREE = 96, 64
+_WIDEST_TREE = 160
+"""Width where there is no terminal: a long task must not push the figures far to the right."""
 _DEEPEST = 12
 
 Texts = Mapping[tuple[str, int], str]
@@ -196,19 +207,45 @@ class TreeStyle:
     """Whether the place of each call is shown as ``SPAN:CALL``."""
 
 
+@attrs.frozen
+class _TreeRow:
+    """A line of the tree before its name is fitted into the width that is left beside the figures."""
+
+    head: str
+    """The guide and the mark."""
+    name: str
+    figures: str = ""
+
+    def line(self, width: int) -> str:
+        from sunwell.report.figures import columns_of, fitted
+
+        room = max(8, width - len(self.head) - (len(self.figures) + 2 if self.figures else 0))
+        name = fitted(self.name, room)
+        space = " " * (room - columns_of(name))
+        return f"{self.head}{name}{space}  {self.figures}" if self.figures else f"{self.head}{name}"
+
+
 def tree_lines(root: Node, style: TreeStyle, said: Texts | None = None) -> Iterator[str]:
-    """Yield the lines of *root* and all below it; *said* adds texts under their calls."""
-    yield _row(root, "", "", style)
-    yield from _below(root, "", style, said or {})
+    """Yield the lines of *root* and all below it; *said* adds texts under their calls.
+
+    The figures stand as far to the left as the longest name lets them.
+    """
+    from sunwell.report.figures import columns_of
+
+    lines = [_row(root, "", "", style), *_below(root, "", style, said or {})]
+    rows = [line for line in lines if isinstance(line, _TreeRow)]
+    wanted = max(len(row.head) + columns_of(row.name) + 2 + len(row.figures) for row in rows)
+    for line in lines:
+        yield line if isinstance(line, str) else line.line(min(style.width, wanted)).rstrip()
 
 
-def _below(node: Node, guide: str, style: TreeStyle, said: Texts) -> Iterator[str]:
+def _below(node: Node, guide: str, style: TreeStyle, said: Texts) -> Iterator[str | _TreeRow]:
     shown = list(node.children) if style.shows_all else list(_folded(node.children))
     for number, child in enumerate(shown):
         last = number == len(shown) - 1
         branch, more = ("└─ ", "   ") if last else ("├─ ", "│  ")
         if isinstance(child, str):
-            yield f"{guide}{branch}{child}"[: style.width]
+            yield _TreeRow(f"{guide}{branch}", child)
             continue
         yield _row(child, guide, branch, style)
         inner = guide + more if len(guide) < 3 * _DEEPEST else guide
@@ -235,16 +272,12 @@ def _is_plain(node: Node) -> bool:
     return all(below.status in (None, "answered", "kept") for below in node.walk())
 
 
-def _row(node: Node, guide: str, branch: str, style: TreeStyle) -> str:
-    from sunwell.report.figures import columns_of, fitted
+def _row(node: Node, guide: str, branch: str, style: TreeStyle) -> _TreeRow:
+    from sunwell.report.figures import one_line
 
     mark = _MARKS.get(node.status or "", "✓" if node.status else "·")
     figures = "  ".join(_figures(node, style.width))
-    head = f"{guide}{branch}{mark} "
-    room = max(8, style.width - len(head) - (len(figures) + 2 if figures else 0))
-    name = fitted(_name(node, style), room)
-    space = " " * (room - columns_of(name))
-    return f"{head}{name}{space}  {figures}".rstrip() if figures else f"{head}{name}"
+    return _TreeRow(f"{guide}{branch}{mark} ", one_line(_name(node, style)), figures)
 
 
 def _name(node: Node, style: TreeStyle) -> str:
@@ -253,7 +286,8 @@ def _name(node: Node, style: TreeStyle) -> str:
         case "run":
             return f"{node.query or node.name}"
         case "tool":
-            return f"{node.name} {node.query or ''}".rstrip()
+            ended = "" if node.exit_code is None else f" (exit {node.exit_code})"
+            return f"{node.name}{ended} {node.query or ''}".rstrip()
         case "check":
             return f"check {node.name}"
         case "call":
@@ -305,38 +339,68 @@ _LOOK_SECONDS = 0.5
 
 
 @click.command(cls=StrictCommand)
-@click.argument("run_id", metavar="RUN")
+@click.argument("run_id", metavar="[RUN]", required=False)
 @click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="Folder of the run.")
 @click.option("-v", "--verbose", is_flag=True, help="Also show messages and tool results.")
 @click.option("--all", "shows_all", is_flag=True, help="Show long rows of similar entries in full.")
 @click.option("--spans", "shows_spans", is_flag=True, help="Show the place of each call, for --at.")
 @click.option("-f", "--follow", is_flag=True, help="Keep showing until the run ends.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def show(**chosen: Any) -> None:
-    """Show the tree of RUN: model, tokens, cost and time of each step.
+    """Show the tree of RUN, or of the last run: model, tokens, cost and time of each step.
 
     The figures of each line include all lines below it. This works for any run, even if it is still
     running or was killed. Marks: ✓ done, ✗ failed, … open or not finished, · a part, = copied from the
     forked run.
     """
-
-    run = run_in(Path(chosen["workspace"]), chosen["run_id"])
+    if chosen["as_json"]:
+        for name, option in (("shows_all", "--all"), ("shows_spans", "--spans"), ("follow", "--follow")):
+            if chosen[name]:
+                raise ConfigurationError(f"{option} has no effect with --json: leave one of the two out")
+    run = run_or_last(Path(chosen["workspace"]), chosen["run_id"])
+    if chosen["as_json"]:
+        _print_object(run, chosen)
+        return
     if chosen["follow"]:
         _follow(run, chosen)
         return
     for line in _lines(run, chosen):
-        say(line)
+        say(line, palette=REPORT)
+
+
+def run_or_last(workspace: Path, run_id: str | None) -> RunFile:
+    """Return the run as :func:`run_in` does; without an id the newest, and say on standard error which."""
+    found = run_in(workspace, run_id or "last")
+    if run_id is None:
+        say(f"the last run: {found.run_id}", err=True)
+    return found
+
+
+def _print_object(run: "RunFile", chosen: Chosen) -> None:
+    from sunwell.cli.terminal import print_json
+    from sunwell.journal.retention import is_running
+    from sunwell.report.recorded_run import run_object
+
+    told = run_object(list(read_records(run.path)), dict(_texts(run.path)) if chosen["verbose"] else None)
+    if told["status"] == "open" and is_running(run):
+        told["status"] = "running"
+    print_json(told | {"journal": str(run.path)})
 
 
 def _lines(run: "RunFile", chosen: Chosen, most: int | None = None) -> list[str]:
+    from sunwell.cli.terminal import fitted_lines
     from sunwell.journal.reading import read_records
     from sunwell.journal.tree import tree
 
     said = dict(_texts(run.path)) if chosen["verbose"] else {}
     root = tree(read_records(run.path))
     lines = list(tree_lines(root, _style(chosen), said))
-    lines += _continues_lines(run.path)
-    lines += _lens_lines(run.path)
-    lines += _end_lines(run.path, root.total_cost_usd)
+    for line in (
+        *_continues_lines(run.path),
+        *_lens_lines(run.path),
+        *_end_lines(run.path, root.total_cost_usd),
+    ):
+        lines += fitted_lines(line, 9)
     lines.append(f"journal  {run.path}")
     if most is not None and len(lines) > most:  # the latest events are at the end
         lines = [lines[0], f"… {len(lines) - most + 1:,} lines above", *lines[len(lines) - most + 2 :]]
@@ -354,17 +418,11 @@ def _continues_lines(path: Path) -> list[str]:
 
 def _lens_lines(path: Path) -> list[str]:
     """Return what the lens of a run is about and all that it has lost of what was written."""
-    from sunwell.agent.lifecycle.run_settings import latest_settings, options_from
-    from sunwell.journal.records import LensWritten
+    from sunwell.report.recorded_run import lens_in
     from sunwell.report.summary import lens_about, lens_lines
 
-    records = list(read_records(path))
-    written = [record for record in records if isinstance(record, LensWritten)]
-    if written:
-        return [*lens_about(written[-1].lens), *lens_lines(written[-1].left_out)]
-    settings = latest_settings(records)
-    lens = options_from(settings).lens if "lens" in settings else None
-    return [*lens_about(lens), *lens_lines(settings.get("lens_left_out", ()))] if lens is not None else []
+    lens, left_out = lens_in(list(read_records(path)))
+    return [] if lens is None else [*lens_about(lens), *lens_lines(left_out)]
 
 
 def _end_lines(path: Path, cost_usd: Decimal | None) -> list[str]:
@@ -384,9 +442,10 @@ def _end_lines(path: Path, cost_usd: Decimal | None) -> list[str]:
 
 
 def _style(chosen: Chosen) -> "TreeStyle":
-    from sunwell.cli.terminal import terminal_width
+    from sunwell.cli.terminal import is_terminal, terminal_width
 
-    return TreeStyle(terminal_width(), chosen["shows_all"], chosen["shows_spans"])
+    width = terminal_width() if is_terminal() else _WIDEST_TREE
+    return TreeStyle(width, chosen["shows_all"], chosen["shows_spans"])
 
 
 def _follow(run: "RunFile", chosen: Chosen) -> None:
@@ -412,7 +471,7 @@ def _follow(run: "RunFile", chosen: Chosen) -> None:
         while is_running(run):
             time.sleep(_LOOK_SECONDS)
     for line in _lines(run, chosen):
-        say(line)
+        say(line, palette=REPORT)
 
 
 def _texts(path: Path) -> Iterator[tuple[tuple[str, int], str]]:
@@ -452,7 +511,7 @@ def adopt(run_id: str, workspace: str) -> None:
 
 
 @click.command(cls=StrictCommand)
-@click.argument("run_id", metavar="RUN")
+@click.argument("run_id", metavar="[RUN]", required=False)
 @click.option("-w", "--workspace", default=".", show_default=True, metavar="DIR", help="Folder of the run.")
 @click.option(
     "--format",
@@ -463,15 +522,15 @@ def adopt(run_id: str, workspace: str) -> None:
     help="Nested JSON, a trace for Perfetto and speedscope, or OpenTelemetry.",
 )
 @click.option("--with-texts", is_flag=True, help="Give the tasks and reports of workers in full, with json.")
-def export(run_id: str, workspace: str, form: str, with_texts: bool) -> None:
-    """Write RUN to standard output in another format."""
+def export(run_id: str | None, workspace: str, form: str, with_texts: bool) -> None:
+    """Write RUN, or the last run, to standard output in another format."""
     from sunwell.journal.exports import export_chrome_trace, export_otlp_json
     from sunwell.journal.reading import read_records
     from sunwell.report.worker_entries import exported
 
     if with_texts and form != "json":
         raise ConfigurationError(f"--with-texts has no effect here: {form} has no texts; leave it out")
-    records = read_records(run_in(Path(workspace), run_id).path)
+    records = read_records(run_or_last(Path(workspace), run_id).path)
     if form == "json":
         say_json(exported(records, with_texts=with_texts))
     elif form == "chrome-trace":

@@ -12,11 +12,12 @@ from typing import Any
 import attrs
 
 from sunwell.agent.agent import Agent
+from sunwell.cli.colours import REPORT
 from sunwell.cli.ending import Interrupts, interruptible, run_async
 from sunwell.cli.exit_codes import code_of_result
 from sunwell.cli.output import say, say_change, say_text
 from sunwell.cli.shared_options import Chosen
-from sunwell.cli.terminal import if_output_fails, terminal_width
+from sunwell.cli.terminal import if_output_fails, is_terminal, terminal_width
 from sunwell.cli.views import View
 from sunwell.core.task import TaskResult
 from sunwell.errors import ConfigurationError, JournalError, SunwellError
@@ -71,11 +72,14 @@ def tell(result: TaskResult, chosen: Chosen, *, aside: bool = False) -> int:
         say(err=aside)
     for line in summary_text(result, width=terminal_width()).split("\n"):
         is_path = line.startswith(_PATHS)  # whole, so that it can be copied
-        say(line, err=True, wrap=None if is_path else 9)
+        say(line, err=True, wrap=None if is_path else 9, palette=REPORT)
     if result.stop_reason == "not_recorded":  # whole: the line above may be cut
         say(f"sunwell: {result.error}", err=True)
     if result.status in ("cancelled", "incomplete") and result.journal and not _is_settled(result):
-        say(f"continue {_resume_command(result, chosen)}", err=True)
+        say(f"resume   {_resume_command(result, chosen)}", err=True, palette=REPORT)
+    elif _may_be_continued(result, chosen):
+        place = _place(chosen)
+        say(f'next     sunwell continue last "TEXT"{place}', err=True, palette=REPORT)
     return code_of_result(result, strict=bool(chosen.get("strict")))
 
 
@@ -97,6 +101,12 @@ def traced(result: TaskResult, chosen: Chosen) -> TaskResult:
         error_text = f"{result.error}; {said}" if result.error else said
         return attrs.evolve(result, status="error", stop_reason="not_recorded", error=error_text)
     return result
+
+
+def _may_be_continued(result: TaskResult, chosen: Chosen) -> bool:
+    """Whether a person sees the answer of a conversation, which may go on; logs are not told."""
+    is_seen = is_terminal() and sys.stderr is not None and sys.stderr.isatty()
+    return is_seen and result.success and result.journal is not None and chosen.get("task") is not None
 
 
 def _is_settled(result: TaskResult) -> bool:
@@ -205,7 +215,7 @@ class _Seen:
         if isinstance(error, ConfigurationError) and not made.bill.lines:
             raise error  # the first call did not fit into the budget
         again = _resume_command(made, {"workspace": ".", **self.chosen})
-        sentence = f"{error}; then continue with: {again}"
+        sentence = f"{error}; then resume it with: {again}"
         reason = "not_recorded" if isinstance(error, JournalError) else made.stop_reason
         return attrs.evolve(made, status="error", stop_reason=reason, error=sentence)
 
@@ -230,7 +240,7 @@ async def _follow(
                 async for event in stream:
                     seen.see(event)
                     if isinstance(event, RunStarted):
-                        interrupts.recovery = f"; continue with: {_again(event.run_id, seen.chosen)}"
+                        interrupts.recovery = f"; resume it with: {_again(event.run_id, seen.chosen)}"
                     waits.see(event)
                     view.see(event)
                     if isinstance(event, RunFinished):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from sunwell.cli.colours import REPORT
 from sunwell.cli.ending import run_async
 from sunwell.cli.output import say
 from sunwell.cli.shared_options import (
@@ -33,9 +34,9 @@ def plugin_line(row: "PluginRow") -> str:
     from sunwell.report.figures import one_line
 
     if row.problem:
-        return f"warning  {one_line(row.problem, 300)}"
+        return f"warning  {one_line(row.problem)}"
     whose = f", from {row.package}" if row.package else ""
-    return f"plugin   {one_line(f'{row.name} ({row.group}{whose}): {row.state}', 300)}"
+    return f"plugin   {one_line(f'{row.name} ({row.group}{whose}): {row.state}')}"
 
 
 def plugin_object(row: "PluginRow") -> dict[str, Any]:
@@ -175,36 +176,53 @@ def show(workspace: str, config: str | None, everything: bool, as_json: bool) ->
 @config.command(cls=StrictCommand)
 @place_options
 @click.option("--online", is_flag=True, help="Also ask the servers if they have the models; free of charge.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
-def check(ctx: click.Context, workspace: str, config: str | None, online: bool) -> None:
+def check(ctx: click.Context, workspace: str, config: str | None, online: bool, as_json: bool) -> None:
     """Check the settings: names, values, providers, API keys, prices.
 
     Nothing is sent without --online.
     """
     from sunwell.cli.exit_codes import BAD_INPUT
     from sunwell.cli.shared_options import sources_of
+    from sunwell.cli.terminal import print_json
     from sunwell.config.preflight import findings, plugin_rows, unlisted_models, useless_caps
     from sunwell.config.resolution import resolve
     from sunwell.config.setting_lines import file_rows
 
+    def tell(line: str, wrap: int | None = 9) -> None:
+        if not as_json:
+            say(line, wrap=wrap, palette=REPORT)
+
     loaded = sources_of({"workspace": workspace, "config": config}).load()
-    for row in file_rows(loaded):
-        say(f"read     {row.file} ({row.trust})")  # whole, so that it can be copied
+    files = file_rows(loaded)
+    for row in files:
+        tell(f"read     {row.file} ({row.trust})", None)  # whole, so that it can be copied
     for warning in loaded.warnings:
-        say(f"warning  {warning}", wrap=9)
+        tell(f"warning  {warning}")
     loaded.require_trust()
     resolved = resolve(loaded.values)
     found = findings(resolved) + useless_caps(resolved)
     if online:
         found += run_async(unlisted_models(resolved))
-    for plugin in plugin_rows(resolved, loaded.values):
-        say(plugin_line(plugin), wrap=9)
+    plugins = plugin_rows(resolved, loaded.values)
+    for plugin in plugins:
+        tell(plugin_line(plugin))
     for finding in found:
-        word = "error" if finding.is_error else "warning"
-        say(f"{word:<8} {finding.sentence}", wrap=9)
-    if any(finding.is_error for finding in found):
+        tell(f"{'error' if finding.is_error else 'warning':<8} {finding.sentence}")
+    is_valid = not any(finding.is_error for finding in found)
+    if as_json:
+        told = {
+            "valid": is_valid,
+            "files": [{"file": row.file, "trust": row.trust} for row in files],
+            "warnings": list(loaded.warnings),
+            "plugins": [plugin_object(row) for row in plugins],
+            "settings": [{"sentence": each.sentence, "is_error": each.is_error} for each in found],
+        }
+        print_json(told)
+    if not is_valid:
         ctx.exit(BAD_INPUT)
-    say("all settings are valid")
+    tell("all settings are valid")
 
 
 config.add_command(trust)
@@ -301,15 +319,15 @@ def doctor(ctx: click.Context, /, **chosen: Any) -> None:
     found = findings(held.resolved, names=False) + useless_caps(held.resolved)
     if not examining.quiet:
         mark = _MARKS["yes" if sandbox["works"] else "no"]
-        say(f"sandbox  {mark} {sandbox['detail']}", wrap=9)
+        say(f"sandbox  {mark} {sandbox['detail']}", wrap=9, palette=REPORT)
         say()
         for file in files:
-            say(f"read     {file.file} ({file.trust})")
+            say(f"read     {file.file} ({file.trust})", palette=REPORT)
         for row in plugins:
-            say(plugin_line(row), wrap=9)
+            say(plugin_line(row), wrap=9, palette=REPORT)
         for finding in found:
             mark = _MARKS["failed" if finding.is_error else "no"]
-            say(f"settings {mark} {finding.sentence}", wrap=9)
+            say(f"settings {mark} {finding.sentence}", wrap=9, palette=REPORT)
     examined = run_async(examining.all())
     if examining.quiet:
         told = {
@@ -326,7 +344,7 @@ def doctor(ctx: click.Context, /, **chosen: Any) -> None:
     if any(finding.is_error for finding in found):
         lacking.append("settings")
     if not examining.quiet:
-        say(_last_line(len(examined), lacking), wrap=0)
+        say(_last_line(len(examined), lacking), wrap=0, palette=REPORT)
     if lacking:
         ctx.exit(FAILED)
 
@@ -394,13 +412,13 @@ class _Examining:
     def _tell(self, check: "Trial") -> None:
         from sunwell.report.figures import one_line
 
-        detail = f": {one_line(check.detail, 300)}" if check.detail else ""
+        detail = f": {one_line(check.detail)}" if check.detail else ""
         needed = "" if check.verdict == "yes" or check.is_required else " (optional)"
         self._say(f"  {_MARKS[check.verdict]} {check.name}{detail}{needed}")
 
     def _say(self, *lines: str) -> None:
         for line in () if self.quiet else lines:
-            say(line, wrap=4)
+            say(line, wrap=4, palette=REPORT)
 
 
 def _cost_line(report: "ConformanceReport", *, has_price: bool) -> str:

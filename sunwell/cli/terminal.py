@@ -67,7 +67,10 @@ def fitted_error(line: str, indent: int = 0) -> str:
 
 
 def broken(line: str, width: int, indent: int = 0) -> str:
-    """Return *line* wrapped between words at *width*; from the second line on indented by *indent*."""
+    """Return *line* wrapped between words at *width*; from the second line on indented by *indent*.
+
+    A word that is longer than a line, such as a path, stays whole: it can be copied from the terminal.
+    """
     lines = textwrap.wrap(
         line,
         width,

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     help="Files that are put back without asking although other programs run them, such as .envrc. [several "
     "possible]",
 )
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
-def undo(ctx: click.Context, run_id: str, workspace: str, allow_write: tuple[str, ...]) -> None:
+def undo(
+    ctx: click.Context, run_id: str, workspace: str, allow_write: tuple[str, ...], as_json: bool
+) -> None:
     """Restore the files that RUN changed.
 
     A file that was changed after the run is left as it is and listed. A file that other programs run by
@@ -37,6 +40,7 @@ def undo(ctx: click.Context, run_id: str, workspace: str, allow_write: tuple[str
     exit code is 3 if a file that RUN is known to have changed was not restored.
     """
     from sunwell.cli.exit_codes import INCOMPLETE
+    from sunwell.cli.terminal import print_json
     from sunwell.context.options import read_globs
     from sunwell.errors import ConfigurationError
     from sunwell.journal.ownership import is_adopted
@@ -52,7 +56,10 @@ def undo(ctx: click.Context, run_id: str, workspace: str, allow_write: tuple[str
     allowed = GlobSet(read_globs("allow_write", allow_write))
     decision = _Decision(allowed.takes, secrets_from_environment().redact, is_told=is_adopted(found))
     report = put_back(found.path.parent / "originals", Workspace(workspace), refuses=decision)
-    _tell(report)
+    if as_json:
+        print_json(_object(found.run_id, report))
+    else:
+        _tell(report)
     if report.refused or any(calls.paths for calls in report.uncovered):
         ctx.exit(INCOMPLETE)
 
@@ -75,7 +82,7 @@ class _Decision:
 
         if not step.reason or self.is_allowed(step.path):
             if self.is_told:
-                say(f"{step.verb:<9} {one_line(step.path, 200)}", err=True)
+                say(f"{step.verb:<9} {one_line(step.path)}", err=True)
             return ""
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             return (
@@ -83,7 +90,7 @@ class _Decision:
             )
         self._show(step)
         verb = step.verb.removesuffix("s").capitalize()
-        return "" if run_async(confirmed(f"{verb} {one_line(step.path, 60)}?")) else "it was not approved"
+        return "" if run_async(confirmed(f"{verb} {one_line(step.path)}?")) else "it was not approved"
 
     def _show(self, step: "UndoStep") -> None:
         from sunwell.cli.change_text import change_lines, is_diff
@@ -92,10 +99,22 @@ class _Decision:
         from sunwell.tools.file_tools import Plan, difference
 
         text = difference(Plan(step.path, step.old, step.new or b"", ""), self.redact, whole=True)
-        say_now(f"{step.verb:<9} {one_line(step.path, 200)}", err=True)
+        say_now(f"{step.verb:<9} {one_line(step.path)}", err=True)
         for row in change_lines(text, error_width(), is_diff=is_diff(text)):
             say_now(row.text, err=True, fg=row.colour)
-        say_now(f"asked because {one_line(step.reason, 500)}", err=True, wrap=0)
+        say_now(f"asked because {one_line(step.reason)}", err=True, wrap=0)
+
+
+def _object(run_id: str, report: "UndoReport") -> dict[str, Any]:
+    return {
+        "run_id": run_id,
+        "restored": list(report.restored),
+        "removed": list(report.removed),
+        "unchanged": list(report.unchanged),
+        "skipped": [attrs.asdict(refusal) for refusal in report.refused],
+        "not_saved": [attrs.asdict(calls) for calls in report.uncovered],
+        "unknown_calls": report.unread or None,
+    }
 
 
 def _tell(report: "UndoReport") -> None:
@@ -104,10 +123,10 @@ def _tell(report: "UndoReport") -> None:
     told = (("restored", report.restored), ("removed", report.removed), ("unchanged", report.unchanged))
     for word, paths in told:
         for path in paths:
-            say(f"{word:<9} {one_line(path, 200)}")
+            say(f"{word:<9} {one_line(path)}")
     for refusal in report.refused:
-        say(f"skipped   {one_line(refusal.reason, 400)}", err=True)
+        say(f"skipped   {one_line(refusal.reason)}", err=True)
     for calls in report.uncovered:
-        say(f"not saved {one_line(str(calls), 300)}: check yourself what they changed", err=True)
+        say(f"not saved {one_line(str(calls))}: check yourself what they changed", err=True)
     if report.unread:
-        say(f"not saved unknown calls: {one_line(report.unread, 300)}", err=True)
+        say(f"not saved unknown calls: {one_line(report.unread)}", err=True)

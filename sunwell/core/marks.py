@@ -130,7 +130,7 @@ def _begins_line(piece: str, content: str) -> bool:
 
 _COLUMNS = (
     "adopted|bill|cancelled|changed|commands|cost|created|done|error|files|incomplete|journal|kept|lens"
-    "|note|quoted|removed|restored|restores|sandbox|skipped|total|unchanged|warning|workers|written"
+    "|next|note|quoted|removed|restored|restores|resume|sandbox|skipped|total|unchanged|warning|workers|written"
 )
 """What stands in the first or second column of a report, before two blanks."""
 _REPORT = re.compile(
@@ -138,11 +138,13 @@ _REPORT = re.compile(
     r"(?i:verdict\b|(?:not )?verified(?: by\b|:)|approved\b)"
     rf"|(?i:{_COLUMNS})(?: {{2}}| *\t)"
     r"|(?:incomplete|cancelled|error) [^\n]{0,200}after \d+ turns?\b"
-    r"|(?:exit -?\d+|killed) {2,}|commands (?:exit|killed)\b|not saved |adopted [0-9a-f-]{8,36}$"
+    r"|(?:exit -?\d+|killed)(?:, \d[\d.]* (?:s|min \d\d s))? {2,}|commands (?:exit|killed)\b"
+    r"|[^\n]{1,400}: (?:exit -?\d+|killed), \d[\d.]* (?:s|min \d\d s)[ \t]*$"
+    r"|not saved |adopted [0-9a-f-]{8,36}$"
     r"|by (?:provider|depth|purpose|rung) {2}|(?:by provider|by purpose) \S|prices of \d{4}-"
     r"|sandbox: |sunwell: |conflict over |note: |warning: |budget: |time: \S+ \S+ of \S"
     r"|unresolved: |unconfirmed: "
-    r"|(?:target files|left out|continues): |continue sunwell "
+    r"|(?:target files|left out|continues|the last run): |continue sunwell "
     r"|(?:the )?run [0-9a-f-]{3,36}\b|the run had finished: |ceilings: |checks of the record: "
     r"|compared with [^\n]{1,200} alone\b|(?:task-\d+: )?(?:check (?:passed|failed|could not tell): "
     r"|rung (?:cheap|cheap_again|lens|second|smart): )"

@@ -78,6 +78,8 @@ class CommandRun:
 
     command: str
     exit_code: int | None
+    duration_seconds: float | None = attrs.field(default=None, eq=False)
+    """Wall time; ``None``: not recorded. Not compared: the same command takes another time each time."""
 
 
 @attrs.frozen

@@ -257,6 +257,10 @@ class ToolCallFinished(Event):
     changed: tuple[str, ...] = ()
     """Paths of the files that it changed."""
     replayed: bool = False
+    command: str = ""
+    """The command that it ran; empty: none."""
+    exit_code: int | None = None
+    """Exit code of the command; ``None`` if it did not finish."""
 
 
 @attrs.frozen

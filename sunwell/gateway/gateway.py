@@ -157,8 +157,9 @@ class Gateway:
     """Replaced in all that providers send, in answers and failures: some repeat the key."""
     recorded_only: bool = False
     """Whether nobody is asked: a call without a recorded answer fails as it did, or as not recorded."""
-    compare: Callable[[ModelCall, Answer], None] | None = None
-    """Gets each question with the recorded answer, in place of the check that it is the recorded one."""
+    compare: Callable[[ModelCall, Answer | None], None] | None = None
+    """Gets each question with the recorded answer, if there is one, in place of the check that it is the
+    recorded one."""
     accepted: set[tuple[str, int]] = attrs.field(factory=set)
     """Calls, by span and number, whose recorded answers count although their questions have changed."""
     ran_out: str = attrs.field(default="", init=False)
@@ -240,6 +241,8 @@ class Gateway:
         recorded = self.journal.find(Answer, (span.path, number))
         if recorded is not None:
             return self._replay(call, recorded)
+        if self.compare is not None:
+            self.compare(call, None)
         # Once: who was refused here may ask again with less.
         heeds = self.heed_refusals and (span.path, number) not in self._refused
         refused = self.journal.find(Refused, (span.path, number)) if heeds else None
@@ -306,6 +309,13 @@ class Gateway:
     def has_answer(self, span: Span) -> bool:
         """Whether the answer to the next call of *span* is on record."""
         return self.journal.find(Answer, (span.path, self._numbers.get(span.path, 0))) is not None
+
+    def is_on_record(self, span: Span) -> bool:
+        """Whether the next call of *span* has an answer; if questions are compared, whether it was begun."""
+        begun = (span.path, self._numbers.get(span.path, 0), 0)
+        return self.has_answer(span) or (
+            self.compare is not None and self.journal.find(Intent, begun) is not None
+        )
 
     def _check_pin(self, span: Span, model: ModelProtocol) -> None:
         if not self._pins:

@@ -13,6 +13,8 @@ from sunwell.errors import JournalError
 from sunwell.journal.folders import FOLDER, open_folder
 
 FILE = "journal.jsonl"
+PAGE = "report.html"
+"""The page of a run beside its journal, and that of all runs beside their folders."""
 _LAST = "last"
 
 _RUN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,127}\Z")
@@ -112,6 +114,8 @@ def find_run(root: Path, prefix: str) -> RunFile:
     exact = [run for run in runs if run.run_id == prefix]
     if len(exact or runs) == 1:
         return (exact or runs)[0]
+    if prefix == _LAST and not known:
+        raise JournalError(f"there is no run under {root / FOLDER} yet")
     if not runs:
         raise JournalError(f"no run under {root / FOLDER} begins with {prefix!r}")
     shown = ", ".join(run.run_id for run in runs[:3]) + (", …" if len(runs) > 3 else "")

@@ -43,6 +43,7 @@ class _ChangedFile(TypedDict):
 class _RanCommand(TypedDict):
     command: str
     exit_code: _ExitCode | None
+    duration_seconds: NotRequired[float | None]
 
 
 class _NotedEntry(TypedDict):

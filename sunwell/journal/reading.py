@@ -1,7 +1,7 @@
 """Reading a journal: in order, in one pass, and with a judgement of what is damaged."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import attrs
@@ -17,6 +17,7 @@ LONGEST_LINE_BYTES = 64 << 20
 """A longer line is not written, and counts as damage when it is read: reading has bounded memory."""
 
 _CHUNK_BYTES = 256 << 10
+_COMPARED_BYTES = 4096
 
 _Piece = tuple[int, int, bytes, bool]
 """Offset of a line, its size with its end, its text without it, and whether it has one. Of a line that is too
@@ -49,8 +50,9 @@ class RunEntry:
 
 @attrs.define(eq=False)
 class Scan:
-    """One pass over the lines of a journal. The figures are complete once it is exhausted.
+    """A pass over the lines of a journal. The figures are complete once it is exhausted.
 
+    Going through it again goes on after the last line that it gave: what was added since.
     The end of the file that is no whole line, and nothing after which is a good one, is a torn tail.
     A bad line with good lines after it is damage, and raises :exc:`~sunwell.errors.JournalError`,
     with one exception: if the bad part has bytes of zero, which a loss of power leaves for a block
@@ -71,24 +73,31 @@ class Scan:
     """The torn tail; ``None`` if there is none."""
     first: bytes = b""
     """The first line, without its end."""
+    latest: bytes = b""
+    """The last good line, without its end."""
+    latest_offset: int = 0
 
     def __iter__(self) -> Iterator[RunEntry]:
-        before = b""
-        pieces = _split(self.read)
+        self.repair = None
+        if self.ends_open:
+            added = self.read(self.end, 2)
+            self.end += 2 if added == b"\r\n" else added.startswith(b"\n")
+        pieces = _split(self.read, self.end)
         for offset, size, text, is_ended in pieces:
             line = self._decode(text)
             if line is None:
                 self._judge_tail(size, text, pieces)
                 return
-            repeated = line.seq == self.count - 1 and text == before
+            repeated = line.seq == self.count - 1 and text == self.latest
             if not repeated:
                 self._check_order(line)
                 self.first = self.first or text
-                yield RunEntry(offset, len(text), line)
                 self.count += 1
-            before = text
-            self.end = offset + size
-            self.ends_open = not is_ended
+            # Before the line is given: who stops there goes on after it.
+            self.latest, self.latest_offset = text, offset
+            self.end, self.ends_open = offset + size, not is_ended
+            if not repeated:
+                yield RunEntry(offset, len(text), line)
         if not self.count:
             raise JournalError(f"the journal {self.name} is empty: no run was begun in it")
 
@@ -173,7 +182,7 @@ def read_records(
         scan = Scan(lambda offset, size: os.pread(file, size, offset), str(path))
         with as_journal_error(path, "read"):
             for entry in scan:
-                if first and not scan.count:
+                if first and scan.count == 1:
                     first(scan.first)
                 yield entry.line.record
         if scan.repair and torn:
@@ -193,9 +202,76 @@ def first_line(path: Path) -> bytes:
     return lines[0]
 
 
-def _split(read: Read) -> Iterator[_Piece]:
-    """Yield the lines; of one that is too long no more than the longest line is held."""
-    offset, position, held = 0, 0, 0
+@attrs.define(eq=False)
+class GrowingJournal:
+    """The journal at *path*, read from where the last reading stopped. It is never written to or locked.
+
+    Whoever writes it may be killed, and another process may cut off a torn end and go on. The file may be
+    replaced by another one, or removed and put back; it is then read from its beginning again.
+    """
+
+    path: Path
+    repair: Repair | None = attrs.field(default=None, init=False)
+    """The torn end as of the last reading that came to the end; ``None`` if there is none."""
+    _scan: Scan | None = attrs.field(default=None, init=False)
+    _file: int = attrs.field(default=-1, init=False)
+    _identity: tuple[int, int] = attrs.field(default=(0, 0), init=False)
+    _seen: tuple[int, int] | None = attrs.field(default=None, init=False)
+    """Size and time of change of the file when it was last read to its end."""
+    _doubted: bool = attrs.field(default=False, init=False)
+
+    def added(self) -> Generator[Record | None, None, None]:
+        """Yield the records that were added since the last reading; who stops goes on there the next time.
+
+        ``None`` comes first if all records that were given before do not count any more.
+        Raises :exc:`~sunwell.errors.JournalError` if the file is gone or cannot be read, or if it is damaged
+        and still was when it was read again: a repair at the same moment looks like damage.
+        """
+        with as_journal_error(self.path, "read"):
+            self._file = open_file(self.path)
+            try:
+                yield from self._added()
+            finally:
+                os.close(self._file)
+                self._file = -1
+
+    def _added(self) -> Iterator[Record | None]:
+        status = os.fstat(self._file)
+        identity, seen = (status.st_dev, status.st_ino), (status.st_size, status.st_mtime_ns)
+        if self._scan is not None and identity == self._identity and seen == self._seen:
+            return
+        if self._scan is not None and (identity != self._identity or self._is_changed(self._scan)):
+            self._scan = None
+            yield None
+        if self._scan is None:
+            self._scan, self._identity = Scan(self._read, str(self.path)), identity
+        self.repair = None
+        try:
+            for entry in self._scan:
+                yield entry.line.record
+        except JournalError:
+            if self._doubted or not self._scan.count:
+                raise
+            self._doubted = True
+            return
+        self._doubted, self._seen, self.repair = False, seen, self._scan.repair
+
+    def _is_changed(self, scan: Scan) -> bool:
+        """Whether the last line that was given is not in its place any more."""
+        size = len(scan.latest)
+        compared = min(size, _COMPARED_BYTES)  # its checksum is at its end
+        if self._read(scan.latest_offset + size - compared, compared) != scan.latest[-compared:]:
+            return True
+        after = self._read(scan.end, 1)
+        return scan.ends_open and after not in (b"", b"\r", b"\n")
+
+    def _read(self, offset: int, size: int) -> bytes:
+        return os.pread(self._file, size, offset)
+
+
+def _split(read: Read, offset: int) -> Iterator[_Piece]:
+    """Yield the lines from *offset* on; of one that is too long no more than the longest line is held."""
+    position, held = offset, 0
     pieces: list[bytes] = []
     while chunk := read(position, _CHUNK_BYTES):
         position += len(chunk)

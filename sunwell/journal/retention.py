@@ -9,13 +9,14 @@ import fcntl
 import os
 import stat
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import attrs
 
 from sunwell.errors import ConfigurationError, JournalError
 from sunwell.journal.folders import open_file, open_folder
-from sunwell.journal.layout import FILE, RunFile, opened_runs, runs_in
+from sunwell.journal.layout import FILE, PAGE, RunFile, opened_runs, runs_in
 
 _GONE = ".gone-"
 _STEP = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -70,6 +71,8 @@ def prune(
 ) -> Pruned:
     """Remove runs under the workspace *root*, with their originals: after that they cannot be undone.
 
+    The page of all runs is removed as well, since it tells of them.
+
     A run goes where it was last written to more than *older_than_seconds* ago, and is not among the
     newest *keep*. A run that a process has is never removed, and one that cannot be removed does not keep the
     others. A *dry_run* says what would go. Raises :exc:`~sunwell.errors.ConfigurationError` where neither is
@@ -102,6 +105,9 @@ def prune(
                 continue
             removed.append(run)
             freed += size
+        if removed and not dry_run:
+            with suppress(OSError):  # the page of all runs tells of those that are gone
+                os.unlink(PAGE, dir_fd=folder)
     return Pruned(tuple(removed), tuple(running), freed, tuple(left))
 
 

@@ -76,6 +76,8 @@ class Node:
     context_query: str | None = None
     tools_called: tuple[str, ...] = ()
     """Names of tools called in the span itself, in order, each as often as it was called."""
+    exit_code: int | None = None
+    """Of a tool that ran a command to its end."""
     result_tokens: int | None = None
     """Output tokens of the call; of a worker, of its last answer."""
     children: "tuple[Node, ...]" = ()
@@ -273,6 +275,7 @@ class ToolBranch:
             started_at=None if self.is_kept else self.started_at,
             duration_ms=None if self.is_kept else lasted,
             query=self.subject,
+            exit_code=None if done is None else done.result.exit_code,
         )
 
 

@@ -11,6 +11,7 @@ from sunwell.core.marks import guarded_from_report
 from sunwell.tools.wording import shown, visible
 
 _CENT = Decimal("0.01")
+_SMALLEST = Decimal("0.0001")
 _SPACES = re.compile("[ \n\t\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]+")
 _NOT_ASCII = re.compile("[^ -~\n]")
 
@@ -26,6 +27,13 @@ def dollars(amount: Decimal | None) -> str:
     if size >= 1 or size == round(size, 2):
         return f"{sign}${size:,.2f}"
     return f"{sign}${size:.4f}" if size >= _CENT else f"{sign}${size:.6f}"
+
+
+def rounded(amount: Decimal | None) -> str:
+    """Return *amount* with few digits, for a status line, where it changes all the time."""
+    if amount is None or amount <= 0 or amount >= _CENT:
+        return dollars(amount if amount is None else round(amount, 2))
+    return f"${amount:.4f}" if amount >= _SMALLEST else f"under ${_SMALLEST}"
 
 
 def exact(amount: Decimal | None) -> str | None:
@@ -44,6 +52,12 @@ def seconds_text(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s"
+
+
+def command_end(exit_code: int | None, seconds: float | None) -> str:
+    """Return how a command ended: ``exit 3, 0.4 s``, or ``killed`` if it did not finish."""
+    end = "killed" if exit_code is None else f"exit {exit_code}"
+    return end if seconds is None else f"{end}, {seconds_text(seconds)}"
 
 
 _FIRST = re.compile(r"^[^\x00-\x7f]", re.MULTILINE)
@@ -105,16 +119,50 @@ def columns_of(text: str) -> int:
 
 def fitted(text: str, columns: int) -> str:
     """Return *text* as one printable line with a limited number of terminal columns."""
-    line = one_line(text, columns)
+    line = one_line(text, max(columns, 1))
     if columns_of(line) <= columns:
         return line
-    room, kept = columns - 1, 0
-    for sign in line:
-        room -= _columns_of(sign)
-        if room < 0:
-            break
-        kept += 1
-    return line[:kept] + "…"
+    line = one_line(text)
+    return f"{_beginning(line, _most_signs(line, columns - 1))}…"
+
+
+def fitted_name(text: str, columns: int) -> str:
+    """Return a path or the id of a model in a limited number of columns: its end, from a slash on."""
+    line = one_line(text)
+    while columns_of(line) > columns:
+        rest = line.removeprefix("…/").partition("/")[2]
+        if not rest:
+            return fitted(line, columns)
+        line = f"…/{rest}"
+    return line
+
+
+def _most_signs(line: str, columns: int) -> int:
+    """Return how many characters of *line* fit into so many columns."""
+    for kept, sign in enumerate(line):
+        columns -= _columns_of(sign)
+        if columns < 0:
+            return kept
+    return len(line)
+
+
+_LONGEST_WORD = 40
+"""What is longer is no word: a sum, or a text in a script without spaces."""
+
+
+def _beginning(line: str, most: int) -> str:
+    """Return the beginning of *line*, at most so many characters, with a whole word or folder at its end.
+
+    A word is cut only if it comes first, or is so long that it is none.
+    """
+    head = line[:most]
+    if line[most : most + 1] in ("", " "):
+        return head.rstrip(" ")
+    at = max(head.rfind(" "), head.rfind("/") + 1)
+    end = line.find(" ", most)
+    if at <= 0 or (len(line) if end < 0 else end) - at > _LONGEST_WORD:
+        return head
+    return head[:at].rstrip(" ·,;:(") or head
 
 
 def pieces(line: str, columns: int) -> Iterator[str]:
@@ -135,12 +183,15 @@ def _columns_of(sign: str) -> int:
     return 2 if unicodedata.east_asian_width(sign) in "WF" else 1
 
 
-def one_line(text: str, limit_chars: int = 100) -> str:
-    """Return *text* as one line, cut with an ellipsis; white space collapses, the invisible is escaped."""
+def one_line(text: str, limit_chars: int = 1_000) -> str:
+    """Return *text* as one line, cut with an ellipsis; white space collapses, the invisible is escaped.
+
+    It is cut between words and folders, see :func:`fitted` for the width of a terminal.
+    """
     line = _SPACES.sub(" ", text).strip(" ")
     if not (line.isascii() and line.isprintable()) or "\\" in line:
         line = visible(line, kept="", joins=True)
-    return line if len(line) <= limit_chars else line[: limit_chars - 1] + "…"
+    return line if len(line) <= limit_chars else f"{_beginning(line, limit_chars - 1)}…"
 
 
 _MAIN_ARGUMENT = re.compile(r"\b(?:path|command|query|pattern)=('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")")
@@ -149,7 +200,7 @@ _MAIN_ARGUMENT = re.compile(r"\b(?:path|command|query|pattern)=('(?:[^'\\]|\\.)*
 def told_arguments(summary: str) -> str:
     """Return the part of a tool call's *summary* that a person wants to see: the path or the command."""
     found = _MAIN_ARGUMENT.search(summary)
-    return one_line(found.group(1)[1:-1] if found else summary, 60)
+    return one_line(found.group(1)[1:-1] if found else summary)
 
 
 def told_tool(name: str) -> str:

@@ -11,10 +11,18 @@ from sunwell.core.lens import EphemeralLens
 from sunwell.core.task import Bill, BillLine, CommandRun, ModelBill, TaskResult, Total
 from sunwell.core.verdict import verification_fields
 from sunwell.models.prices import PriceBook
-from sunwell.report.figures import dollars, exact, one_line, report_text, seconds_text
+from sunwell.report.figures import (
+    columns_of,
+    command_end,
+    dollars,
+    exact,
+    one_line,
+    report_text,
+    seconds_text,
+)
 from sunwell.report.forecast import lens_object, quote_object
 from sunwell.report.verdict_text import verdict_lines
-from sunwell.report.worker_entries import file_object, usage_object, workers_of_result
+from sunwell.report.worker_entries import command_object, file_object, usage_object, workers_of_result
 from sunwell.tools.wording import on_one_line
 
 BASIS = (
@@ -93,7 +101,7 @@ def summarize(
         "error": result.error or None,
         "task": result.task,
         "files": [file_object(change) for change in result.files],
-        "commands": [attrs.asdict(command) for command in result.commands],
+        "commands": [command_object(command) for command in result.commands],
         "sandbox": attrs.asdict(result.confinement) | {"sentence": result.confinement.sentence},
         "left_behind": list(result.left_behind),
         **workers_of_result(result, with_texts=with_texts),
@@ -188,7 +196,7 @@ def summary_text(
         *_sandbox(result),
         *command_lines(result.commands),
         *left_behind_lines(result.left_behind),
-        *unresolved_lines(result.unresolved),
+        *unresolved_lines(_unresolved(result)),
         *_workers(result),
         *_conflicts(result),
         "",
@@ -207,14 +215,11 @@ def bill_lines(bill: Bill, width: int = 100) -> list[str]:
     """Return the bill by model and the total; also by provider, depth and purpose if there are several."""
     if not bill.lines:
         return ["cost     $0: nothing was billed"]
-    names = [_name(model.model) for model in bill.models]
-    wide = max(map(len, names))
-    lines = []
-    for i, (name, model) in enumerate(zip(names, bill.models, strict=True)):
-        lines.append(_row("" if i else "bill", name, wide, model_total(model), width))
+    rows = [(_name(model.model), model_total(model)) for model in bill.models]
     whole: Total = Total.of([line.total for line in bill.lines])
-    if len(bill.models) > 1:
-        lines.append(_row("", "total", wide, whole, width))
+    if len(rows) > 1:
+        rows.append(("total", whole))
+    lines = list(_bill_rows(rows, width))
     if bill.price_date:
         lines.append(f"{'':<8} prices of {bill.price_date}")
     for by in _PARTS:
@@ -264,12 +269,12 @@ def _ended(result: TaskResult) -> str:
     if result.status == "ok":
         return f"done     {took}"
     why = "" if result.stop_reason == result.status else f"{result.stop_reason}, "
-    return f"{result.status:<8} {why}after {took}: {one_line(result.error, 300)}"
+    return f"{result.status:<8} {why}after {took}: {one_line(result.error)}"
 
 
 def _not_delegated(result: TaskResult) -> Iterator[str]:
     if result.not_delegated:
-        yield f"note     not delegated: {one_line(result.not_delegated, 400)}"
+        yield f"note     not delegated: {one_line(result.not_delegated)}"
 
 
 def _lens_of(result: TaskResult) -> Iterator[str]:
@@ -280,55 +285,76 @@ def _lens_of(result: TaskResult) -> Iterator[str]:
 
 def lens_about(lens: EphemeralLens) -> Iterator[str]:
     """Yield who wrote *lens*, what it is for, and the files that it names."""
-    scope = one_line(lens.task_scope, 200) or "no task_scope"
-    by = f"by {one_line(lens.generated_by, 80)}" if lens.generated_by else "by nobody named"
+    scope = one_line(lens.task_scope) or "no task_scope"
+    by = f"by {one_line(lens.generated_by)}" if lens.generated_by else "by nobody named"
     yield f"lens     {by}: {scope}"
     if lens.target_files:
-        yield f"{'':<8} target files: {one_line(', '.join(lens.target_files), 400)}"
+        yield f"{'':<8} target files: {one_line(', '.join(lens.target_files))}"
 
 
 def lens_lines(left_out: Iterable[str]) -> Iterator[str]:
     """Yield a line for all that a lens has lost of what was written."""
     for sentence in left_out:
-        yield f"{'':<8} left out: {one_line(sentence, 400)}"
+        yield f"{'':<8} left out: {one_line(sentence)}"
 
 
 def _files(result: TaskResult) -> Iterator[str]:
-    paths = [one_line(change.path, 200) for change in result.files]
+    paths = [one_line(change.path) for change in result.files]
     for i, (change, path) in enumerate(zip(result.files, paths, strict=True)):
         yield f"{'files' if i == 0 else '':<8} {change.verb:<8} {path}"
 
 
 def _sandbox(result: TaskResult) -> Iterator[str]:
     if result.confinement.sandbox != "none":
-        yield f"sandbox  {one_line(result.confinement.sentence, 200)}"
+        yield f"sandbox  {one_line(result.confinement.sentence)}"
 
 
 _MOST_COMMANDS = 10
 
 
 def command_lines(commands: Sequence[CommandRun]) -> Iterator[str]:
-    """Yield a line for each of the last ten commands, with its exit code, and how many came before."""
+    """Yield a line for each of the last ten commands, with exit code and time, and how many came before."""
     shown = commands[-_MOST_COMMANDS:]
-    for i, command in enumerate(shown):
-        end = "killed" if command.exit_code is None else f"exit {command.exit_code}"
-        yield f"{'commands' if i == 0 else '':<8} {end:<8} {one_line(command.command, 200)}"
+    ends = [command_end(command.exit_code, command.duration_seconds) for command in shown]
+    wide = max(map(len, ends), default=0)
+    for i, (command, end) in enumerate(zip(shown, ends, strict=True)):
+        yield f"{'commands' if i == 0 else '':<8} {end:<{wide}}  {one_line(command.command)}"
     if earlier := len(commands) - len(shown):
         yield f"{'':<8} and {earlier:,} earlier: --json lists all"
 
 
 def _workers(result: TaskResult) -> Iterator[str]:
-    """Yield how many workers that a model started ended well, and a line for each other one; at most ten."""
+    """Yield how many workers that a model started ended well, and a line for each other one; at most ten.
+
+    If the run is done, those that were stopped because the answer was there are only counted, and so are
+    reports with something unresolved: the model that read them has answered.
+    """
     started = [one for one in result.workers if _STARTED_BY_MODEL.search(one.span)]
     others = [one for one in started if not one.success]
     if not started:
         return
-    yield f"workers  {len(started) - len(others):,} of {len(started):,} ok"
+    counts = [f"{len(started) - len(others):,} of {len(started):,} ok"]
+    if result.success:
+        stopped = sum(one.status == "cancelled" for one in others)
+        others = [one for one in others if one.status != "cancelled"]
+        counts += [f"{stopped:,} stopped when the answer was there"] if stopped else []
+        told = sum(bool(one.unresolved) for one in started)
+        counts += [f"{told:,} with something unresolved (sunwell show names it)"] if told else []
+    yield f"workers  {', '.join(counts)}"
     for one in others[:_MOST_COMMANDS]:
-        said = one_line(one.error or one.task, 160)
+        said = one_line(one.error or one.task, 400)
         yield f"{'':<8} {_short_name(one)} {one.status} ({one.stop_reason}): {said}"
     if (left_out := len(others) - _MOST_COMMANDS) > 0:
         yield f"{'':<8} and {left_out:,} more that are not ok: --json lists all"
+
+
+def _unresolved(result: TaskResult) -> tuple[str, ...]:
+    """Return what does not fit a finished task; if it is finished, without what its model's workers left."""
+    if not result.success:
+        return result.unresolved
+    started = [one for one in result.workers if _STARTED_BY_MODEL.search(one.span)]
+    of_workers = {f"{one.task_id}: {said}" for one in started for said in one.unresolved}
+    return tuple(said for said in result.unresolved if said not in of_workers)
 
 
 _STARTED_BY_MODEL = re.compile(r"/task-\d+-\d+-\d+$")
@@ -343,7 +369,7 @@ def _conflicts(result: TaskResult) -> Iterator[str]:
     """Yield a line for each conflict of two workers, which names both as progress lines do; at most ten."""
     names = {one.task_id: _short_name(one) for one in result.workers if _STARTED_BY_MODEL.search(one.span)}
     for met in result.conflicts[:_MOST_COMMANDS]:
-        what = one_line(met.what, 300)
+        what = one_line(met.what)
         for task_id, name in names.items():
             what = what.replace(task_id, name)
         between = f"{names.get(met.first, met.first)} and {names.get(met.second, met.second)}"
@@ -355,21 +381,43 @@ def _conflicts(result: TaskResult) -> Iterator[str]:
 def left_behind_lines(left_behind: Iterable[str]) -> Iterator[str]:
     """Yield a line for each file that a command left behind for other programs to run."""
     for sentence in left_behind:
-        yield f"note     {one_line(sentence, 1_000)}"
+        yield f"note     {one_line(sentence)}"
 
 
 def unresolved_lines(unresolved: Iterable[str]) -> Iterator[str]:
     """Yield a line for each thing that does not fit a finished task."""
     for sentence in unresolved:
-        yield f"unresolved: {one_line(sentence, 1_000)}"
+        yield f"unresolved: {one_line(sentence)}"
 
 
-def _row(title: str, name: str, wide: int, total: Total, width: int) -> str:
-    calls = f"{total.calls:>3} {'call' if total.calls == 1 else 'calls'}"
-    usage = total.usage
-    tokens = f"{usage.input_tokens:>9,} in {usage.output_tokens:>8,} out"
-    cached = f"{usage.cache_read_tokens:>9,} cached" if width >= 90 else ""
-    return f"{title:<8} {name:<{wide}} {calls:<9} {tokens} {cached}  {dollars(total.cost_usd):>10}"
+_CACHED_COLUMNS, _TOKENS_COLUMNS, _SUM_COLUMNS = 90, 64, 48
+
+
+def _bill_rows(rows: Sequence[tuple[str, Total]], width: int) -> Iterator[str]:
+    """Yield a line for each name and its total, with the columns that so many columns have room for.
+
+    Each column is as wide as what is in it. The cost is there at any width, if need be below the name.
+    """
+    cells = [_bill_cells(name, total, width) for name, total in rows]
+    wide = [max(map(columns_of, column)) for column in zip(*cells, strict=True)]
+    for i, (name, *figures) in enumerate(cells):
+        title = f"{'' if i else 'bill':<8} "
+        told = "  ".join(cell.rjust(size) for cell, size in zip(figures, wide[1:], strict=True) if size)
+        if 9 + wide[0] + 2 + len(told) <= width:
+            yield f"{title}{name}{' ' * (wide[0] - columns_of(name))}  {told}"
+        else:
+            yield f"{title}{name}"
+            yield f"{'':<9}{told}"
+
+
+def _bill_cells(name: str, total: Total, width: int) -> tuple[str, ...]:
+    calls, usage = f"{total.calls:,} {'call ' if total.calls == 1 else 'calls'}", total.usage
+    if width < _TOKENS_COLUMNS:
+        tokens = f"{usage.total_tokens:,} tok" if width >= _SUM_COLUMNS else ""
+        return (name, calls, tokens, dollars(total.cost_usd))
+    cached = f"{usage.cache_read_tokens:,} cached" if width >= _CACHED_COLUMNS else ""
+    told = (f"{usage.input_tokens:,} in", f"{usage.output_tokens:,} out", cached)
+    return (name, calls, *told, dollars(total.cost_usd))
 
 
 def _uncertain(whole: Total) -> str:

@@ -29,14 +29,14 @@ def verdict_sentence(found: Verification | None, cost_usd: Decimal | None) -> st
     cost = dollars(cost_usd)
     if found is None:
         return "not verified: there was no check"
-    by = one_line(", ".join(found.by), 200)
+    by = one_line(", ".join(found.by))
     if found.passed:
         rung = _rung(found)
         return f"verified by {by}{rung}, {cost}{_versus(found)}"
     said = "did not pass" if found.passed is False else "could not tell"
     rungs = f" after {_counted(len(found.attempts), 'rung')}" if found.attempts else ""
-    why = f"; {one_line(found.gave_up, 300)}" if found.gave_up else ""
-    missed = one_line(", ".join(found.missed), 200) or by
+    why = f"; {one_line(found.gave_up)}" if found.gave_up else ""
+    missed = one_line(", ".join(found.missed)) or by
     return f"not verified: {missed} {said}{rungs}, {cost}{why}"
 
 
@@ -58,13 +58,13 @@ def recorded_verdict_lines(found: Verification | None, cost_usd: Decimal | None)
     if found.passed:  # what may have made it pass
         for line in found.evidence.splitlines():
             if line.startswith(NAMES_CHANGED):
-                yield f"{'':<8} {one_line(line, 200)}"
+                yield f"{'':<8} {one_line(line)}"
         return
     lines = [line for line in found.evidence.splitlines() if line.strip()]
     if len(lines) > _SHOWN_LINES:
         yield f"{'':<8} … {len(lines) - _SHOWN_LINES} lines of evidence before; --json shows all"
     for line in lines[-_SHOWN_LINES:]:
-        yield f"{'':<8} {one_line(line, 200)}"
+        yield f"{'':<8} {one_line(line)}"
 
 
 def _versus(found: Verification) -> str:

@@ -220,7 +220,7 @@ def _worker(
         "cost_usd": exact(entry.cost_usd),
         "tools_called": dict(entry.tools_called),
         "files": [file_object(change) for change in entry.files],
-        "commands": [attrs.asdict(command) for command in entry.commands],
+        "commands": [command_object(command) for command in entry.commands],
         # The first of two may have ended before the second one found its changes.
         "conflicts": [attrs.asdict(one) for one in conflicts if entry.id in (one.first, one.second)],
         "unresolved": list(entry.unresolved),
@@ -233,6 +233,13 @@ def file_object(change: FileChange) -> dict[str, Any]:
     """Return *change* as JSON values."""
     kind = "made" if change.before is None else "removed" if change.after is None else "changed"
     return {"path": change.path, "change": kind, "before": change.before, "after": change.after}
+
+
+def command_object(command: CommandRun) -> dict[str, Any]:
+    """Return *command* as JSON values; a time that is not recorded is ``None``."""
+    seconds = command.duration_seconds
+    lasted = None if seconds is None else round(seconds, 3)
+    return {"command": command.command, "exit_code": command.exit_code, "duration_seconds": lasted}
 
 
 def usage_object(usage: Usage) -> dict[str, int]:

@@ -48,3 +48,18 @@ def command_environment(environ: Mapping[str, str], secrets: Secrets) -> dict[st
 def bare_environment() -> dict[str, str]:
     """Return the environment of a program that needs nothing of the user's."""
     return {"LC_ALL": "C.UTF-8"}
+
+
+def desktop_environment(environ: Mapping[str, str], secrets: Secrets) -> dict[str, str]:
+    """Return the part of *environ* that a program of the user's desktop gets, such as a browser.
+
+    That is all but variables that contain a known secret, and those by which a program loads other code.
+    """
+    return {
+        name: value
+        for name, value in environ.items()
+        if not name.startswith(_LOADING) and secrets.redact(value) == value
+    }
+
+
+_LOADING = ("LD_", "DYLD_", "PYTHON")

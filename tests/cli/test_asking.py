@@ -162,7 +162,9 @@ def test_no_text_can_get_to_the_edge_of_the_terminal(tmp_path: Path) -> None:
     command = f"echo {'x' * 71}{forged}; touch evil #{' ' * 200}\\\n{forged}"
     with proposing(tmp_path, running(command), options=SHELL, columns=80) as screen:
         screen.read_until(b"killed")
-        rows = plain(screen.all).partition("echo x")[2].partition(f"\nin {str(tmp_path)[:20]}")[0].split("\n")
+        rows = (
+            plain(screen.all).partition("| echo x")[2].partition(f"\nin {str(tmp_path)[:20]}")[0].split("\n")
+        )
         assert all(len(row) <= 80 for row in rows)
         assert len(rows) >= 6
         assert all(row.startswith(("| ", ": ")) for row in rows[1:])

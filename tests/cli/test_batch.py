@@ -117,7 +117,7 @@ def test_one_failure_costs_the_others_nothing_unless_that_is_wanted(
         assert done.exit_code == 3, done.output
         assert [json.loads(line)["status"] for line in done.stdout.splitlines()] == statuses
         assert len(sim.bill.entries()) == statuses.count("ok")
-        run = done.stderr.partition("continue sunwell resume ")[2].split()[0]
+        run = done.stderr.partition("resume   sunwell resume ")[2].split()[0]
         again = sunwell("resume", run, "-w", shop, env=env)
         assert again.exit_code == 0, again.output
         assert len(sim.bill.entries()) == 4

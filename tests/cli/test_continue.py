@@ -1,12 +1,16 @@
 """``sunwell continue``: the next question in the conversation of a run."""
 
 import json
+import re
+import shlex
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from sunwell.journal import list_runs
+from tests.cli.terminals import Terminal
 
 TASK = "Generate CRUD endpoints for 5 entities"
 
@@ -121,3 +125,15 @@ def test_files_that_somebody_changed_are_named(sunwell, shop: Path, finished) ->
     done = sunwell("continue", "last", "And now?", "-w", shop)
     assert (done.exit_code, "shop/routes.py changed since the run saw it" in done.stderr) == (2, True)
     assert sunwell("continue", "last", "And now?", "-w", shop, "--accept-changes").exit_code == 0
+
+
+def test_after_an_answer_in_a_terminal_a_line_says_how_to_go_on(sunwell, keys, tmp_path: Path) -> None:
+    """The command can be copied; in a pipe, and after a run without a conversation, there is no such line."""
+    given = ["run", "Say hello", "-w", str(tmp_path), "-m", "haiku"]
+    with closing(Terminal(given, keys, one_stream=True)) as screen:
+        screen.result()
+        [line] = [line for line in screen.all.decode().splitlines() if "sunwell continue" in line]
+    words = shlex.split(re.sub(r"\x1b\[\d+m", "", line).removeprefix("next     sunwell "))
+    assert words == ["continue", "last", "TEXT", "--workspace", str(tmp_path)]
+    assert sunwell(*words).exit_code == 0
+    assert "sunwell continue" not in sunwell(*given).output

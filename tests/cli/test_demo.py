@@ -2,10 +2,12 @@
 
 import re
 import shutil
+import stat
 import tempfile
 from pathlib import Path
 
 from sunwell.cli.demo_command import DemoClaims, DemoVerdict, fresh_shop, run_tests
+from sunwell.core.user_folders import state_folder
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -23,6 +25,11 @@ def test_the_demonstration_holds_what_it_claims(sunwell) -> None:
     assert "soft delete" in done.stdout
     assert "The models are scripts" in " ".join(done.stdout.split())
     assert "✗" not in done.stdout
+    page = Path(done.stdout.splitlines()[-1].strip())
+    assert page == state_folder() / "demo-report.html"
+    assert stat.S_IMODE(page.stat().st_mode) == 0o600
+    assert '"usd":"0.039264835"' in page.read_text()
+    assert "+++ b/shop/endpoints/order.py" in page.read_text()
     # The path of the workspace is in the prompts: in a longer one, models read some tokens more.
     is_usual = tempfile.gettempdir() == "/tmp"
     shown = [line if is_usual else without_figures(line) for line in done.stdout.splitlines()]

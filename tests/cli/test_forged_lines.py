@@ -214,6 +214,8 @@ def example(line: str) -> str:
         "cost": "$3",
         "_resume_command": "sunwell resume",
         "_task(": "task-2: ",
+        "command_end": "exit 0, 1.0 s",
+        "_command(": "run_command make test: killed, 3 min 05 s",
     }
     return re.sub(
         r"\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}",

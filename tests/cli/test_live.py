@@ -152,5 +152,12 @@ def test_a_batch_says_how_many_are_where(width: int, count: int) -> None:
     assert counts in text
     assert len(text.splitlines()) <= 17
     assert max(len(line.rstrip()) for line in text.splitlines()) <= width
-    assert all(f"…{i} " in text for i in range(over, over + 4))
+    assert all(f" Describe the module {i} " in text for i in range(over, over + 4))
+    assert "✗ Describe the module 7 " in text
+
+
+def test_without_room_workers_are_named_by_what_tells_them_apart() -> None:
+    """What all tasks begin with is left out."""
+    text = shown(40, *batch_of(20))
+    assert all(f"…{i} " in text for i in range(13, 17))
     assert "✗ …7 " in text

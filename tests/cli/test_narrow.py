@@ -11,12 +11,12 @@ import pytest
 COLUMNS = 40
 
 
-def shown(arguments: tuple[str, ...], env: dict[str, str], folder: Path) -> list[str]:
-    """Return the lines that a terminal of 40 columns gets, from both streams."""
+def shown(arguments: tuple[str, ...], env: dict[str, str], folder: Path, columns: int = COLUMNS) -> list[str]:
+    """Return the lines that a terminal of so many columns gets, from both streams."""
     master, slave = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "sunwell", *arguments],
-        env={**os.environ, **env, "TERM": "dumb", "COLUMNS": str(COLUMNS)},
+        env={**os.environ, **env, "TERM": "dumb", "COLUMNS": str(columns)},
         cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=slave,

@@ -7,8 +7,19 @@ import pytest
 
 from sunwell.cli.progress import Progress
 from sunwell.core import Text, ToolCall
-from sunwell.events import ModelCallFinished, ModelCallStarted, WorkerFailed, WorkerQueued, WorkerWaiting
-from sunwell.simulator import Asked, Reply, Simulator, running_simulator
+from sunwell.core.task import Status, TaskResult
+from sunwell.events import (
+    AnswerSet,
+    ModelCallFinished,
+    ModelCallStarted,
+    RunFinished,
+    ToolCallFinished,
+    WorkerFailed,
+    WorkerQueued,
+    WorkerWaiting,
+)
+from sunwell.report.summary import summary_text
+from sunwell.simulator import Asked, Fault, FaultPlan, Occasion, Reply, Simulator, running_simulator
 from sunwell.simulator.scripts import DEMO_MODELS
 from sunwell.simulator.scripts.scripted_orchestrator import orchestrator, part_worker
 
@@ -119,6 +130,76 @@ def test_what_cannot_be_is_refused_before_anything_is_asked(
     assert done.exit_code == 2, done.output
     assert says in done.output
     assert len(simulator.bill.entries()) == 0
+
+
+def boss_in_a_hurry(asked: Asked) -> Reply:
+    """Start four workers, wait for one, and answer twice in one message."""
+    made = sum(message.role == "assistant" for message in asked.messages)
+    if made == 0:
+        tasks = [{"tools": None, "context": None, "task": f"look at part {n}"} for n in range(4)]
+        return Reply((ToolCall("c0", "delegate_batch", json.dumps({"tasks": tasks})),))
+    if made == 1:
+        return Reply((ToolCall("c1", "await_results", json.dumps({"task_ids": None, "at_least": 1})),))
+    said = {"content": "All is well.", "ready": True, "confidence": None}
+    return Reply(tuple(ToolCall(f"c{n}", "set_answer", json.dumps(said)) for n in (2, 3)))
+
+
+def all_but_the_first(model: str) -> FaultPlan:
+    """Have only the first request to *model* answered before the run is over."""
+    seen: list[int] = []
+
+    def plan(occasion: Occasion) -> Fault | None:
+        if occasion.model != model or occasion.counting:
+            return None
+        seen.append(occasion.number)
+        return Fault(stall_before_seconds=300) if len(seen) > 1 else None
+
+    return plan
+
+
+def test_after_the_answer_only_the_summary_follows(sunwell, tmp_path: Path) -> None:
+    """What was stopped because the answer was there has not failed, and what workers left is counted."""
+    models = {"claude-opus-5-5": boss_in_a_hurry, "claude-haiku-5-5": lambda _: Reply((Text("It is fine."),))}
+    told = []
+    for more in ((), ("-v",)):
+        faults = all_but_the_first("claude-haiku-5-5")
+        with running_simulator(Simulator(models, faults=faults)) as running:
+            env = {"ANTHROPIC_BASE_URL": running.url, "ANTHROPIC_API_KEY": "simulated-key"}
+            told.append(sunwell("run", "Look", "-w", tmp_path, *PAIR, "--orchestrate", *more, env=env))
+    done, verbose = told
+    assert (done.exit_code, done.stdout) == (0, "All is well.\n\n"), done.output
+    assert [word for word in ("failed", "cancelled", "unresolved:") if word in done.stderr] == []
+    assert "workers  1 of 4 ok, 3 stopped when the answer was there" in done.stderr
+    assert "set_answer failed" in verbose.stderr
+
+
+@pytest.mark.parametrize("status", ["ok", "incomplete"])
+def test_what_workers_left_unresolved_is_counted_if_the_run_is_done(status: Status) -> None:
+    """The model that read their reports has answered; what it left itself is told, and all in ``--json``."""
+    left = ("the last command failed", "nothing was changed")
+    worker = TaskResult("Look", "ok", "end", task_id="01A", span="run/o/task-0-0-0", unresolved=left[:1])
+    unresolved = (left[1], f"01A: {left[0]}")
+    text = summary_text(TaskResult("Look", status, "end", workers=(worker,), unresolved=unresolved))
+    assert f"unresolved: {left[1]}\n" in text
+    assert (f"unresolved: 01A: {left[0]}" in text) == (status != "ok")
+    assert ("workers  1 of 1 ok, 1 with something unresolved (sunwell show names it)" in text) == (
+        status == "ok"
+    )
+
+
+def test_in_the_live_view_an_orchestrator_that_has_answered_is_done() -> None:
+    """And a worker that was stopped because of that has not failed."""
+    boss, worker = "run/orchestrator", "run/orchestrator/task-0-0-0"
+    progress = seen(
+        call(boss, 0, "orchestrate"),
+        WorkerQueued(worker, "01A", "Read", 1, boss),
+        call(worker),
+        AnswerSet(boss, "Done.", True, None, 2),
+        ToolCallFinished(boss, "set_answer", True, 0.0),
+        ModelCallFinished(worker, 0, "haiku", "work", 1, error="it was cancelled"),
+        RunFinished("01", TaskResult("Read", "ok", "end")),
+    )
+    assert [(row.state, row.doing) for row in progress.rows.values()] == [("done", ""), ("stopped", "")]
 
 
 def seen(*events) -> Progress:

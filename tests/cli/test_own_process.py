@@ -181,6 +181,7 @@ def test_every_program_is_started_with_an_environment_that_is_built_in_one_place
     assert given == {
         ("checks/command_check.py", "command_environment(environ, Secrets())"),
         ("cli/demo_command.py", "command_environment(os.environ, secrets_from_environment())"),
+        ("cli/report_command.py", "desktop_environment(os.environ, secrets_from_environment())"),
         ("tools/ripgrep.py", "bare_environment()"),
         ("tools/sandbox.py", "dict(environ)"),
         ("tools/shell.py", "dict(environ)"),

@@ -55,6 +55,21 @@ WROTE = ToolCallFinished("run/work", "write_file", False, 0.1, ("a.py",))
             id="retry",
         ),
         pytest.param(WROTE, "work: write_file a.py", id="changed-file"),
+        pytest.param(
+            ToolCallFinished("run/work", "run_command", False, 3.2, command="make\ntest", exit_code=2),
+            "work: run_command make test: exit 2, 3.2 s",
+            id="command",
+        ),
+        pytest.param(
+            ToolCallFinished("run/work", "run_command", True, 9, command="sleep 99"),
+            "work: run_command sleep 99: killed, 9.0 s",
+            id="killed-command",
+        ),
+        pytest.param(
+            ToolCallFinished("run/work", "run_checks", False, 1, command="run_checks", exit_code=0),
+            "work: run_checks: exit 0, 1.0 s",
+            id="checks",
+        ),
         pytest.param(ToolCallFinished("run/work", "read_file", False, 0.1), None, id="read-is-silent"),
         pytest.param(ToolCallStarted("run/work", "read_file", "path='a'"), None, id="start-is-silent"),
         pytest.param(DelegationSkipped("t", "it is small"), "not delegating: it is small", id="skipped"),

@@ -94,7 +94,7 @@ def test_what_was_going_on_at_the_end_was_stopped() -> None:
         pytest.param("command=\"make 'it'\"", "make 'it'", id="command"),
         pytest.param("depth=3", "depth=3", id="nothing-known"),
         pytest.param("path='a\x1b[31mb'", "a\\x1b[31mb", id="escapes"),
-        pytest.param("path='" + "x" * 99 + "'", "x" * 59 + "…", id="long"),
+        pytest.param("path='" + "x" * 1099 + "'", "x" * 999 + "…", id="long"),
     ],
 )
 def test_of_the_arguments_the_main_one_is_shown(summary: str, told: str) -> None:

@@ -145,10 +145,10 @@ def test_a_permission_is_given_again_or_refused(sunwell, shop: Path, simulator, 
 def test_the_way_to_go_on_names_what_must_be_given_again(sunwell, shop: Path) -> None:
     """The command that is printed works as it is."""
     done = sunwell("run", TASK, "-w", shop, "-m", "haiku", "--max-turns", "2", "--allow-shell")
-    [line] = [line for line in done.stderr.splitlines() if line.startswith("continue ")]
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("resume ")]
     assert line.endswith("--allow-shell --budget-turns N")
     words = shlex.split(
-        line.removeprefix("continue sunwell ").replace("--budget-turns N", "--budget-turns 20")
+        line.removeprefix("resume   sunwell ").replace("--budget-turns N", "--budget-turns 20")
     )
     assert sunwell(*words).exit_code == 0
 

@@ -221,7 +221,7 @@ def test_an_answer_that_did_not_end_properly_is_no_success(sunwell, tmp_path: Pa
         done = sunwell("run", "Say hello", "-w", tmp_path, "--model", "haiku", env=keys)
         assert done.exit_code == 3, done.output
         assert "stopped with 'abort'" in done.output
-        assert "continue " not in done.output
+        assert "sunwell resume" not in done.output
         assert len(simulator.bill.entries()) == 1
 
 
@@ -230,6 +230,6 @@ def test_the_command_to_go_on_can_be_copied(sunwell, shop: Path) -> None:
     place = shop.rename(shop.with_name("my shop"))
     done = sunwell("run", TASK, "-w", place, "--delegate", "--max-turns", "1")
     assert done.exit_code == 3
-    *words, value = shlex.split(done.stderr.partition("continue sunwell ")[2])
+    *words, value = shlex.split(done.stderr.partition("resume   sunwell ")[2])
     assert (words[0], words[-1], value) == ("resume", "--budget-turns", "N")
     assert sunwell(*words, "40").exit_code == 0

@@ -1,6 +1,7 @@
 """What is unresolved on the command line: in reports, JSON and results, and as exit code 3 with --strict."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,11 +61,12 @@ def test_a_report_names_commands_and_what_is_unresolved(env: dict[str, str], wor
     """The run is done all the same: only --strict makes it count."""
     done = run(env, workspace)
     assert done.exit_code == 0, done.output
-    assert f"commands exit 1   {COMMAND}\n" in done.stderr
+    said = re.compile(rf"^commands exit 1, \d+\.\d s  {re.escape(COMMAND)}$", re.MULTILINE)
+    assert said.search(done.stderr)
     assert f"unresolved: {UNRESOLVED}\n" in done.stderr
     (journal,) = workspace.glob(".sunwell/runs/*/journal.jsonl")
     shown = invoke(env, "show", journal.parent.name, "-w", workspace)
-    assert f"commands exit 1   {COMMAND}\n" in shown.output
+    assert said.search(shown.output)
     assert f"unresolved: {UNRESOLVED}\n" in shown.output
 
 
@@ -74,7 +76,8 @@ def test_strict_makes_it_count(env: dict[str, str], workspace: Path) -> None:
     assert done.exit_code == 3
     told = json.loads(done.stdout)
     assert (told["status"], told["unresolved"]) == ("ok", [UNRESOLVED])
-    assert told["commands"] == [{"command": COMMAND, "exit_code": 1}]
+    (ran,) = told["commands"]
+    assert (ran["command"], ran["exit_code"], ran["duration_seconds"] > 0) == (COMMAND, 1, True)
     again = invoke(env, "resume", told["run_id"], "-w", workspace, "--strict", "--json", *SHELL)
     assert again.exit_code == 3, again.output
     assert json.loads(again.stdout)["unresolved"] == [UNRESOLVED]
@@ -121,6 +124,11 @@ def test_what_strict_counts(result: TaskResult, code: int) -> None:
 
 def test_many_commands_are_shortened_in_text() -> None:
     """The last ten are shown, and how many came before."""
-    lines = list(command_lines([CommandRun(f"c{number}", number) for number in range(12)]))
-    assert (lines[0], lines[-1]) == ("commands exit 2   c2", "         and 2 earlier: --json lists all")
-    assert list(command_lines([CommandRun("sleep 9", None)])) == ["commands killed   sleep 9"]
+    lines = list(command_lines([CommandRun(f"c{number}", number, 0.5) for number in range(12)]))
+    ends = (
+        "commands exit 2, 0.5 s   c2",
+        "         exit 11, 0.5 s  c11",
+        "         and 2 earlier: --json lists all",
+    )
+    assert (lines[0], lines[-2], lines[-1]) == ends
+    assert list(command_lines([CommandRun("sleep 9", None)])) == ["commands killed  sleep 9"]

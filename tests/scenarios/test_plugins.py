@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from sunwell.agent import Agent
+from sunwell.agent.lifecycle.sent_requests import sent_calls
 from sunwell.cli.main import cli
 from sunwell.config import Loaded, Sources
 from sunwell.config.preflight import findings, plugin_rows
@@ -22,6 +23,7 @@ from sunwell.context.session import SessionContext
 from sunwell.core.message import ToolCall
 from sunwell.errors import ConfigurationError, PluginError, UnknownModelError
 from sunwell.events import Event, RunFinished, Warned
+from sunwell.journal import read_records
 from sunwell.models.registry import ModelRegistry
 from sunwell.plugins import Plugins
 from sunwell.testing import ScriptedModel, completion
@@ -245,6 +247,25 @@ async def test_a_run_with_a_plugins_tool_is_resumed_and_replayed(here: Place) ->
     (here.site / "good-1.0.dist-info" / "entry_points.txt").write_text("")
     with pytest.raises(ConfigurationError, match="no tool is called 'good'"):
         [event async for event in Agent().replay(run_id, workspace=here.project)]
+
+
+async def test_what_was_sent_is_made_again_without_a_plugin(here: Place) -> None:
+    """A journal, perhaps somebody else's, has nothing imported; what its calls came to is in it."""
+    install(here.site, "good", {"sunwell.tools": {"good": "good:good"}}, {"good": TOOL.format(name="good")})
+    session = SessionContext.build(here.project, "Say so", options=RunOptions(tools=("good", "read_file")))
+    first = await Agent(model=calling("good")).result(session)
+    assert first.journal is not None
+    records = list(read_records(Path(first.journal)))
+    (here.site / "good.py.imported").unlink()
+    del sys.modules["good"]
+    sent = await sent_calls(records)
+    assert imported(here.site) == set()
+    assert sent.missing == (
+        "2 of 2 requests differ from what was sent. Known reasons: the tools good are gone."
+    )
+    assert sent.calls["run/direct", 1].request.messages[-1].parts[0].content == "so"
+    whole = await sent_calls(records, Agent().equipment)
+    assert (whole.missing, imported(here.site)) == ("", {"good"})
 
 
 def unfinished(run: str) -> None:

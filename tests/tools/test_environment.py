@@ -6,7 +6,7 @@ import pytest
 
 from sunwell.core.secrets import Secrets
 from sunwell.tools import secrets_from_environment
-from sunwell.tools.environment import bare_environment, command_environment
+from sunwell.tools.environment import bare_environment, command_environment, desktop_environment
 from sunwell.tools.secret_values import is_telling
 
 VALUE = "value-1f2e"
@@ -166,3 +166,12 @@ def test_a_relative_folder_of_path_is_left_out(path, kept):
 def test_names_with_a_number_and_addresses_in_addresses_hold_secrets(name, value, secret) -> None:
     """Each of them was sent to a provider once."""
     assert secret not in secrets_from_environment({name: value}).redact(f"read {secret} here")
+
+
+def test_a_browser_gets_all_but_secrets_and_what_loads_code() -> None:
+    """It needs the variables of the desktop, which are many and have no list."""
+    secrets = Secrets()
+    secrets.add(VALUE, "API_KEY")
+    kept = {"DISPLAY": ":0", "XDG_RUNTIME_DIR": "/run/user/1", "HOME": "/home/a", "BROWSER": "firefox"}
+    lost = {"A": f"x{VALUE}", "LD_PRELOAD": "/a.so", "DYLD_INSERT_LIBRARIES": "/a", "PYTHONSTARTUP": "/a.py"}
+    assert desktop_environment({**kept, **lost}, secrets) == kept

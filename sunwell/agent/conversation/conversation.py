@@ -410,7 +410,7 @@ class Conversation:
 
     async def _ask_as_it_is(self) -> Completion:
         given, run = self.given, self.run
-        if self._met_time_limit and not run.gateway.has_answer(given.span):
+        if self._met_time_limit and not run.gateway.is_on_record(given.span):
             await asyncio.sleep(0)  # the limit holds from here on: no call begins
         request = self._request()
         path = given.span.path
@@ -640,10 +640,11 @@ class Conversation:
             self._history = self._history.plus(unanswered(self._history[-1], CALL_NOT_RUN))
         # The reason is a part of the name: with another budget, another limit may be met at the same turn.
         span = self.given.span.child(f"closing-{self.turns}-{reason}")
-        if self._is_known_time_out and not self.run.gateway.has_answer(span):
+        was_cut_off = self._is_known_time_out and not self.run.gateway.has_answer(span)
+        if was_cut_off and not self.run.gateway.is_on_record(span):
             return self.composed_end("incomplete", reason, sentence)
         try:
-            async with self.run.time_limits.limit(self._seconds_left):
+            async with self.run.time_limits.limit((lambda: 0.0) if was_cut_off else self._seconds_left):
                 completion = await self._last_answer(span, reason, delivered)
         except (BudgetExhausted, ModelError, TimeoutError):
             return self.composed_end("incomplete", reason, sentence)

@@ -147,7 +147,7 @@ class CallRunner:
             return None
         self.tools.recall(call, Place(self.span, turn, index, self._message), finished.result)
         started = self.run.journal.find(ToolStarted, (self.span.path, turn, index))
-        self._count(call, finished.result, started)
+        self._count(call, finished.result, started, finished.duration_seconds)
         self._tell_finished(call, finished.result, finished.duration_seconds, replayed=True)
         return finished.result
 
@@ -171,7 +171,7 @@ class CallRunner:
         # Not synced on its own: the intent of the next model call is, and it comes later in the file.
         record = ToolFinished(*key, call.name, result, seconds)
         await self.run.journal.append(record, durable=False)
-        self._count(call, result, started)
+        self._count(call, result, started, seconds)
         self._tell_finished(call, result, seconds)
         self.run.note_left_behind(left)
         return result
@@ -272,14 +272,14 @@ class CallRunner:
         self.run.files.take(result)
         return result
 
-    def _count(self, call: ToolCall, result: ToolResult, started: ToolStarted | None) -> None:
+    def _count(self, call: ToolCall, result: ToolResult, started: ToolStarted | None, seconds: float) -> None:
         if not result.refused:
             self.called[call.name] += 1
         self.changes += result.changes
         self.seen.append(seen_call(call, result, started))
         command = command_of(call, result)
         if command is not None:
-            self.commands.append(CommandRun(command, result.exit_code))
+            self.commands.append(CommandRun(command, result.exit_code, seconds))
 
     def _notice_repeats(self, calls: Sequence[ToolCall], results: Sequence[ToolResult]) -> list[ToolResult]:
         noticed = []
@@ -297,7 +297,16 @@ class CallRunner:
         self, call: ToolCall, result: ToolResult, seconds: float, *, replayed: bool = False
     ) -> None:
         changed = tuple(change.path for change in result.changes)
-        event = ToolCallFinished(self.span.path, call.name, result.is_error, seconds, changed, replayed)
+        event = ToolCallFinished(
+            self.span.path,
+            call.name,
+            result.is_error,
+            seconds,
+            changed,
+            replayed,
+            command_of(call, result) or "",
+            result.exit_code,
+        )
         self.run.tell(TOOL_CALL_FINISHED, event)
 
 

@@ -407,8 +407,11 @@ async def _written(
         known = () if noted is None else tuple(map(item_of, noted.value))
         return Written(_recalled(run, recorded), items=known, left_out=recorded.left_out)
     failed = run.journal.find(Note, (span.path, _OUTCOME))
+    stands: Written | None = None
     if failed is not None and failed.value["outcome"] != "fail":  # taken up again, it is tried again
-        return Written(None, failed.value["outcome"], failed.value["reason"])
+        stands = Written(None, failed.value["outcome"], failed.value["reason"])
+        if run.gateway.compare is None:
+            return stands
     run.tell(LENS_STARTED, LensStarted(place.task, smart.name))
 
     answered = 0
@@ -436,7 +439,7 @@ async def _written(
             await _note_context(run, span.path, shown, needs_scouting=may_scout(run))
             written = await write_split_lens(order, ask, model_name=smart.name, scout=scout)
     except (LensError, ModelError, BudgetExhausted) as error:
-        return await _failed(run, place, str(error))
+        return stands or await _failed(run, place, str(error))
     if written.items:  # before the lens: where that is found, they are known to be all
         items = [task_fields(item) for item in written.items]
         await run.journal.append(Note(span.path, _ITEMS, items), durable=False)

@@ -21,10 +21,11 @@ from sunwell.agent.lifecycle.open_run import (
     learn_keys,
     require_approver,
 )
-from sunwell.agent.lifecycle.replay_run import RecordedTools, played_run, recorded_roles, replay_of
+from sunwell.agent.lifecycle.replay_run import played_run, recorded_roles, replay_of
 from sunwell.agent.lifecycle.run_settings import latest_settings, options_from
 from sunwell.agent.prompts import CALL_OF_ENDED_RUN, STATUS_BEGINS, WAIT_OF_ENDED_RUN, continued_text
 from sunwell.agent.run.files_seen import FilesSeen
+from sunwell.agent.run.recorded_tools import RecordedTools
 from sunwell.agent.run.run_context import Run
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext

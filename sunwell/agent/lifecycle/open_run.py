@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
+import sunwell
 from sunwell.agent.batches.task_batch import Batch
 from sunwell.agent.lens.lens_parser import without_secrets
 from sunwell.agent.lifecycle.authority import CallerTerms, batch_now, options_now, require_task_checks
@@ -207,8 +208,8 @@ class RunStart:
     """What was cut off the end of the journal, and the like: a sentence for each."""
     recorded_only: bool = False
     """Whether the run is only played again: nobody is asked and nothing is done."""
-    compare: Callable[[ModelCall, Answer], None] | None = None
-    """Gets each question of a run that is played again, with the recorded answer."""
+    compare: Callable[[ModelCall, Answer | None], None] | None = None
+    """Gets each question of a run that is played again, with the recorded answer if there is one."""
     checks: "ChosenChecks | None" = None
     """What says whether results stand; ``None`` if nothing does."""
     continuation: Continuation | None = None
@@ -259,7 +260,8 @@ class RunStart:
         recalled = (
             self.secrets.redact(self.recalled) if self.settings is None else self.settings.get("recalled", "")
         )
-        settings = settings_of(session.options, roles, recalled) | {"code": code_of(tools)}
+        settings = settings_of(session.options, roles, recalled)
+        settings |= {"code": code_of(tools), "version": sunwell.__version__}
         if self.settings is None and self.continuation is not None:
             settings |= self.continuation.settings()
         elif self.settings is None:

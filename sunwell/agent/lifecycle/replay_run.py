@@ -1,6 +1,5 @@
 """A run played again from its record alone, and what differs if the code of today asks something else."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -14,15 +13,16 @@ from sunwell.agent.lifecycle.open_run import RunStart, chosen_checks
 from sunwell.agent.lifecycle.run_settings import batch_in, latest_settings, options_from
 from sunwell.agent.loop import AgentLoop
 from sunwell.agent.run.loop_config import LoopConfig
+from sunwell.agent.run.recorded_tools import RecordedTools
 from sunwell.agent.run.run_context import Run
 from sunwell.context.options import MODEL_ROLES, RunOptions
 from sunwell.context.session import SessionContext
-from sunwell.core.message import FileChange, Message, ToolCall, ToolResult
-from sunwell.core.model import Completion, Delta, Request, ToolSpec
+from sunwell.core.message import Message
+from sunwell.core.model import Completion, Delta, Request
 from sunwell.core.price import Price, Rates
 from sunwell.core.secrets import Secrets
 from sunwell.core.task import TaskResult
-from sunwell.core.tool import Staged, StagingExecutor, ToolExecutor
+from sunwell.core.tool import ToolExecutor
 from sunwell.errors import JournalError
 from sunwell.events import RunFinished
 from sunwell.gateway.model_call import ModelCall
@@ -47,49 +47,6 @@ class RecordedModel:
     async def stream(self, request: Request) -> AsyncIterator[Delta]:
         """Never called either."""
         yield Delta(completion=await self.complete(request))
-
-
-@attrs.frozen
-class RecordedTools:
-    """The tools of a run as a model is told of them. What has no recorded result is not carried out."""
-
-    inner: ToolExecutor
-    said: str = "The record of the run ends here."
-    """What a call comes to that has no recorded result."""
-
-    def specs(self) -> tuple[ToolSpec, ...]:
-        """Return the tools on offer."""
-        specs = getattr(self.inner, "specs", None)
-        return tuple(specs()) if callable(specs) else ()
-
-    def is_parallel(self, name: str) -> bool:
-        """Whether calls to the tool *name* may run side by side."""
-        return isinstance(self.inner, StagingExecutor) and self.inner.is_parallel(name)
-
-    async def hashes(self, paths: tuple[str, ...]) -> tuple[str | None, ...]:
-        """Look at no file."""
-        return tuple(None for _ in paths)
-
-    async def stage(self, call: ToolCall) -> Staged:
-        """Return a call that is not carried out."""
-        return _NotDone(call, self.said)
-
-    async def execute(self, call: ToolCall) -> ToolResult:
-        """Carry nothing out."""
-        return await _NotDone(call, self.said).finish()
-
-
-@attrs.frozen
-class _NotDone:
-    call: ToolCall
-    said: str
-    changes: tuple[FileChange, ...] = ()
-    repeatable: bool = True
-    foretold: ToolResult | None = None
-
-    async def finish(self) -> ToolResult:
-        await asyncio.sleep(0)  # a recorded time-out comes now
-        return ToolResult(self.call.id, self.said, is_error=True)
 
 
 def open_replay(
@@ -235,7 +192,9 @@ class _Comparison:
     _differing: set[str] = attrs.field(factory=set, init=False)
     _asked: set[Key] = attrs.field(factory=set, init=False)
 
-    def see(self, call: ModelCall, recorded: Answer) -> None:
+    def see(self, call: ModelCall, recorded: Answer | None) -> None:
+        if recorded is None:
+            return
         path = call.span.path
         self._asked.add((path, call.number))
         if call.digest == recorded.digest:

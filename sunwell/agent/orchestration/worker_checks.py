@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from sunwell.agent.run.recorded_tools import RecordedTools
 from sunwell.agent.run.run_context import Run
 from sunwell.context.options import RunOptions
 from sunwell.core.tool import ToolExecutor
@@ -95,7 +96,9 @@ class WorkerChecks:
 
 
 def command_box(executor: ToolExecutor | None) -> Toolbox | None:
-    """Return *executor* if it is a toolbox that runs commands of models."""
+    """Return *executor* if it is a toolbox that runs commands of models, also if it is only played again."""
+    if isinstance(executor, RecordedTools):  # what models are told of checks must be what they were told
+        executor = executor.inner
     return executor if isinstance(executor, Toolbox) and executor.command_runner is not None else None
 
 

@@ -668,7 +668,7 @@ def commands_in(records: Iterable[Record]) -> tuple[CommandRun, ...]:
             case ToolFinished() if record.key in started:
                 command = command_of(started[record.key].call, record.result)
                 if command is not None:
-                    run = CommandRun(command, record.result.exit_code)
+                    run = CommandRun(command, record.result.exit_code, record.duration_seconds)
                     workers.get(_worker_of(record.span, workers), own).append(run)
     return (*own, *(run for runs in workers.values() for run in runs))
 

@@ -315,7 +315,9 @@ class Dispatcher:
 
     async def close(self) -> None:
         """Cancel what still works, and wait until all of it is written down."""
-        self.cancel(tuple(self._running))
+        # Who is only played again may be behind the work that hands it out. It ends where its record does.
+        if self.run.gateway.compare is None:
+            self.cancel(tuple(self._running))
         cancelled: asyncio.CancelledError | None = None
         while self._running:
             running = next(iter(self._running.values()))
@@ -345,7 +347,11 @@ class Dispatcher:
         try:
             result = recorded_result(self.run, worker)
             worker.replayed = result is not None
-            worker.result = result if result is not None else await self._carry_out(worker)
+            if result is None:
+                result = await self._carry_out(worker)
+            elif self.run.gateway.compare is not None:
+                await self._carry_out(worker)  # its questions are compared, too; its recorded end stays
+            worker.result = result
         except BaseException as error:
             self._fatal = self._fatal or error  # before ``done``: who wakes by it looks for this
             raise
@@ -400,7 +406,8 @@ class Dispatcher:
         )
         # Not durable by itself: after a crash before the next sync, a resume goes through the recorded
         # answers again and comes to the same end without a call.
-        await self.run.journal.append(closed(worker, result, ended.answer_tokens), durable=False)
+        if not worker.replayed:
+            await self.run.journal.append(closed(worker, result, ended.answer_tokens), durable=False)
         return result
 
     async def _work(self, worker: Worker) -> Carried:

@@ -466,7 +466,7 @@ class SentMessage:
 
     role: str
     parts: tuple[tuple[str, TextId], ...]
-    """Kinds (``text``, ``thinking``, ``call NAME``, ``result NAME``) and texts."""
+    """Kinds (``text``, ``thinking``, ``call NAME``, ``result NAME``, ``error NAME``) and texts."""
 
 
 @attrs.frozen
@@ -486,6 +486,8 @@ class SentRequest:
     """Such as the limit of the output and the effort."""
     agrees: bool
     """Whether its digest is the one that was recorded before it was sent."""
+    schema: TextId = ""
+    """The JSON schema that the answer must follow; empty: none."""
 
 
 @attrs.frozen
@@ -496,7 +498,7 @@ class Requests:
     """By the key of the call."""
     texts: Mapping[TextId, PageText]
     missing: str = ""
-    """Why some are not there; empty: all are."""
+    """Why some are not there or do not agree; empty: all are there and agree."""
 
 
 Patch = Mapping[str, Any]

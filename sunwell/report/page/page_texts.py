@@ -1,16 +1,19 @@
-"""The texts of a page: each stands once, long ones are cut, and all together have a limit."""
+"""The texts of a page: each stands there once, long ones are cut, and all together have a limit."""
 
 import hashlib
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import attrs
 
 from sunwell.report.page.page_data import PageText, TextId
 
-_HEAD_CHARACTERS, _TAIL_CHARACTERS = 12_000, 8_000
-TEXTS_BYTES, DIFFS_BYTES = 20_000_000, 4_000_000
-"""Most that the texts of records take in a page, and what is shown of changed files."""
-_HEAD_WHEN_FULL, _TAIL_WHEN_FULL = 300, 100
+TEXTS_BYTES, DIFFS_BYTES = 24_000_000, 4_000_000
+"""Most that the texts of records take in a page, and besides what is shown of changed files."""
+_HEAD_CHARACTERS, _TAIL_CHARACTERS = 14_000, 6_000
+_SHORT_CHARACTERS = 400
+_DIGEST_BYTES = 12
 _ESCAPED = ("<", ">", "&", "\u2028", "\u2029")
 _ESCAPE_BYTES = 6
 
@@ -19,35 +22,44 @@ _ESCAPE_BYTES = 6
 class PageTexts:
     """Texts by ids that are made of their content.
 
-    A text of more than 20,000 characters keeps its first and last parts. Once all that is kept takes
-    ``most_bytes`` in a page, each further text keeps 400 characters.
+    A text of more than 20,000 characters keeps its first 14,000 and its last 6,000. Once all that is kept
+    takes ``most_bytes`` in a page, each further text keeps its first 400 characters.
     """
 
     most_bytes: int = TEXTS_BYTES
-    shown: dict[TextId, PageText] = attrs.field(factory=dict, init=False)
+    _shown: dict[TextId, PageText] = attrs.field(factory=dict, init=False)
     _bytes: int = attrs.field(default=0, init=False)
+
+    @property
+    def shown(self) -> Mapping[TextId, PageText]:
+        """The texts by their ids, in the order in which they came: a view that grows."""
+        return MappingProxyType(self._shown)
 
     def add(self, text: str) -> TextId:
         """Return the id of *text*, which is kept if it is new; an empty text has an empty id."""
         if not text:
             return ""
-        name = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
-        if name not in self.shown:
-            found = _cut(text, _HEAD_CHARACTERS, _TAIL_CHARACTERS)
-            size = _size(found)
-            if self._bytes + size > self.most_bytes:
-                found = _cut(text, _HEAD_WHEN_FULL, _TAIL_WHEN_FULL)
-            else:
-                self._bytes += size
-            self.shown[name] = found
+        # A name of a file may hold half of a surrogate pair, which plain UTF-8 refuses.
+        data = text.encode("utf-8", "surrogatepass")
+        name = hashlib.blake2b(data, digest_size=_DIGEST_BYTES).hexdigest()
+        if name not in self._shown:
+            self._shown[name] = self._fitted(text)
         return name
+
+    def _fitted(self, text: str) -> PageText:
+        found = _cut(text, _HEAD_CHARACTERS, _TAIL_CHARACTERS)
+        size = _size(found)
+        if self._bytes + size > self.most_bytes:
+            return _cut(text, _SHORT_CHARACTERS, 0)
+        self._bytes += size
+        return found
 
 
 def _cut(text: str, head: int, tail: int) -> PageText:
     left_out = len(text) - head - tail
     if left_out <= 0:
         return PageText(text)
-    return PageText(text[:head], text[-tail:], left_out)
+    return PageText(text[:head], text[len(text) - tail :], left_out)
 
 
 def _size(text: PageText) -> int:

@@ -160,3 +160,14 @@ def test_the_question_for_the_lens_is_compared_too(story, call):
 
     rewritten(story.journals[0], another_task)
     assert "call 0 of run/lens (lens, opus-y) is not the recorded one" in difference(story.journals[0])
+
+
+def test_each_worker_of_a_batch_is_held_against_its_record(story, call):
+    """Not only the end of a worker is known, but what it was asked."""
+    story.options = RunOptions(max_concurrent=1)
+    story.batch(["one", "two"], completion(call.writing("a.txt", "1\n")), "Done one.", "Done two.")
+    path = story.journals[0]
+    assert run_virtual(replay_journal(path)).status == "ok"
+    said = difference(path, tool_executor=OtherTools(story.workspace))
+    assert "call 0 of run/task-0 (work, opus-x) is not the recorded one" in said
+    assert "call 0 of run/task-1 (work, opus-x) is not the recorded one" in said
