@@ -211,7 +211,7 @@ function drawHead() {
   const title = byId("verdict");
   title.replaceChildren();
   const sign = head.verified === true ? "✓" : head.verified === false ? "✗" : "–";
-  append(title, [h("span", {"aria-hidden": "true", class: `seal ${head.verified === true ? "good" : head.verified === false ? "bad" : "calm"}`}, sign), " ", cutLine(head.verdict || "no verdict", 400)]);
+  append(title, [h("span", {"aria-hidden": "true", class: `seal ${head.verified === true ? "good" : head.verified === false ? "bad" : "calm"}`}, sign), " ", cutLine(head.verdict || (head.status === "open" ? "no verdict yet: the run has not ended" : "no verdict"), 400)]);
   const facts = byId("facts");
   facts.replaceChildren();
   append(facts, [
