@@ -307,6 +307,7 @@ const BANDS = [
 const CHART_HEIGHT = 300;
 const LEFT = 70;
 const FAR_CAP = 8;
+const MOST_PLACES_DRAWN = 20;
 
 class MoneyView {
   constructor() {
@@ -352,7 +353,7 @@ class MoneyView {
   drawAxes(svg, width, most, y) {
     const power = 10 ** Math.floor(Math.log10(most / 4));
     const step = [1, 2, 5, 10].map((part) => part * power).find((one) => most / one <= 5) || most / 4;
-    const places = Math.max(2, -Math.floor(Math.log10(step)));
+    const places = Math.min(Math.max(2, -Math.floor(Math.log10(step))), MOST_PLACES_DRAWN);
     for (let amount = 0; amount <= most; amount += step) {
       svg.append(drawn("line", {x1: LEFT, x2: width - 12, y1: y(amount), y2: y(amount), class: "grid"}), drawn("text", {x: LEFT - 6, y: y(amount) + 4, "text-anchor": "end", class: "mark"}, `$${amount.toFixed(places)}`));
     }
