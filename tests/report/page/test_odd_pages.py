@@ -71,6 +71,16 @@ def test_a_run_that_has_not_ended_is_not_told_as_one_without_failures(
         assert "Nothing has failed so far" in page.locator("#view").inner_text()
 
 
+def test_a_run_of_others_is_told_as_one(browser: Browser, written: Written, values: Values) -> None:
+    """In every view, with a sign and words."""
+    told = "not started by you on this machine"
+    with opened(browser, written(values)) as page:
+        assert told not in page.locator("#top").inner_text()
+    values["head"]["foreign"] = True
+    with opened(browser, written(values) + "#calls") as page:
+        assert told in page.locator("#top").inner_text()
+
+
 @pytest.mark.parametrize("view", ["cache", "lens", "checks", "files"])
 def test_an_empty_view_says_whether_the_filter_empties_it(
     browser: Browser, written: Written, values: Values, view: str

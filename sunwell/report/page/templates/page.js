@@ -215,6 +215,7 @@ function drawHead() {
   const facts = byId("facts");
   facts.replaceChildren();
   append(facts, [
+    head.foreign ? h("span", {class: "warn"}, "! foreign: not started by you on this machine") : null,
     state(head.status), head.stop_reason === "end" ? null : h("span", {}, cutLine(head.stop_reason, 60)), h("span", {}, usd("cost.usd", cost.usd), cost.cap_usd === null ? "" : [" of ", usd("cost.cap_usd", cost.cap_usd)]),
     cost.alone && cost.alone.usd !== null ? h("span", {}, "smart model alone ", usd("cost.alone.usd", cost.alone.usd)) : null,
     cost.estimate && cost.estimate.expected_usd !== null ? h("span", {}, "estimated ", usd("cost.estimate.expected_usd", cost.estimate.expected_usd)) : null,
