@@ -81,6 +81,17 @@ def test_a_run_of_others_is_told_as_one(browser: Browser, written: Written, valu
         assert told in page.locator("#top").inner_text()
 
 
+def test_what_another_run_did_comes_first_in_the_tree(
+    browser: Browser, written: Written, values: Values
+) -> None:
+    """A fork knows no time for it."""
+    kept = [path for path, span in values["spans"].items() if span["parent"] == "run"][-1]
+    values["spans"][kept]["started_at"] = None
+    with opened(browser, written(values) + "#tree") as page:
+        name = page.locator(".inner .line").nth(1).inner_text()
+    assert values["spans"][kept]["name"] in name
+
+
 @pytest.mark.parametrize("view", ["cache", "lens", "checks", "files"])
 def test_an_empty_view_says_whether_the_filter_empties_it(
     browser: Browser, written: Written, values: Values, view: str

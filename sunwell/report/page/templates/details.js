@@ -226,10 +226,21 @@ function requestBlocks(key, sent) {
   ];
 }
 
+// Questions on the way, by the key of the call: each plays the run again, and the details may be drawn again
+// before it is answered.
+const asking = new Map();
+
+function askForRequest(key) {
+  if (!asking.has(key)) {
+    const answer = fetch(`${liveAddress}request?call=${encodeURIComponent(key)}`).then((given) => (given.ok ? given.json() : {}));
+    asking.set(key, answer.finally(() => asking.delete(key)));
+  }
+  return asking.get(key);
+}
+
 async function fetchRequest(key, place) {
   try {
-    const answer = await fetch(`${liveAddress}request?call=${encodeURIComponent(key)}`);
-    const given = answer.ok ? await answer.json() : {};
+    const given = await askForRequest(key);
     for (const [name, one] of Object.entries(given.sent || {})) requests.sent.set(name, one);
     for (const [id, text] of Object.entries(given.texts || {})) requests.texts.set(id, text);
     if (requests.sent.has(key)) place.replaceWith(requestPart(key));

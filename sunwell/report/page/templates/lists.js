@@ -14,8 +14,9 @@ function itemsOf(path) {
         .filter((key) => !owned.has(key))
         .map((key) => ({kind: "tool", key, entry: run.tools.get(key), at: run.tools.get(key).started_at})),
       ...parts.checks.map((key) => ({kind: "check", key, entry: run.checks.get(key), at: run.checks.get(key).started_at})),
-      ...parts.spans.map((key) => ({kind: "span", key, entry: run.spans.get(key), at: run.spans.get(key).started_at})),
+      ...parts.spans.map((key) => ({kind: "span", key, entry: run.spans.get(key), at: run.spans.get(key).started_at ?? -Infinity})),
     ];
+    // A span without a time was done by the run that this one was forked from; a call without one was not sent.
     const late = (item) => (typeof item.at === "number" ? item.at : Infinity);
     return items.sort((a, b) => late(a) - late(b) || 0);
   });
@@ -134,9 +135,9 @@ function treeCells(row) {
   ];
 }
 
-// A call that was refused was never sent.
+// A call that was refused was never sent, and one that is kept took time in another run.
 function timeOf(path, entry) {
-  return entry.status === "refused" ? null : duration(`${path}.seconds`, entry.seconds);
+  return ["refused", "kept"].includes(entry.status) ? null : duration(`${path}.seconds`, entry.seconds);
 }
 
 function treeName(kind, key, entry) {
