@@ -106,6 +106,8 @@ class RunHead:
     """What does not fit a finished task, what commands left behind, how commands were kept apart."""
     continues: str
     forked_from: str
+    foreign: bool = False
+    """Whether the run was not started by this user on this machine."""
 
 
 @attrs.frozen
