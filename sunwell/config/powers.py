@@ -103,9 +103,6 @@ _TABLES: Mapping[SettingPath, tuple[Danger, str]] = {
     ("scratchpad", "persist_decisions"): ("work", "keeps the orchestrator's decisions: {value}"),
     ("explore", "max_steps"): ("nothing", "sets explore.max_steps = {value}"),
     ("explore", "max_commit_cycles"): ("nothing", "sets explore.max_commit_cycles = {value}"),
-    ("context_source", "api_key"): ("nothing", "sets context_source.api_key"),
-    ("context_source", "project_slug"): ("nothing", "sets context_source.project_slug = {value}"),
-    ("context_source", "auto_context"): ("nothing", "sets context_source.auto_context = {value}"),
 }
 _OF_ROLES: Mapping[str, tuple[Danger, str]] = {
     "model": ("data", "sends the work of {name} to the model {value}, which may be a plugin's"),
@@ -147,6 +144,22 @@ _OF_PROVIDERS: Mapping[str, tuple[Danger, str]] = {
     "non_reasoning_models": ("work", "asks the models {value} of the provider {name} for no effort"),
     "quirks": ("work", "changes how the provider {name} is asked: {value}"),
 }
+_OF_CONTEXT: Mapping[str, tuple[Danger, str]] = {
+    "kind": ("data", "asks the source of context {name} as {value}"),
+    "path": ("data", "shows models passages of the files in {value}, as the source {name}"),
+    "server": ("data", "sends what models look for in {name} to the server {value}"),
+    "tool": ("data", "calls the tool {value} of the server of {name}"),
+    "query_argument": ("work", "gives the server of {name} the question as {value}"),
+    "tokens_argument": ("work", "gives the server of {name} the longest answer as {value}"),
+    "document_tool": ("data", "calls the tool {value} of the server of {name} for documents"),
+    "document_argument": ("work", "gives the server of {name} a document's name as {value}"),
+    "api_key": ("data", "sends the server of {name} a key: {value}"),
+    "api_key_env": ("data", "sends the key in the variable {value} to the server of {name}"),
+    "project_slug": ("data", "asks the server of {name} about the project {value}"),
+    "auto_context": ("money", "shows each sub-call what {name} finds for its question: {value}"),
+    "timeout_seconds": ("money", "waits {value} seconds for the source {name}"),
+}
+_NAMED_TABLES = ("models", "providers", "context")
 _ROLES = ("model", "smart_model", "delegation_model", "second_model", "judge_model", "orchestrator")
 
 
@@ -156,6 +169,7 @@ def _powers() -> Mapping[SettingPath, Power]:
     found |= {(role, key): Power(*said) for role in _ROLES for key, said in _OF_ROLES.items()}
     found |= {("models", _ANY, key): Power(*said) for key, said in _OF_MODELS.items()}
     found |= {("providers", _ANY, key): Power(*said) for key, said in _OF_PROVIDERS.items()}
+    found |= {("context", _ANY, key): Power(*said) for key, said in _OF_CONTEXT.items()}
     return MappingProxyType(found)
 
 
@@ -165,7 +179,7 @@ POWERS = _powers()
 
 def power_of(path: SettingPath) -> Power:
     """Return what the setting at *path* does. Raises :exc:`KeyError` for one that nobody has judged."""
-    if path[0] in ("models", "providers"):
+    if path[0] in _NAMED_TABLES:
         path = (path[0], _ANY, *path[2:3])
     return POWERS[path]
 
@@ -201,7 +215,7 @@ def _lines(setting: Setting) -> Iterable[PowerLine]:
             )
             power = attrs.evolve(power, words=words, danger="work" if path == ("tools",) else "data")
     values = value if path == ("checks",) else (value,)
-    name = path[1] if path[0] in ("models", "providers") else path[0]
+    name = path[1] if path[0] in _NAMED_TABLES else path[0]
     for each in values:
         quirk = f"{path[-1]} = " if "quirks" in path else ""
         text = shown(path, each)

@@ -35,12 +35,35 @@ class Explore:
 
 
 @attrs.frozen
-class ContextSourceSettings:
-    """A source that workers may query for context."""
+class ContextEntry:
+    """A source that workers may query for context: ``[context.NAME]``."""
 
-    api_key: Secret | None = None
-    project_slug: Text | None = None
+    kind: Literal["folder", "mcp"] | None = None
+    """``None``: ``folder`` if there is a path, else ``mcp``."""
+    path: Text | None = None
+    """The folder, relative to the workspace."""
     auto_context: bool | None = None
+    """Whether a sub-call that names no query is given what its own question finds."""
+    timeout_seconds: Seconds | None = None
+    """Longest time of one query; ``None``: 20 seconds."""
+    server: Text | None = None
+    """The server of ``[mcp.NAME]`` that is asked; ``None``: one with the name of the source."""
+    tool: Text | None = None
+    """The server's tool that searches; ``None``: ``context_query``."""
+    query_argument: Text | None = None
+    """What that tool calls the question; ``None``: ``query``."""
+    tokens_argument: Text | None = None
+    """What it calls the longest answer in tokens; ``None``: ``max_tokens`` if the tool has it."""
+    document_tool: Text | None = None
+    """The server's tool that returns a whole document; ``None``: ``load_document`` if there is one."""
+    document_argument: Text | None = None
+    """What that tool calls the document's name; ``None``: its only argument that must be given."""
+    api_key: Secret | None = None
+    """The key of ``[rlm.snipara]``, which goes to its server alone."""
+    api_key_env: Text | None = None
+    """The variable that holds the key."""
+    project_slug: Text | None = None
+    """The project of ``[rlm.snipara]``."""
 
 
 @attrs.frozen
@@ -128,7 +151,8 @@ class Configuration:
     """Files, and folders with all in them, that are used although somebody else can change them: full paths.
     Only the user's own file may set it."""
     explore: Explore = Explore()
-    context_source: ContextSourceSettings = ContextSourceSettings()
+    context: Mapping[str, ContextEntry] = attrs.field(factory=dict, hash=False)
+    """Sources of context by their names."""
     providers: Mapping[str, ProviderSettings] = attrs.field(factory=dict, hash=False)
     models: Mapping[str, ModelEntry] = attrs.field(factory=dict, hash=False)
 

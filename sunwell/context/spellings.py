@@ -92,7 +92,8 @@ SPELLINGS: Mapping[SettingPath, SettingPath] = MappingProxyType(
         ("rlm", "orchestrator"): ("orchestrator",),
         ("rlm", "sub_calls"): ("sub_calls",),
         ("rlm", "scratchpad"): ("scratchpad",),
-        ("rlm", "snipara"): ("context_source",),
+        ("rlm", "snipara"): ("context", "snipara"),
+        ("context_source",): ("context", "snipara"),
         ("rlm", "max_depth"): ("workers", "max_depth"),
         ("rlm", "token_budget"): ("budget", "tokens"),
     }

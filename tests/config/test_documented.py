@@ -36,6 +36,15 @@ UNTRUSTED = {
 }
 
 
+OTHERWISE = {
+    ("explore", "max_steps"): "lower it",
+    ("explore", "max_commit_cycles"): "lower it",
+    ("context", "*", "path"): "name a folder in the workspace, for a new source",
+    ("context", "*", "kind"): "set `folder`, for a new source",
+}
+"""What such a file may do with settings that are no options of a run."""
+
+
 def row(spec: OptionSpec) -> str:
     """Return the line of one option."""
     value = "on" if spec.default is True else "off" if spec.default is False else str(spec.default)
@@ -77,7 +86,7 @@ def decisions() -> list[str]:
     shown += [path for path in POWERS if path[0] in ROLES and path[1] not in OF_ROLES]
     for path in sorted(shown, key=lambda path: list(DANGERS).index(POWERS[path].danger)):
         power, spec = POWERS[path], specs.get(path)
-        may = may_do(spec) if spec else "lower it" if path[0] == "explore" else "not set it"
+        may = may_do(spec) if spec else OTHERWISE.get(path, "not set it")
         key = ".".join(path).replace("*", "NAME").replace("model.", "ROLE.")
         words = power.words.replace("{value}", "…").replace("{name}", "NAME" if "*" in path else "ROLE")
         lines.append(f"| `{key}` | {may} | {words} |")
