@@ -454,7 +454,12 @@ class Configured:
         from sunwell.agent.agent import Agent
 
         made = self.resolved
-        return Agent(registry=made.registry, prices=made.prices, tool_plugins=made.tool_plugins)
+        return Agent(
+            registry=made.registry,
+            prices=made.prices,
+            tool_plugins=made.tool_plugins,
+            mcp_servers=made.mcp_servers.servers,
+        )
 
 
 def sources_of(chosen: Chosen) -> "Sources":

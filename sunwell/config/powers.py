@@ -159,7 +159,22 @@ _OF_CONTEXT: Mapping[str, tuple[Danger, str]] = {
     "auto_context": ("money", "shows each sub-call what {name} finds for its question: {value}"),
     "timeout_seconds": ("money", "waits {value} seconds for the source {name}"),
 }
-_NAMED_TABLES = ("models", "providers", "context")
+_OF_MCP: Mapping[str, tuple[Danger, str]] = {
+    "command": ("code", "runs the program {value} as the MCP server {name}"),
+    "args": ("code", "runs the program of the MCP server {name} with {value}"),
+    "sandbox": ("code", "sandbox of the MCP server {name}: {value}"),
+    "tools": ("code", "lets models call the tools {value} of the MCP server {name}"),
+    "ask": ("code", "has calls of tools of the MCP server {name} approved: {value}"),
+    "url": ("data", "sends the calls of the MCP server {name} to {value}"),
+    "variables": ("data", "gives the MCP server {name} the variables {value}"),
+    "headers": ("data", "sends the MCP server {name} these headers: {value}"),
+    "headers_env": ("data", "sends variables to the MCP server {name} as headers: {value}"),
+    "allow_network": ("data", "lets the MCP server {name} in its sandbox reach the network: {value}"),
+    "allow_http": ("data", "sends the calls of the MCP server {name} in the open: {value}"),
+    "start_seconds": ("money", "waits {value} seconds for the start of the MCP server {name}"),
+    "call_seconds": ("money", "waits {value} seconds for an answer of the MCP server {name}"),
+}
+_NAMED_TABLES = ("models", "providers", "context", "mcp")
 _ROLES = ("model", "smart_model", "delegation_model", "second_model", "judge_model", "orchestrator")
 
 
@@ -170,6 +185,7 @@ def _powers() -> Mapping[SettingPath, Power]:
     found |= {("models", _ANY, key): Power(*said) for key, said in _OF_MODELS.items()}
     found |= {("providers", _ANY, key): Power(*said) for key, said in _OF_PROVIDERS.items()}
     found |= {("context", _ANY, key): Power(*said) for key, said in _OF_CONTEXT.items()}
+    found |= {("mcp", _ANY, key): Power(*said) for key, said in _OF_MCP.items()}
     return MappingProxyType(found)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import attrs
 
+from sunwell.config.mcp_settings import mcp_servers_of
 from sunwell.config.schema import ROLES, Configuration, ModelEntry, ProviderSettings, Role
 from sunwell.config.shape import nearest
 from sunwell.context.options import RunOptions
@@ -19,6 +20,7 @@ from sunwell.models.quirks import ChatQuirks
 from sunwell.models.registry import ModelRegistry
 from sunwell.models.room import ModelLimits
 from sunwell.plugins import Find, Plugins, installed
+from sunwell.tools.mcp_tools import McpServers
 from sunwell.tools.tool_plugins import ToolPlugins
 
 _SAME_NAME = (
@@ -126,6 +128,7 @@ class Resolved:
     """What each role that is set is called in ``registry``."""
     model_plugins: ModelPlugins
     tool_plugins: ToolPlugins
+    mcp_servers: McpServers = McpServers()
 
 
 def resolve(
@@ -152,6 +155,7 @@ def resolve(
         names=names,
         model_plugins=model_plugins,
         tool_plugins=tool_plugins,
+        mcp_servers=mcp_servers_of(values, environ),
     )
 
 

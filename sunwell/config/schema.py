@@ -6,7 +6,7 @@ from typing import Literal
 
 import attrs
 
-from sunwell.context.kinds import Address, Count, Seconds, Secret, Text
+from sunwell.context.kinds import Address, Count, Lines, Seconds, Secret, Text
 from sunwell.context.options import RunOptions
 from sunwell.core.model import Effort
 
@@ -64,6 +64,30 @@ class ContextEntry:
     """The variable that holds the key."""
     project_slug: Text | None = None
     """The project of ``[rlm.snipara]``."""
+
+
+@attrs.frozen
+class McpEntry:
+    """A server of the Model Context Protocol: ``[mcp.NAME]``. ``None`` is the default of the server."""
+
+    command: Text | None = None
+    """The program of a server that speaks over its standard input and output."""
+    args: Lines | None = None
+    url: Address | None = None
+    """The address of a server that speaks over HTTP."""
+    variables: tuple[Text, ...] | None = None
+    """Environment variables that the program is given besides those that every command gets."""
+    headers: Mapping[str, Secret] = attrs.field(factory=dict, hash=False)
+    headers_env: Mapping[str, Text] = attrs.field(factory=dict, hash=False)
+    """Headers whose values are in environment variables: the name of the header, and of the variable."""
+    tools: tuple[Text, ...] | None = None
+    """The tools of the server that models may call; ``None``: none."""
+    ask: Literal["always", "writes"] | None = None
+    sandbox: Literal["required", "off"] | None = None
+    allow_network: bool | None = None
+    allow_http: bool | None = None
+    start_seconds: Seconds | None = None
+    call_seconds: Seconds | None = None
 
 
 @attrs.frozen
@@ -153,6 +177,8 @@ class Configuration:
     explore: Explore = Explore()
     context: Mapping[str, ContextEntry] = attrs.field(factory=dict, hash=False)
     """Sources of context by their names."""
+    mcp: Mapping[str, McpEntry] = attrs.field(factory=dict, hash=False)
+    """MCP servers by their names."""
     providers: Mapping[str, ProviderSettings] = attrs.field(factory=dict, hash=False)
     models: Mapping[str, ModelEntry] = attrs.field(factory=dict, hash=False)
 

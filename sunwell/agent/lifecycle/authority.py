@@ -108,7 +108,7 @@ def options_now(settings: Mapping[str, Any], terms: CallerTerms, equipment: Equi
         _require_own_checks(settings, chosen)
     plugins = equipment.own_plugins
     if plugins is not None and terms.options is None and "tools" not in terms.given:
-        _require_tools(before, plugins, own)
+        _require_tools(before, plugins, own | equipment.served_names)
     held = [ceiling for ceiling in ceilings_now(recorded.budget, terms) if ceiling.value is not None]
     budget = Budget(**{ceiling.kind: ceiling.value for ceiling in held})
     return attrs.evolve(chosen, budget=budget, dry_run=chosen.dry_run or recorded.dry_run)

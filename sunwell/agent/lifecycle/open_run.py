@@ -271,6 +271,9 @@ class RunStart:
         own = self.equipment.own_tools(session.options)
         if own:
             settings["own_tools"] = digests_of(tool.spec for tool in own)
+        if self.equipment.served:
+            told = [tool.spec for tool in self.equipment.served]
+            settings["served_tools"] = [[one.name, one.description, one.schema_text] for one in told]
         if not self.recorded_only:  # what a toolbox of the caller's says itself must hold on resume, too
             settings["asks"] = approver_of(self.executor) is not None
             settings["options"]["dry_run"] = is_dry_run(self.executor)
@@ -425,7 +428,8 @@ class RunStart:
         unused = "" if self.batch or self.lens_only or self.recorded_only else _unused_worker(options, roles)
         unmarked = self.journal.unmarked if isinstance(self.journal, FileJournal) else ""
         found = [said for said in (*self.notes, unmarked, dearer, unconfined, unused) if said]
-        for warning in (*found, *roles.warnings, *self.equipment.plugged(options).problems):
+        found += [*roles.warnings, *self.equipment.plugged(options).problems, *self.equipment.problems]
+        for warning in found:
             run.tell(WARNED, Warned(warning))
         if roles.fell_back is not None:
             key = (run.root.path, "model_fell_back")
@@ -514,8 +518,10 @@ def reopen(
         if "forked" in recorded.settings and journal.find(Forked, ()) is None:
             raise JournalError(f"the fork {recorded.run_id} was cut off while it was made: fork again")
         settings = latest_settings(journal.records())
-        before = equipment.playable(options_from(settings), settings)
         is_finished = came_to_its_end(journal.records())
+        if is_finished:
+            equipment = equipment.recorded(settings)
+        before = equipment.playable(options_from(settings), settings)
         chosen = before if is_finished else options_now(settings, terms, equipment)
         batch, left = batch_now(batch_in(settings), workspace, terms.results, is_finished=is_finished)
         if not is_finished:

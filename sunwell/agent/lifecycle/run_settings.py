@@ -53,6 +53,7 @@ _PARTS: Mapping[str, Any] = MappingProxyType(
         "lens": dict[str, Any],
         "lens_left_out": list[str],
         "own_tools": list[tuple[str, str]],
+        "served_tools": list[tuple[str, str, str]],
         "own_checks": list[str],
         "answer_schema": str,
         "watched": dict[str, Any],
