@@ -120,7 +120,10 @@ class McpSession:
             with suppress(TimeoutError):  # why it ended is known once all of it has ended
                 async with asyncio.timeout(_LEAVE_SECONDS):
                     await self._over.wait()
-            reason = reason if self._failed is None else self._reason(self._failed)
+            if not self.is_over:  # the number of a closed connection is also one that servers use
+                reason = ToolError(str(reason))
+            elif self._failed is not None:
+                reason = self._reason(self._failed)
         raise reason
 
     def _reason(self, error: BaseException | None) -> Exception:
@@ -134,9 +137,11 @@ class McpSession:
             return ToolError(f"it answered with HTTP {self._status[-1]}{_advice(self._status[-1])}")
         if isinstance(error, httpx2.TransportError):
             return ToolError(f"it cannot be reached ({type(error).__name__})")
-        if error is None or self.is_over or (isinstance(error, MCPError) and error.code == CONNECTION_CLOSED):
-            return ConnectionError("the server ended")
-        return ToolError(error.message if isinstance(error, MCPError) else f"{type(error).__name__}: {error}")
+        if isinstance(error, MCPError) and error.code != CONNECTION_CLOSED:
+            return ToolError(error.message)
+        if error is None or self.is_over or isinstance(error, MCPError):
+            return ConnectionError(error.message if isinstance(error, MCPError) else "the server ended")
+        return ToolError(f"{type(error).__name__}: {error}")
 
     def last_words(self) -> str:
         """Return what it last printed beside the protocol, as the end of a sentence; empty for nothing."""

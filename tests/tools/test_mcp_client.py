@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import shutil
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -175,6 +176,14 @@ async def test_a_failed_call_says_so(connect: Connect) -> None:
     assert "the disk is full" in answer.text
 
 
+async def test_an_error_of_the_protocol_is_in_the_sentence(connect: Connect) -> None:
+    """Its number is that of a closed connection, which this one is not."""
+    connection = connect("plain", "number")
+    for _ in range(3):
+        with pytest.raises(ToolError, match="the MCP server some refused the call: the disk is full"):
+            await connection.call("tool0", {})
+
+
 async def test_a_resource_is_read_by_its_address(connect: Connect) -> None:
     """It is text."""
     assert await connect().read("notes://one") == "the first note"
@@ -248,6 +257,40 @@ async def test_it_ends_with_all_that_it_started(connect: Connect, tmp_path: Path
     await stubborn.aclose()
     os.set_blocking(held, True)
     assert os.read(held, 3) == b"x\n"
+    assert os.read(held, 3) == b""
+    os.close(held)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent was killed")
+@pytest.mark.parametrize("sandbox", ["off", pytest.param("required", marks=needs_bubblewrap)])
+async def test_it_ends_when_sunwell_is_killed(tmp_path: Path, sandbox: str) -> None:
+    """Also what it has started in a session of its own."""
+    os.mkfifo(tmp_path / "held")
+    (tmp_path / "child").write_text("#!/bin/sh\nexec 9>held; echo x >&9; exec sleep 777\n")
+    (tmp_path / "child").chmod(0o755)
+    shutil.copy(SERVERS / "everything.py", tmp_path)
+    held = os.open(tmp_path / "held", os.O_RDONLY | os.O_NONBLOCK)
+    code = f"""
+import asyncio, sys
+from pathlib import Path
+from sunwell.tools.mcp_client import McpConnection, McpServer
+
+async def main():
+    command = (sys.executable, "everything.py", {str(tmp_path)!r})
+    server = McpServer(name="some", command=command, sandbox={sandbox!r})
+    print((await McpConnection(server, Path({str(tmp_path)!r})).call("child", {{}})).text, flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"started\n"
+    assert await asyncio.to_thread(select.select, [held], [], [], 20) == ([held], [], [])
+    assert os.read(held, 3) == b"x\n"
+    process.kill()
+    await process.wait()
+    assert await asyncio.to_thread(select.select, [held], [], [], 20) == ([held], [], [])
     assert os.read(held, 3) == b""
     os.close(held)
 

@@ -45,6 +45,8 @@ for line in sys.stdin:
         answer(message, greeting(message))
     elif message.get("method") == "tools/list":
         answer(message, {"tools": tools()})
+    elif message.get("method") == "tools/call" and KIND == "number":
+        say({"jsonrpc": "2.0", "id": message["id"], "error": {"code": -32000, "message": "the disk is full"}})
     elif message.get("method") == "tools/call":
         answer(message, {"content": [{"type": "text", "text": "called"}]})
     elif KIND == "old" and "id" in message:
