@@ -313,7 +313,6 @@ UNREAD: Mapping[SettingPath, str] = MappingProxyType(
             "nothing explores a context yet: one that fits into the model's window is given whole, "
             "and one that does not is refused"
         ),
-        ("context",): "no context source is queried yet",
         ("cache_dir",): "nothing is kept there yet; runs are kept in .sunwell of the workspace",
     }
 )
@@ -328,6 +327,9 @@ def unread_warnings(chosen: Mapping[SettingPath, Setting]) -> tuple[str, ...]:
         for unread, instead in UNREAD.items()
         if path[: len(unread)] == unread
     ]
+    folders = {path[1] for path in chosen if path[0] == "context" and path[2] == "path"}
+    servers = dict.fromkeys(path[1] for path in chosen if path[0] == "context" and path[1] not in folders)
+    told += [f"context.{name} has no effect: servers are not asked yet" for name in servers]
     nix = chosen.get(("use_nix",))
     if nix is not None and nix.value is True:
         told.append(f"{nix.origin}: use_nix is not carried over: commands run in a sandbox")
