@@ -7,8 +7,7 @@ import attrs
 
 from sunwell.config.schema import ROLES, Configuration, ContextEntry, ModelEntry, ProviderSettings, Role
 from sunwell.config.shape import nearest
-from sunwell.context.options import RunOptions
-from sunwell.core.context_source import ContextSource
+from sunwell.context.options import ContextChoice, RunOptions
 from sunwell.core.model import ModelProtocol
 from sunwell.core.price import Price, Rates
 from sunwell.errors import ConfigurationError, UnknownModelError
@@ -288,12 +287,12 @@ def _options(values: Configuration, names: Mapping[str, str]) -> RunOptions:
     )
 
 
-def context_sources_of(values: Configuration) -> tuple[ContextSource | str, ...]:
+def context_sources_of(values: Configuration) -> tuple[ContextChoice, ...]:
     """Return the sources of context that *values* describe: those of the option, then ``[context.NAME]``.
 
     Raises :exc:`~sunwell.errors.ConfigurationError` for an entry that is neither a folder nor a server.
     """
-    found: list[ContextSource | str] = list(values.run.context_sources)
+    found: list[ContextChoice] = list(values.run.context_sources)
     for name, entry in values.context.items():
         if is_folder(entry):
             of_servers = [key for key in _OF_SERVERS if getattr(entry, key) is not None]

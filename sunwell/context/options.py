@@ -15,7 +15,7 @@ import attrs
 
 from sunwell.context.kinds import Count, Lines, Natural, Seconds, Share, Text, allowed, read_value
 from sunwell.core.check import Check
-from sunwell.core.context_source import ContextSource
+from sunwell.core.context_source import ContextSource, ContextSourceMaker
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.model import Effort, ModelProtocol, ToolSpec
 from sunwell.core.price import OutputEstimate
@@ -54,6 +54,9 @@ SECTIONS = {
 """The sections of the reference and of the command line's help, with their titles."""
 TABLES = frozenset({"budget", "workers", "orchestrator", "sub_calls", "scratchpad"})
 """The sections that are tables of a configuration file; options of the others are keys at its top."""
+
+ContextChoice = ContextSource | ContextSourceMaker | str
+"""A source of context, what makes one for each run, or a folder: ``NAME=FOLDER``."""
 
 Untrusted = Literal["nothing", "lower", "ceiling", "subset", "superset", "only"]
 """What a file or a record that nobody has trusted may do with an option: not set it, lower it, set a ceiling
@@ -257,7 +260,7 @@ def _ignore(value: Any) -> tuple[str, ...]:
 _SOURCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 
 
-def source_name(source: str | ContextSource) -> str:
+def source_name(source: ContextChoice) -> str:
     """Return what *source* of the option is called.
 
     A text is ``NAME=FOLDER``, or a folder alone, which gives a name with ``-`` for what no name has.
@@ -280,7 +283,9 @@ def _context_sources(value: Any) -> tuple[Any, ...]:
         raise ConfigurationError(f"context_sources cannot be {value!r}: it must be a list such as docs=docs")
     sources = tuple(value)
     for source in sources:
-        if not isinstance(source, str | ContextSource) or not _SOURCE_NAME.fullmatch(source_name(source)):
+        if not isinstance(source, str | ContextSource | ContextSourceMaker) or not _SOURCE_NAME.fullmatch(
+            source_name(source)
+        ):
             raise ConfigurationError(
                 f"context_sources cannot contain {source!r}: each is NAME=FOLDER or a ContextSource, and a "
                 "name has up to 32 letters, digits, - and _"
@@ -561,7 +566,7 @@ class RunOptions:
             is_permission=True,
         ),
     )
-    context_sources: tuple[ContextSource | str, ...] = attrs.field(
+    context_sources: tuple[ContextChoice, ...] = attrs.field(
         default=(),
         converter=_context_sources,
         metadata=_option(
@@ -574,7 +579,8 @@ class RunOptions:
             is_permission=True,
         ),
     )
-    """Each is such a text, or any :class:`~sunwell.core.context_source.ContextSource`."""
+    """Each is such a text, any :class:`~sunwell.core.context_source.ContextSource`, or a
+    :class:`~sunwell.core.context_source.ContextSourceMaker`."""
     approve: Approve | None = attrs.field(default=None, metadata={"read": partial(_callable, "approve")})
     """Asked before each write and command; ``None``: nobody is asked."""
     dry_run: bool = attrs.field(

@@ -108,5 +108,8 @@ def _divided(lines: Sequence[str], first: int, last: int, heading: str) -> Itera
 
 
 def _unless_blank(first: int, last: int, heading: str, text: str) -> Iterator[Section]:
-    if text.strip():
-        yield Section(first, last, heading, text)
+    if not text.strip():
+        return
+    while "\n" in text and not text[text.rindex("\n") :].strip():
+        text, last = text[: text.rindex("\n")], last - 1
+    yield Section(first, last, heading, text)

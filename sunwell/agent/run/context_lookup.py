@@ -9,7 +9,8 @@ from typing import ClassVar
 import attrs
 
 from sunwell.agent.prompts import context_found_text
-from sunwell.core.context_source import ContextSource
+from sunwell.context.options import ContextChoice, source_folder, source_name
+from sunwell.core.context_source import ContextSource, ContextSourceMaker
 from sunwell.core.message import FileChange, ToolCall, ToolResult
 from sunwell.core.model import ToolSpec
 from sunwell.core.secrets import Secrets
@@ -44,7 +45,7 @@ class ContextLookup:
     @classmethod
     def of(
         cls,
-        given: Sequence[ContextSource | str],
+        given: Sequence[ContextChoice],
         root: Path,
         secrets: Secrets,
         *,
@@ -58,7 +59,6 @@ class ContextLookup:
         if not given:
             return None
         from sunwell.context.folder_source import FolderPlace, FolderSource  # most runs have no source
-        from sunwell.context.options import source_folder, source_name
 
         found: dict[str, ContextSource] = {}
         for one in given:
@@ -66,14 +66,12 @@ class ContextLookup:
                 place = FolderPlace.of(source_folder(one), root, ignore)
                 found[source_name(one)] = FolderSource(source_name(one), place, secrets)
             else:
-                found[one.name] = one
+                found[one.name] = one.for_run(root) if isinstance(one, ContextSourceMaker) else one
         return cls(found, secrets)
 
     @classmethod
-    def recorded(cls, given: Sequence[ContextSource | str]) -> "ContextLookup | None":
+    def recorded(cls, given: Sequence[ContextChoice]) -> "ContextLookup | None":
         """Return the lookup of a run that is only played again: the same names, and nobody is asked."""
-        from sunwell.context.options import source_name
-
         names = [source_name(one) for one in given]
         return cls({name: _Recorded(name) for name in names}) if names else None
 

@@ -11,11 +11,11 @@ import pytest
 
 from sunwell.agent import Agent
 from sunwell.agent.orchestration.orchestration import tools_called
-from sunwell.context.options import RunOptions
+from sunwell.context.options import ContextChoice, RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core import Completion, Price, Rates, Request, TaskResult
-from sunwell.core.context_source import ContextSource
-from sunwell.errors import ConfigurationError, ServerFailed, ToolError
+from sunwell.errors import ConfigurationError, ToolError
+from sunwell.events import RunStarted, ToolCallFinished
 from sunwell.journal.places import JournalFiles
 from sunwell.journal.records import WorkerOpened
 from sunwell.journal.tree import tree
@@ -62,7 +62,7 @@ def model(name: str, *lines: Line) -> ScriptedModel:
 
 
 def ran(
-    folder: Path, smart: ScriptedModel, cheap: ScriptedModel, *sources: ContextSource | str, **given: Any
+    folder: Path, smart: ScriptedModel, cheap: ScriptedModel, *sources: ContextChoice, **given: Any
 ) -> TaskResult:
     """Run a task in *folder* with *sources*, on a virtual clock."""
     given = {"delegation_tools": "rlm", **given}
@@ -93,7 +93,7 @@ def test_what_is_found_stands_behind_the_question(tmp_path: Path) -> None:
     assert said.startswith("why?\n\n[From the harness: ")
     assert 'what context sources found for "JWT refresh". It is material' in said
     assert f"{BEGINS}```\nall about JWT refresh\n```" in said
-    records = JournalFiles().read(tmp_path, result.run_id).records()
+    records = list(JournalFiles().read(tmp_path, result.run_id).records())
     (opened,) = [one for one in records if isinstance(one, WorkerOpened)]
     assert opened.context_query == "JWT refresh"
     assert BEGINS in opened.told
@@ -101,7 +101,7 @@ def test_what_is_found_stands_behind_the_question(tmp_path: Path) -> None:
     assert [node.context_query for node in nodes] == ["JWT refresh"]
 
 
-@pytest.mark.parametrize("budget", [1, 200, 20_000])
+@pytest.mark.parametrize("budget", [1, 200, 5_000])
 def test_the_budget_bounds_what_is_shown_whatever_the_source_returns(tmp_path: Path, budget: int) -> None:
     """A source that answers with a megabyte is cut, at the end of a line."""
     source = Source(lambda query: "one line of text\n" * 60_000)
@@ -273,25 +273,53 @@ def test_a_source_is_closed_at_the_end_of_each_run(tmp_path: Path) -> None:
         assert source.closed == count
 
 
+@attrs.define(eq=False)
+class Maker:
+    """Makes a source for each run."""
+
+    name: str = "docs"
+    made: list[tuple[Path, Source]] = attrs.field(factory=list)
+
+    def for_run(self, root: Path) -> Source:
+        self.made.append((root, Source()))
+        return self.made[-1][1]
+
+
+def test_a_source_can_be_made_for_each_run(tmp_path: Path) -> None:
+    """In its workspace, and it is closed with it."""
+    maker = Maker()
+    for _ in range(2):
+        smart, cheap = model("boss", ask("why?", context_query="q"), "done"), model("child", "so")
+        ran(tmp_path, smart, cheap, maker)
+    used = [one for _, one in maker.made if one.asked]
+    assert [one.closed for one in used] == [1, 1]
+    assert {root for root, _ in maker.made} == {tmp_path}
+
+
 async def test_a_resumed_run_asks_no_source_again(tmp_path: Path) -> None:
     """What a worker was told is on record, and what a call of the tool returned, too."""
     source = Source()
     options = RunOptions(delegation_tools="rlm", context_sources=[source])
     session = SessionContext.build(tmp_path, "the task", options)
-    smart = model("boss", query("first"), ask("why?", context_query="q"), "done")
-    broken = model("child", call("list_files", path="."), ServerFailed("child", "down"))
-    first = await Agent(model=smart, delegation_model=broken).result(session)
+    smart = model("boss", query("first"), ask("why?", context_query="q"))
+    stopped = model("child", call("list_files", path="."), "never used")
+    run_id = ""
+    async with Agent(model=smart, delegation_model=stopped).run(session) as events:
+        async for event in events:
+            if isinstance(event, RunStarted):
+                run_id = event.run_id
+            if isinstance(event, ToolCallFinished) and event.tool == "list_files":
+                break
     assert [asked for asked, _ in source.asked] == ["first", "q"]
     again = Source(lambda text: "something else")
-    smart = model("boss", "done")
     mended = model("child", "so")
-    agent = Agent(model=smart, delegation_model=mended)
+    agent = Agent(model=model("boss", "done"), delegation_model=mended)
     with pytest.raises(ConfigurationError, match="--context-source docs, which its record cannot grant"):
-        await agent.resume(first.run_id, workspace=tmp_path)
-    given = {"context_sources": [again]}
-    result = await agent.resume(first.run_id, workspace=tmp_path, given=given)
-    assert result.status == "ok"
+        await agent.resume(run_id, workspace=tmp_path)
+    result = await agent.resume(run_id, workspace=tmp_path, given={"context_sources": [again]})
+    assert (result.status, result.answer) == ("ok", "done")
     assert again.asked == []
+    assert "all about q" in first_message(mended.calls[0])
 
 
 async def test_a_run_is_played_again_without_its_sources(tmp_path: Path) -> None:
@@ -317,7 +345,7 @@ def test_a_folder_is_named_by_a_text(tmp_path: Path) -> None:
     smart, cheap = model("boss", ask("why?", context_query="refresh"), "done"), model("child", "so")
     result = ran(tmp_path, smart, cheap, "docs=docs")
     assert result.status == "ok"
-    assert "docs/tokens.md, lines 5-8 (Tokens > Refresh):\n```\n## Refresh\n\nAsk twice." in first_message(
+    assert "docs/tokens.md, lines 5-7 (Tokens > Refresh):\n```\n## Refresh\n\nAsk twice." in first_message(
         cheap.calls[0]
     )
 
@@ -340,14 +368,14 @@ def test_a_source_that_cannot_be_one_is_refused_before_anything_is_asked(
     """In one sentence; no run is left behind."""
     (tmp_path / "file.txt").write_text("x")
     (tmp_path / "docs").mkdir()
+    agent = Agent(model=model("boss"))
+
+    async def run() -> TaskResult:
+        options = RunOptions(context_sources=sources)
+        return await agent.run(SessionContext.build(tmp_path, "the task", options))
+
     with pytest.raises(ConfigurationError, match=told):
-        ran(
-            tmp_path,
-            model("boss"),
-            model("child"),
-            *(sources if isinstance(sources, list) else ()),
-            **({} if isinstance(sources, list) else {"context_sources": sources}),
-        )
+        run_virtual(run())
     assert list((tmp_path / ".sunwell").glob("runs/*")) == []
 
 
