@@ -3,15 +3,14 @@
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import attrs
 
 from sunwell.config.schema import Configuration, ContextEntry, McpEntry
 from sunwell.errors import ConfigurationError
-from sunwell.tools.mcp_client import McpConnection, McpServer
-from sunwell.tools.mcp_source import SNIPARA_HEADER, McpContextSource, snipara_server
+from sunwell.tools.mcp_client import McpServer
+from sunwell.tools.mcp_source import SNIPARA_HEADER, SNIPARA_URL, McpSourceMaker
 from sunwell.tools.mcp_tools import McpServers
 
 _SLUG = re.compile(r"[A-Za-z0-9_-]{1,100}")
@@ -38,56 +37,51 @@ def _server_from(name: str, entry: McpEntry) -> McpServer:
 
 
 def mcp_source_of(
-    name: str, values: Configuration, root: Path, environ: Mapping[str, str] | None = None
-) -> McpContextSource:
-    """Return the source ``[context.NAME]`` of a run in the folder *root*: a server is asked.
+    name: str, values: Configuration, environ: Mapping[str, str] | None = None
+) -> McpSourceMaker:
+    """Return what makes the source ``[context.NAME]`` of each run: a server is asked.
 
     With a project and no ``[mcp.NAME]`` that is Snipara's server. A key goes to the server alone.
     Raises :exc:`~sunwell.errors.ConfigurationError` for a source without a server.
     """
     entry = values.context[name]
-    environ = os.environ if environ is None else environ
-    server = _server_of(name, entry, values, environ)
-    if entry.timeout_seconds is not None:
-        server = attrs.evolve(server, call_seconds=entry.timeout_seconds)
-    return McpContextSource(
+    return McpSourceMaker(
         name,
-        McpConnection(server, root, environ),
-        entry.tool,
-        entry.query_argument,
-        entry.tokens_argument,
-        entry.document_tool,
-        entry.document_argument,
+        _server_of(name, entry, values),
+        tool=entry.tool,
+        query_argument=entry.query_argument,
+        tokens_argument=entry.tokens_argument,
+        document_tool=entry.document_tool,
+        document_argument=entry.document_argument,
+        timeout_seconds=entry.timeout_seconds,
+        environ=os.environ if environ is None else environ,
     )
 
 
-def _server_of(
-    name: str, entry: ContextEntry, values: Configuration, environ: Mapping[str, str]
-) -> McpServer:
-    key = _key_of(name, entry, environ)
+def _server_of(name: str, entry: ContextEntry, values: Configuration) -> McpServer:
     wanted = entry.server or name
+    has_key = entry.api_key is not None or entry.api_key_env is not None
     if wanted in values.mcp:
         server = _server_from(wanted, values.mcp[wanted])
-        if key is not None and not server.url:
+        if has_key and not server.url:
             raise ConfigurationError(
                 f"context.{name} has a key, but {wanted} is a program: name the key's variable in "
                 f"mcp.{wanted}.variables"
             )
-        added = () if key is None else ((SNIPARA_HEADER, key),)
-        return attrs.evolve(server, headers=(*server.headers, *added))
-    if entry.server is not None or entry.project_slug is None:
-        raise ConfigurationError(f"context.{name} asks the server {wanted}, and there is no [mcp.{wanted}]")
-    if not _SLUG.fullmatch(entry.project_slug):
+    elif entry.server is not None or entry.project_slug is None:
+        raise ConfigurationError(
+            f"context.{name} asks the MCP server {wanted}, and there is no [mcp.{wanted}]: add it, with a "
+            "command or a url"
+        )
+    elif not _SLUG.fullmatch(entry.project_slug):
         raise ConfigurationError(f"context.{name}.project_slug must be letters, digits, _ and -")
-    if key is None:
+    elif not has_key:
         raise ConfigurationError(f"context.{name} needs api_key_env, the variable with its key, or api_key")
-    return snipara_server(name, entry.project_slug, key)
-
-
-def _key_of(name: str, entry: ContextEntry, environ: Mapping[str, str]) -> str | None:
-    if entry.api_key_env is None:
-        return entry.api_key
-    key = environ.get(entry.api_key_env, "").strip()
-    if not key:
-        raise ConfigurationError(f"context.{name}: set the variable {entry.api_key_env}, which has its key")
-    return key
+    else:
+        server = McpServer(name=name, url=SNIPARA_URL.format(project=entry.project_slug))
+    if entry.api_key_env is not None:
+        added = ((SNIPARA_HEADER, entry.api_key_env),)
+        return attrs.evolve(server, header_variables=(*server.header_variables, *added))
+    if entry.api_key is not None:
+        return attrs.evolve(server, headers=(*server.headers, (SNIPARA_HEADER, entry.api_key)))
+    return server

@@ -61,6 +61,7 @@ _SHORT: Mapping[SettingPath, SettingPath] = {
     ("plugin",): ("plugins",),
     ("check",): ("checks",),
     ("check_timeout",): ("check_timeout_seconds",),
+    ("context_source",): ("context_sources",),
     ("workers", "timeout"): ("workers", "timeout_seconds"),
     ("budget", "wall_time"): ("budget", "seconds"),
 }
@@ -93,7 +94,6 @@ SPELLINGS: Mapping[SettingPath, SettingPath] = MappingProxyType(
         ("rlm", "sub_calls"): ("sub_calls",),
         ("rlm", "scratchpad"): ("scratchpad",),
         ("rlm", "snipara"): ("context", "snipara"),
-        ("context_source",): ("context", "snipara"),
         ("rlm", "max_depth"): ("workers", "max_depth"),
         ("rlm", "token_budget"): ("budget", "tokens"),
     }

@@ -1,5 +1,6 @@
 """Sources of context: what finds passages for a question. No model is asked by any of them."""
 
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 
@@ -23,6 +24,20 @@ class ContextSource(Protocol):
 
         *query* is free text, perhaps a model's: no syntax is assumed.
         """
+        ...
+
+
+@runtime_checkable
+class ContextSourceMaker(Protocol):
+    """Makes a source for each run: what a source needs that starts a program, or that holds a connection."""
+
+    @property
+    def name(self) -> str:
+        """The name of each source that is made."""
+        ...
+
+    def for_run(self, root: Path) -> ContextSource:
+        """Return the source of one run in the workspace *root*. Nothing is started or asked yet."""
         ...
 
 

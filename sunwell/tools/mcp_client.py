@@ -273,6 +273,7 @@ class McpConnection:
             await session.close()
             raise ToolError(f"{self._who} cannot be used: {error.sentence}{session.last_words()}") from None
         except BaseException:
+            self._starts -= 1  # whoever asked has given up: the server may be all right
             await session.close()
             raise
         self._session = session

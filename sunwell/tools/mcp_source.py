@@ -1,5 +1,8 @@
 """A server of the Model Context Protocol as a source of context."""
 
+import os
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -10,15 +13,10 @@ from sunwell.tools.mcp_client import McpConnection, McpServer, OfferedTool
 SNIPARA_URL = "https://api.snipara.com/mcp/{project}"
 """Address of the hosted server of Snipara, with the name of a project in it."""
 SNIPARA_HEADER = "X-API-Key"
+"""The header in which it takes a key."""
 _QUERY_TOOLS = ("context_query", "rlm_context_query", "snipara_context_query")
 _DOCUMENT_TOOLS = ("load_document", "rlm_load_document", "snipara_load_document")
 _MOST_DOCUMENT_CHARACTERS = 400_000
-
-
-def snipara_server(name: str, project: str, api_key: str) -> McpServer:
-    """Return the server that ``[rlm.snipara]`` means: its key goes to that host alone."""
-    headers = {SNIPARA_HEADER: api_key}
-    return McpServer(name=name, url=SNIPARA_URL.format(project=project), headers=headers)
 
 
 @attrs.define(eq=False)
@@ -39,6 +37,8 @@ class McpContextSource:
     document_tool: str | None = None
     document_argument: str | None = None
     """What that tool calls the document; ``None``: its only argument that must be given."""
+    timeout_seconds: float | None = None
+    """Longest time of one query, the start of the server included; ``None``: the caller's."""
 
     async def context_query(self, query: str, most_tokens: int) -> str:
         """Return what the server finds for *query*; empty for nothing.
@@ -88,6 +88,35 @@ class McpContextSource:
         if answer.is_error:
             raise ToolError(f"the source {self.name} reports an error: {answer.text[:500]}")
         return answer.text
+
+
+@attrs.frozen(kw_only=True)
+class McpSourceMaker:
+    """Makes such a source for each run: a :class:`~sunwell.core.context_source.ContextSourceMaker`."""
+
+    name: str = attrs.field(kw_only=False)
+    server: McpServer = attrs.field(kw_only=False)
+    tool: str | None = None
+    query_argument: str | None = None
+    tokens_argument: str | None = None
+    document_tool: str | None = None
+    document_argument: str | None = None
+    timeout_seconds: float | None = None
+    """As in :class:`McpContextSource`, all of them."""
+    environ: Mapping[str, str] = attrs.field(factory=lambda: os.environ, eq=False, repr=False)
+
+    def for_run(self, root: Path) -> McpContextSource:
+        """Return the source of one run in the workspace *root*; the server is started by the first query."""
+        return McpContextSource(
+            self.name,
+            McpConnection(self.server, root, self.environ),
+            self.tool,
+            self.query_argument,
+            self.tokens_argument,
+            self.document_tool,
+            self.document_argument,
+            self.timeout_seconds,
+        )
 
 
 def _properties(tool: OfferedTool) -> tuple[str, ...]:

@@ -118,7 +118,8 @@ def _require_permission(name: str, recorded: RunOptions, chosen: RunOptions, ter
     value, permission = getattr(recorded, name), permissions()[name]
     if value == permission.harmless or name in terms.given:
         return
-    now = chosen.check_commands if name == "checks" else getattr(chosen, name)
+    texts = {"checks": "check_commands", "context_sources": "context_source_texts"}
+    now = getattr(chosen, texts.get(name, name))
     if terms.options is not None and (now == value or terms.accept_changes):
         return
     option = _as_typed(permission, value)

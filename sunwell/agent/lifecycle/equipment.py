@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from sunwell.agent.orchestration.orchestration import tools_called
+from sunwell.agent.run.context_lookup import CONTEXT_QUERY
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.model import ToolSpec
@@ -216,12 +217,14 @@ class Equipment:
         chosen = None if options.tools is None else options.tool_names
         if chosen is None:
             return None
-        left_out = self.plugged(options).left_out
+        left_out = set(self.plugged(options).left_out)
         left_out |= self.served_names - {tool.spec.name for tool in self.served}
+        if options.context_sources:  # it is no tool of the executor's
+            left_out.add(CONTEXT_QUERY)
         return tuple(name for name in chosen if name not in left_out)
 
 
 def taken_names() -> frozenset[str]:
     """Return the names that no plugin's tool may have."""
     handing_out = (tool for kind in ("delegate", "rlm", "subagent") for tool in tools_called(kind))
-    return BUILT_IN | {tool.spec.name for tool in handing_out} | {"set_answer", "run_checks"}
+    return BUILT_IN | {tool.spec.name for tool in handing_out} | {"set_answer", "run_checks", CONTEXT_QUERY}

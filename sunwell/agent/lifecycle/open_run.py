@@ -25,6 +25,7 @@ from sunwell.agent.lifecycle.run_settings import (
     own_checks,
     settings_of,
 )
+from sunwell.agent.run.context_lookup import CONTEXT_QUERY, ContextLookup, ContextQueryTool
 from sunwell.agent.run.files_seen import FilesSeen, Hashes
 from sunwell.agent.run.guidance import Guidance, surroundings_of
 from sunwell.agent.run.ladder_terms import LadderTerms
@@ -316,13 +317,24 @@ class RunStart:
         """Return the lens that the run is given; older records have that of a batch beside its tasks."""
         return session.options.lens or (self.batch.lens if self.batch is not None else None)
 
-    def _tools(self, session: SessionContext) -> Toolset:
+    def _lookup(self, session: SessionContext) -> ContextLookup | None:
+        if self.recorded_only:  # what a folder holds by now is not what was found
+            return ContextLookup.recorded(session.options.context_sources)
+        return lookup_of(session, self.secrets)
+
+    def _tools(self, session: SessionContext, lookup: ContextLookup | None = None) -> Toolset:
+        """Return the tools of the run; *lookup* is that of *session*, if it is known already."""
         tools = Toolset.of(self.equipment.names(session.options), self.executor)
         if self.recorded_only:  # as it was, whoever plays it again
             had = [name for name, _ in (self.settings or {}).get("code", {}).get("tools", ())]
             offers = "run_checks" in had
         else:
             offers = bool(tools.granted) and not is_dry_run(self.executor)
+        names = session.options.tool_names
+        if session.options.context_sources and (names is None or CONTEXT_QUERY in names):
+            lookup = lookup or self._lookup(session)
+            assert lookup is not None
+            tools = tools.joined(ContextQueryTool(lookup))
         if self.checks is None or not offers or not self.checks.has_midway():
             return tools
         from sunwell.checks.run_checks_tool import RunChecksTool  # most runs have no checks
@@ -345,7 +357,8 @@ class RunStart:
         """Return the run, with its first record written, or with what it spent before booked."""
         if isinstance(self.journal, FileJournal | MemoryJournal):
             self.journal.secrets = self.secrets
-        tools = self._tools(session)
+        lookup = self._lookup(session)
+        tools = self._tools(session, lookup)
         settings = self.settings_now(session, roles, tools)
         if self.checks is not None:
             place = self.journal.path
@@ -378,6 +391,7 @@ class RunStart:
             given_lens=EphemeralLens(**settings["lens"]) if "lens" in settings else None,
             lens_left_out=tuple(settings.get("lens_left_out", ())),
             checks=self.checks,
+            lookup=lookup,
             resumed=self.settings is not None,
             confinement=Confinement.read(settings.get("confinement")),
             is_told=self.is_told,
@@ -438,6 +452,15 @@ class RunStart:
             run.tell(MODEL_FELL_BACK, roles.fell_back)
 
 
+def lookup_of(session: SessionContext, secrets: Secrets) -> ContextLookup | None:
+    """Return the sources of context of a run of *session*; ``None`` if it has none.
+
+    Raises :exc:`~sunwell.errors.ConfigurationError` for a folder that cannot be one.
+    """
+    options = session.options
+    return ContextLookup.of(options.context_sources, session.workspace, secrets, ignore=options.ignore)
+
+
 def _unused_worker(options: RunOptions, roles: Roles) -> str:
     """Return a warning if a delegation model is named that nothing will use; empty if it is used."""
     if roles.worker is None or options.enable_delegation or options.orchestrate or options.delegation_tools:
@@ -483,14 +506,15 @@ def open_new(
 ) -> RunStart:
     """Make the journal of a new run in the session's workspace.
 
-    Raises :exc:`~sunwell.errors.ConfigurationError` for a tool that nobody offers, and if commands are
-    allowed and there is no sandbox for them; there is no journal then.
+    Raises :exc:`~sunwell.errors.ConfigurationError` for a tool that nobody offers, for a source of context
+    that is none, and if commands are allowed and there is no sandbox for them; there is no journal then.
     """
     workspace = Workspace(session.workspace)
     preview = equipment.preview(session, workspace)
     equipment.require_sandbox(session, preview)
     Toolset.of(equipment.names(session.options), preview)
     secrets = learn_keys(secrets_from_environment(), roles)
+    lookup_of(session, secrets)
     if (checks := chosen_checks(session, batch, secrets)) is not None:
         checks.require_sandbox()
     journal = journals.create(session.workspace, new_run_id())

@@ -80,6 +80,8 @@ def _value(options: RunOptions, spec: OptionSpec) -> Any:
         return getattr(options.budget, spec.key)
     if spec.name == "checks":
         return options.check_commands
+    if spec.name == "context_sources":
+        return options.context_source_texts
     return options.tool_names if spec.name == "tools" else getattr(options, spec.name)
 
 
