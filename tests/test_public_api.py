@@ -43,6 +43,7 @@ OTHER_PATHS = (
     "sunwell.journal.reading:read_records",
     "sunwell.journal.tree:tree",
     "sunwell.report:summary_text",
+    "sunwell.tools:McpServer",
     "sunwell.tools:Rules",
     "sunwell.tools:ToolLimits",
     "sunwell.tools:tool",

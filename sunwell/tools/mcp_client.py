@@ -21,6 +21,7 @@ from sunwell.core.secrets import Secrets
 from sunwell.core.tool import SANDBOXES, Sandbox
 from sunwell.errors import ConfigurationError, ToolError
 from sunwell.tools.environment import secrets_from_environment
+from sunwell.tools.secret_values import is_telling, names_secret
 from sunwell.tools.wording import counted, cut, on_one_line, without_escapes
 
 if TYPE_CHECKING:
@@ -109,10 +110,17 @@ class McpServer:
         return found
 
     def secret_values(self, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-        """Yield each value that only the server may see, with a name for it."""
-        yield from ((value, header) for header, value in self.headers)
-        named = (*self.variables, *(variable for _, variable in self.header_variables))
-        yield from ((environ[name], name) for name in named if environ.get(name))
+        """Yield each value that only the server may see, with a name for it.
+
+        Of the variables of a program those whose names say so are among them: others may be ordinary words.
+        """
+        found = [(value, header) for header, value in self.headers if is_telling(value)]
+        found += [(environ.get(variable, ""), variable) for _, variable in self.header_variables]
+        found += [(environ.get(name, ""), name) for name in self.variables if names_secret(name)]
+        for value, name in found:
+            yield value, name
+            if " " in value.strip():  # as in "Bearer KEY"
+                yield value.split()[-1], name
 
 
 def _require_safe(where: str, url: str, *, allow_http: bool) -> None:

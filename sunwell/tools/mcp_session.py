@@ -244,8 +244,8 @@ class _Program:
         """Start the program of *session*'s server. Raises :exc:`~sunwell.errors.ToolError`."""
         server, root = session.server, session.root
         environ = command_environment(session.environ, session.secrets)
-        program = shutil.which(root / server.command[0]) if "/" in server.command[0] else None
-        program = program or shutil.which(server.command[0], path=environ["PATH"])
+        named = server.command[0]
+        program = shutil.which(root / named if "/" in named else named, path=environ["PATH"])
         if program is None:
             raise ToolError(f"the program {server.command[0]} is not found on PATH")
         environ["PATH"] = os.pathsep.join((str(Path(program).parent), environ["PATH"]))

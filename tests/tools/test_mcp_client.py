@@ -4,6 +4,7 @@ import asyncio
 import os
 import select
 import shutil
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -91,6 +92,24 @@ async def test_a_program_that_is_not_there_is_a_sentence(tmp_path: Path) -> None
     server = McpServer(name="some", command=("no-such-program",), sandbox="off")
     with pytest.raises(ToolError, match="the program no-such-program is not found on PATH"):
         await McpConnection(server, tmp_path).offered()
+
+
+def test_without_the_package_a_use_says_what_to_install(tmp_path: Path) -> None:
+    """Everything else works without it."""
+    code = """
+import asyncio, sys
+from pathlib import Path
+sys.modules["mcp"] = None
+from sunwell.tools.mcp_client import McpConnection, McpServer
+try:
+    asyncio.run(McpConnection(McpServer(name="some", command=["true"]), Path(".")).offered())
+except Exception as error:
+    print(error.sentence)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert "pip install 'sunwell[mcp]'" in done.stdout
 
 
 async def test_more_tools_than_a_list_holds_are_left_out(connect: Connect) -> None:

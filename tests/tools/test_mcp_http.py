@@ -105,6 +105,14 @@ async def test_a_server_over_http_answers(real: tuple[str, Heard], tmp_path: Pat
     await asked.aclose()
 
 
+async def test_a_key_behind_a_word_is_known_alone(real: tuple[str, Heard], tmp_path: Path) -> None:
+    """A server that repeats it without the word before it gives nothing away."""
+    server = McpServer(name="notes", url=real[0], header_variables={"Authorization": "NOTES"})
+    asked = McpConnection(server, tmp_path, {"NOTES": f"Bearer {KEY}"})
+    assert (await asked.call("echo", {"text": KEY})).text == "[NOTES]"
+    await asked.aclose()
+
+
 async def test_a_long_answer_over_http_is_cut_or_refused(real: tuple[str, Heard], tmp_path: Path) -> None:
     """Ten megabytes are cut with a count; more than a message may be is not read to its end."""
     asked = connection(tmp_path, real[0])
