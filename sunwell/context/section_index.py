@@ -7,6 +7,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 
 import attrs
@@ -58,14 +59,18 @@ def index_words(text: str) -> Iterator[str]:
     An identifier gives its parts, and itself if it has several. In scripts without blanks between words, each
     two characters that stand together are a word.
     """
-    for run in _WORD.findall(unicodedata.normalize("NFKC", text)):
-        if _IS_UNSPACED.match(run):
+    plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    for run in _WORD.findall(plain):
+        if run.isascii() or not _IS_UNSPACED.match(run):
+            yield from _forms(run[:_LONGEST_WORD])
+        else:
             yield from (run[at : at + 2] for at in range(max(1, len(run) - 1)))
-            continue
-        parts = [part for part in _PART.split(run[:_LONGEST_WORD]) if part]
-        yield from (part.casefold() for part in parts)
-        if len(parts) > 1:
-            yield "".join(parts).casefold()
+
+
+@lru_cache(maxsize=50_000)
+def _forms(run: str) -> tuple[str, ...]:
+    parts = [part.casefold() for part in _PART.split(run) if part]
+    return (*parts, "".join(parts)) if len(parts) > 1 else tuple(parts)
 
 
 @attrs.frozen

@@ -18,7 +18,7 @@ from sunwell.events import Warned
 from sunwell.testing import ScriptedModel, completion
 from sunwell.tools import tool
 from sunwell.tools.mcp_client import McpConnection, McpServer
-from sunwell.tools.mcp_source import McpContextSource
+from sunwell.tools.mcp_source import McpContextSource, McpSourceMaker
 from sunwell.tools.mcp_tools import McpServers
 
 SERVER = Path(__file__).parents[1] / "tools" / "servers" / "everything.py"
@@ -211,6 +211,15 @@ async def test_a_server_is_a_source_of_context(source: McpContextSource) -> None
     await source.aclose()
     assert await source.context_query("again", 5) == "found again in 5 tokens"
     await source.aclose()
+
+
+async def test_a_run_looks_things_up_in_a_server(tmp_path: Path) -> None:
+    """Its program is started by the first query, and has ended when the run has."""
+    model = calling("context_query", '{"query": "tokens", "source": null}')
+    maker = McpSourceMaker("docs", serving(tmp_path))
+    result = await run(tmp_path, model, context_sources=[maker])
+    assert result.success
+    assert "found tokens in " in told(model)
 
 
 async def test_a_source_names_its_own_tool_and_argument(tmp_path: Path) -> None:
