@@ -58,7 +58,7 @@ GROUPS = {
     "Delegation": "EphemeralLens DelegationDecision should_use_delegation estimate_output OutputEstimate "
     "create_ephemeral_lens read_lens AgentLoop LoopConfig",
     "Checks": "Check Checking Verdict CommandCheck FilesCheck SchemaCheck JudgeCheck",
-    "Tools": "tool Tool ToolExecutor Toolbox Workspace Proposal",
+    "Tools": "tool Tool ToolExecutor Toolbox Workspace Proposal ContextSource",
     "Models and prices": "ModelProtocol AnthropicModel ChatModel ResponsesModel Connection get_registry "
     "resolve_model PriceBook Price Rates",
     "Events": "Event RunFinished DelegationStarted EphemeralLensCreated ModelCallFinished ModelTextArrived "

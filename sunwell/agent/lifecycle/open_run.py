@@ -25,7 +25,7 @@ from sunwell.agent.lifecycle.run_settings import (
     own_checks,
     settings_of,
 )
-from sunwell.agent.run.context_lookup import CONTEXT_QUERY, ContextLookup, ContextQueryTool
+from sunwell.agent.run.context_lookup import ContextLookup, with_context_query
 from sunwell.agent.run.files_seen import FilesSeen, Hashes
 from sunwell.agent.run.guidance import Guidance, surroundings_of
 from sunwell.agent.run.ladder_terms import LadderTerms
@@ -323,18 +323,14 @@ class RunStart:
         return lookup_of(session, self.secrets)
 
     def _tools(self, session: SessionContext, lookup: ContextLookup | None = None) -> Toolset:
-        """Return the tools of the run; *lookup* is that of *session*, if it is known already."""
+        """Return the tools of the run, which ask *lookup*; ``None``: they are only described."""
         tools = Toolset.of(self.equipment.names(session.options), self.executor)
         if self.recorded_only:  # as it was, whoever plays it again
             had = [name for name, _ in (self.settings or {}).get("code", {}).get("tools", ())]
             offers = "run_checks" in had
         else:
             offers = bool(tools.granted) and not is_dry_run(self.executor)
-        names = session.options.tool_names
-        if session.options.context_sources and (names is None or CONTEXT_QUERY in names):
-            lookup = lookup or self._lookup(session)
-            assert lookup is not None
-            tools = tools.joined(ContextQueryTool(lookup))
+        tools = with_context_query(tools, session.options, lookup)
         if self.checks is None or not offers or not self.checks.has_midway():
             return tools
         from sunwell.checks.run_checks_tool import RunChecksTool  # most runs have no checks

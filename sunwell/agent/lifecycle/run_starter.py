@@ -20,7 +20,7 @@ from sunwell.agent.lifecycle.open_run import RunStart, learn_keys, open_new, reo
 from sunwell.agent.loop import AgentLoop
 from sunwell.agent.orchestration.worker_checks import require_worker_checks
 from sunwell.agent.policy.cache_planner import CacheLessons
-from sunwell.agent.run.context_lookup import CONTEXT_QUERY
+from sunwell.agent.run.context_lookup import with_context_query
 from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.run_context import EventStream, came_to_its_end
 from sunwell.agent.run.toolset import Toolset
@@ -92,12 +92,11 @@ class RunStarter:
         if not named:
             return
         tools = Toolset.of(equipment.names(options), equipment.preview(session))
+        tools = with_context_query(tools, options)
         has_checks = options.has_checks or bool(batch.checks)
-        has_sources = bool(options.context_sources)
         for number, task in enumerate(batch.tasks, 1):
             for name in task.tools or ():
-                later = (name == "run_checks" and has_checks) or (name == CONTEXT_QUERY and has_sources)
-                if name not in tools.granted and not later:
+                if name not in tools.granted and not (name == "run_checks" and has_checks):
                     raise ConfigurationError(f"task {number}: {unknown_tool(name, tuple(tools.granted))}")
 
     @asynccontextmanager

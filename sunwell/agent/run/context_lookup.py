@@ -9,7 +9,8 @@ from typing import ClassVar
 import attrs
 
 from sunwell.agent.prompts import context_found_text
-from sunwell.context.options import ContextChoice, source_folder, source_name
+from sunwell.agent.run.toolset import Toolset
+from sunwell.context.options import ContextChoice, RunOptions, source_folder, source_name
 from sunwell.core.context_source import ContextSource, ContextSourceMaker
 from sunwell.core.message import FileChange, ToolCall, ToolResult
 from sunwell.core.model import ToolSpec
@@ -189,6 +190,18 @@ class ContextQueryTool:
         except ToolError as error:
             return ToolResult(call.id, error.sentence, is_error=True, refused=True)
         return ToolResult(call.id, await self.lookup.found(query, source=source))
+
+
+def with_context_query(tools: Toolset, options: RunOptions, lookup: ContextLookup | None = None) -> Toolset:
+    """Return *tools* with ``context_query`` if a run with *options* has a source and may call it.
+
+    Without *lookup* it carries nothing out: it is what a forecast and a check of names need.
+    """
+    names = options.tool_names
+    if not options.context_sources or (names is not None and CONTEXT_QUERY not in names):
+        return tools
+    lookup = lookup or ContextLookup.recorded(options.context_sources)
+    return tools if lookup is None else tools.joined(ContextQueryTool(lookup))
 
 
 @attrs.frozen

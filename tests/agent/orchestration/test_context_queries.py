@@ -13,7 +13,7 @@ from sunwell.agent import Agent
 from sunwell.agent.orchestration.orchestration import tools_called
 from sunwell.context.options import ContextChoice, RunOptions
 from sunwell.context.session import SessionContext
-from sunwell.core import Completion, Price, Rates, Request, TaskResult
+from sunwell.core import Completion, Price, Rates, Request, Task, TaskResult
 from sunwell.errors import ConfigurationError, ToolError
 from sunwell.events import RunStarted, ToolCallFinished
 from sunwell.journal.places import JournalFiles
@@ -263,6 +263,18 @@ def test_the_tool_is_granted_by_name_like_any_other(
     smart = model("boss", "done")
     ran(tmp_path, smart, model("child"), Source(), delegation_tools=None, tools=tools)
     assert ("context_query" in [one.name for one in smart.calls[0].tools]) is offered
+
+
+async def test_the_tasks_of_a_batch_may_look_things_up(tmp_path: Path) -> None:
+    """Who names the tool for a task has it; without a source it is unknown."""
+    source, cheap = Source(), model("child", query("alpha"), "so")
+    agent = Agent(model=model("boss"), delegation_model=cheap)
+    task = Task("find", tools=("context_query",))
+    options = RunOptions(context_sources=[source])
+    result = await agent.batch_events([task], workspace=tmp_path, options=options)
+    assert (result.workers[0].answer, source.asked) == ("so", [("alpha", 3000)])
+    with pytest.raises(ConfigurationError, match="context_query"):
+        await agent.batch_events([task], workspace=tmp_path)
 
 
 def test_a_source_is_closed_at_the_end_of_each_run(tmp_path: Path) -> None:
