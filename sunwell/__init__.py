@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sunwell.context.options import RunOptions
     from sunwell.context.session import SessionContext
     from sunwell.core.check import Check, Checking, Verdict
+    from sunwell.core.context_source import ContextSource
     from sunwell.core.lens import EphemeralLens
     from sunwell.core.model import ModelProtocol
     from sunwell.core.price import DelegationDecision, OutputEstimate, Price, Rates
@@ -87,6 +88,7 @@ __all__ = [
     "CommandCheck",
     "ConfigurationError",
     "Connection",
+    "ContextSource",
     "DelegationDecision",
     "DelegationStarted",
     "EphemeralLens",
@@ -159,6 +161,7 @@ _HOMES = {
     "context.options": ("RunOptions",),
     "context.session": ("SessionContext",),
     "core.check": ("Check", "Checking", "Verdict"),
+    "core.context_source": ("ContextSource",),
     "core.lens": ("EphemeralLens",),
     "core.model": ("ModelProtocol",),
     "core.price": ("DelegationDecision", "OutputEstimate", "Price", "Rates"),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sunwell.journal.places import Journals
     from sunwell.models.prices import PriceBook
     from sunwell.models.registry import ModelRegistry
+    from sunwell.tools.mcp_client import McpServer
     from sunwell.tools.tool_plugins import ToolPlugins
 
 
@@ -81,6 +82,8 @@ class Agent:
     tools: Sequence[Tool | Callable[..., Any]] = attrs.field(default=(), converter=_as_tools, kw_only=True)
     """Tools of your own, plain typed functions among them; added to the toolbox of the session's workspace,
     or to ``tool_executor`` if it is a :class:`~sunwell.tools.toolbox.Toolbox`."""
+    mcp_servers: Sequence[McpServer] = attrs.field(default=(), kw_only=True)
+    """MCP servers, whose granted tools are added to the toolbox; each run starts them, and ends them."""
     second_model: ModelReference | None = attrs.field(default=None, kw_only=True)
     """Who tries before the smart model does, on the ladder."""
     judge_model: ModelReference | None = attrs.field(default=None, kw_only=True)
@@ -363,7 +366,8 @@ class Agent:
     @property
     def equipment(self) -> Equipment:
         """What the tools of this agent's runs are made from."""
-        return lazy.Equipment(self.tool_executor, self.tool_plugins, _as_tools(self.tools))
+        servers = lazy.McpServers(tuple(self.mcp_servers)) if self.mcp_servers else None
+        return lazy.Equipment(self.tool_executor, self.tool_plugins, _as_tools(self.tools), servers)
 
     def stop(self) -> None:
         """End all runs of this agent: no new call starts, and each yields its cancelled result."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # under their own names: they are there for others
     from sunwell.models.prices import PriceBook as PriceBook
     from sunwell.models.registry import get_registry as get_registry
     from sunwell.tools.function_tool import as_tools as as_tools
+    from sunwell.tools.mcp_tools import McpServers as McpServers
     from sunwell.tools.tool_plugins import ToolPlugins as ToolPlugins
 
 _HOMES = {
@@ -36,6 +37,7 @@ _HOMES = {
     "Equipment": "sunwell.agent.lifecycle.equipment",
     "JournalFiles": "sunwell.journal.places",
     "LensError": "sunwell.errors",
+    "McpServers": "sunwell.tools.mcp_tools",
     "PriceBook": "sunwell.models.prices",
     "RetryPolicy": "sunwell.gateway.retry",
     "RunEvents": "sunwell.agent.run.run_context",

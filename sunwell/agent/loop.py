@@ -218,6 +218,8 @@ class AgentLoop:
             await working  # a bug surfaces here
         finally:
             await _stopped(working)
+            if run.lookup is not None:
+                await run.lookup.close()
 
     async def _to_the_end(self, run: Run, batch: Batch | None, lens_only: bool) -> TaskResult:
         """Carry *run* out and return its result, however it ends; cancelling gives a result, too."""

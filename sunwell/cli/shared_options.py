@@ -454,7 +454,12 @@ class Configured:
         from sunwell.agent.agent import Agent
 
         made = self.resolved
-        return Agent(registry=made.registry, prices=made.prices, tool_plugins=made.tool_plugins)
+        return Agent(
+            registry=made.registry,
+            prices=made.prices,
+            tool_plugins=made.tool_plugins,
+            mcp_servers=made.mcp_servers.servers,
+        )
 
 
 def sources_of(chosen: Chosen) -> "Sources":
@@ -588,6 +593,12 @@ def terms_of(
     for name in _CHECKS_AGAIN:
         if chosen.get(name) not in (None, ()):
             given[name] = getattr(run, name)
+    if "context_sources" not in given:  # from [context.NAME]: what the run had, and no other
+        had = recorded.context_source_texts
+        again = held.resolved.options.context_sources
+        kept = tuple(one for one in again if (one if isinstance(one, str) else one.name) in had)
+        if kept:
+            given["context_sources"] = kept
     if run.dry_run:
         given["dry_run"] = True
     if approve is not None:

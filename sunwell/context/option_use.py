@@ -143,6 +143,11 @@ _RULES: tuple[Rule, ...] = (
         "there are no sub-calls; add --sub-calls",
     ),
     (
+        ("auto_context",),
+        lambda use: use.options.delegation_tools == "rlm" and bool(use.options.context_sources),
+        "it is about sub-calls and what is looked up for them; add --sub-calls and --context-source",
+    ),
+    (
         ("sub_calls_enabled",),
         lambda use: use.options.delegation_tools == "rlm",
         "--delegation-tools chooses other tools; leave one of the two out",

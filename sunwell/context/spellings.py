@@ -61,6 +61,7 @@ _SHORT: Mapping[SettingPath, SettingPath] = {
     ("plugin",): ("plugins",),
     ("check",): ("checks",),
     ("check_timeout",): ("check_timeout_seconds",),
+    ("context_source",): ("context_sources",),
     ("workers", "timeout"): ("workers", "timeout_seconds"),
     ("budget", "wall_time"): ("budget", "seconds"),
 }
@@ -92,7 +93,7 @@ SPELLINGS: Mapping[SettingPath, SettingPath] = MappingProxyType(
         ("rlm", "orchestrator"): ("orchestrator",),
         ("rlm", "sub_calls"): ("sub_calls",),
         ("rlm", "scratchpad"): ("scratchpad",),
-        ("rlm", "snipara"): ("context_source",),
+        ("rlm", "snipara"): ("context", "snipara"),
         ("rlm", "max_depth"): ("workers", "max_depth"),
         ("rlm", "token_budget"): ("budget", "tokens"),
     }

@@ -86,6 +86,13 @@ def page() -> str:
             f"{prompts.passed_on_text(['task:01J8XK2M · ok (end) · find the price'])}\n\n"
             + prompts.worker_terms_text("Make prices exact everywhere", None, 50, 300.0, (), 4_000),
         ),
+        (
+            "What is looked up for a worker, behind its task, and what the tool context_query returns",
+            prompts.context_found_text(
+                "how prices are rounded",
+                [("docs", ("docs/prices.md, lines 3-9 (Prices > Rounding):\n…", ""))],
+            ),
+        ),
         ("What stands after a brief", prompts.BRIEF_STANDING),
         ("The lens writer", prompts.LENS_PROMPT),
         ("The lens writer, if the task may be split", prompts.SPLIT_PROMPT.strip()),

@@ -130,7 +130,7 @@ def test_the_sub_call_example_is_understood_whole(tmp_path):
     limits = options.sub_call_limits
     assert limits.budget_inheritance == 0.5
     assert (limits.max_sub_calls_per_turn, limits.max_cost_per_session) == (5, Decimal("1.0"))
-    source = values.context_source
+    source = values.context["snipara"]
     assert (source.api_key, source.project_slug, source.auto_context) == ("rlm_...", "my-project", True)
 
 
@@ -140,22 +140,12 @@ UNREAD_PATHS = [path for path, _ in leaves() if any(path[: len(unread)] == unrea
 @pytest.mark.parametrize("path", UNREAD_PATHS, ids=dotted)
 def test_what_has_no_effect_yet_is_said(path, tmp_path):
     """Whoever sets it reads so, with what happens in its place: nothing is ignored in silence."""
-    written = {"auto_context": "true", "max_steps": "3", "max_commit_cycles": "3"}.get(path[-1], "text")
+    written = {"max_steps": "3", "max_commit_cycles": "3"}.get(path[-1], "text")
     variable = "SUNWELL_" + "_".join(path).upper()
     environ = {"SUNWELL_HOME": str(tmp_path), variable: written}
     (warning,) = Sources(tmp_path, None, environ).load().warnings
     assert warning.startswith(f"environment {variable}: {dotted(path)} has no effect: ")
     assert warning.endswith(UNREAD.get(path[:1], ""))
-
-
-def test_the_example_with_a_source_says_what_is_not_queried(tmp_path):
-    """Three keys of it, three sentences."""
-    warnings = loaded("002.toml", tmp_path).warnings
-    assert [warning.rpartition("context_source.")[2].split()[0] for warning in warnings] == [
-        "api_key",
-        "project_slug",
-        "auto_context",
-    ]
 
 
 SHOWN_ELSEWHERE = {("verbose",), ("use_nix",), ("gateway",), ("safe",)}

@@ -25,6 +25,7 @@ from sunwell.agent.lifecycle.run_settings import (
     own_checks,
     settings_of,
 )
+from sunwell.agent.run.context_lookup import ContextLookup, with_context_query
 from sunwell.agent.run.files_seen import FilesSeen, Hashes
 from sunwell.agent.run.guidance import Guidance, surroundings_of
 from sunwell.agent.run.ladder_terms import LadderTerms
@@ -271,6 +272,9 @@ class RunStart:
         own = self.equipment.own_tools(session.options)
         if own:
             settings["own_tools"] = digests_of(tool.spec for tool in own)
+        if self.equipment.served:
+            told = [tool.spec for tool in self.equipment.served]
+            settings["served_tools"] = [[one.name, one.description, one.schema_text] for one in told]
         if not self.recorded_only:  # what a toolbox of the caller's says itself must hold on resume, too
             settings["asks"] = approver_of(self.executor) is not None
             settings["options"]["dry_run"] = is_dry_run(self.executor)
@@ -313,13 +317,20 @@ class RunStart:
         """Return the lens that the run is given; older records have that of a batch beside its tasks."""
         return session.options.lens or (self.batch.lens if self.batch is not None else None)
 
-    def _tools(self, session: SessionContext) -> Toolset:
+    def _lookup(self, session: SessionContext) -> ContextLookup | None:
+        if self.recorded_only:  # what a folder holds by now is not what was found
+            return ContextLookup.recorded(session.options.context_sources)
+        return lookup_of(session, self.secrets)
+
+    def _tools(self, session: SessionContext, lookup: ContextLookup | None = None) -> Toolset:
+        """Return the tools of the run, which ask *lookup*; ``None``: they are only described."""
         tools = Toolset.of(self.equipment.names(session.options), self.executor)
         if self.recorded_only:  # as it was, whoever plays it again
             had = [name for name, _ in (self.settings or {}).get("code", {}).get("tools", ())]
             offers = "run_checks" in had
         else:
             offers = bool(tools.granted) and not is_dry_run(self.executor)
+        tools = with_context_query(tools, session.options, lookup)
         if self.checks is None or not offers or not self.checks.has_midway():
             return tools
         from sunwell.checks.run_checks_tool import RunChecksTool  # most runs have no checks
@@ -342,7 +353,8 @@ class RunStart:
         """Return the run, with its first record written, or with what it spent before booked."""
         if isinstance(self.journal, FileJournal | MemoryJournal):
             self.journal.secrets = self.secrets
-        tools = self._tools(session)
+        lookup = self._lookup(session)
+        tools = self._tools(session, lookup)
         settings = self.settings_now(session, roles, tools)
         if self.checks is not None:
             place = self.journal.path
@@ -375,6 +387,7 @@ class RunStart:
             given_lens=EphemeralLens(**settings["lens"]) if "lens" in settings else None,
             lens_left_out=tuple(settings.get("lens_left_out", ())),
             checks=self.checks,
+            lookup=lookup,
             resumed=self.settings is not None,
             confinement=Confinement.read(settings.get("confinement")),
             is_told=self.is_told,
@@ -425,13 +438,23 @@ class RunStart:
         unused = "" if self.batch or self.lens_only or self.recorded_only else _unused_worker(options, roles)
         unmarked = self.journal.unmarked if isinstance(self.journal, FileJournal) else ""
         found = [said for said in (*self.notes, unmarked, dearer, unconfined, unused) if said]
-        for warning in (*found, *roles.warnings, *self.equipment.plugged(options).problems):
+        found += [*roles.warnings, *self.equipment.plugged(options).problems, *self.equipment.problems]
+        for warning in found:
             run.tell(WARNED, Warned(warning))
         if roles.fell_back is not None:
             key = (run.root.path, "model_fell_back")
             if run.journal.find(Note, key) is None:
                 await run.journal.append(Note(*key, attrs.asdict(roles.fell_back)))
             run.tell(MODEL_FELL_BACK, roles.fell_back)
+
+
+def lookup_of(session: SessionContext, secrets: Secrets) -> ContextLookup | None:
+    """Return the sources of context of a run of *session*; ``None`` if it has none.
+
+    Raises :exc:`~sunwell.errors.ConfigurationError` for a folder that cannot be one.
+    """
+    options = session.options
+    return ContextLookup.of(options.context_sources, session.workspace, secrets, ignore=options.ignore)
 
 
 def _unused_worker(options: RunOptions, roles: Roles) -> str:
@@ -479,14 +502,15 @@ def open_new(
 ) -> RunStart:
     """Make the journal of a new run in the session's workspace.
 
-    Raises :exc:`~sunwell.errors.ConfigurationError` for a tool that nobody offers, and if commands are
-    allowed and there is no sandbox for them; there is no journal then.
+    Raises :exc:`~sunwell.errors.ConfigurationError` for a tool that nobody offers, for a source of context
+    that is none, and if commands are allowed and there is no sandbox for them; there is no journal then.
     """
     workspace = Workspace(session.workspace)
     preview = equipment.preview(session, workspace)
     equipment.require_sandbox(session, preview)
     Toolset.of(equipment.names(session.options), preview)
     secrets = learn_keys(secrets_from_environment(), roles)
+    lookup_of(session, secrets)
     if (checks := chosen_checks(session, batch, secrets)) is not None:
         checks.require_sandbox()
     journal = journals.create(session.workspace, new_run_id())
@@ -514,8 +538,10 @@ def reopen(
         if "forked" in recorded.settings and journal.find(Forked, ()) is None:
             raise JournalError(f"the fork {recorded.run_id} was cut off while it was made: fork again")
         settings = latest_settings(journal.records())
-        before = equipment.playable(options_from(settings), settings)
         is_finished = came_to_its_end(journal.records())
+        if is_finished:
+            equipment = equipment.recorded(settings)
+        before = equipment.playable(options_from(settings), settings)
         chosen = before if is_finished else options_now(settings, terms, equipment)
         batch, left = batch_now(batch_in(settings), workspace, terms.results, is_finished=is_finished)
         if not is_finished:

@@ -64,6 +64,7 @@ def replay_of(
     if recorded is None:
         raise JournalError(f"{journal.path} does not begin with a run: it cannot be played again")
     settings = latest_settings(journal.records())
+    equipment = equipment.recorded(settings)
     options = options or equipment.playable(options_from(settings), settings)
     session = SessionContext.build(workspace, recorded.task, options)
     tools = equipment.described(session)
