@@ -113,6 +113,23 @@ def test_a_run_with_a_folder_is_resumed_with_the_same_settings(folder: Path) -> 
         assert len(asked_of(simulator, CHEAP)) == 2
 
 
+def test_what_the_settings_name_is_given_again_by_them(folder: Path) -> None:
+    """And nothing besides: a source that the run did not have is not added."""
+    file = folder / "sunwell.toml"
+    file.write_text('[context.docs]\npath = "docs"\n')
+    faults = FaultRule(Fault(status=401), numbers=(4,), model=SMART)
+    with running_simulator(Simulator({SMART: boss, CHEAP: helper}, faults=faults)) as simulator:
+        assert command(simulator, folder, *RUN).exit_code != 0
+        (run,) = list_runs(folder)
+        file.write_text('[context.docs]\npath = "docs"\n[context.more]\npath = "."\n')
+        again = command(simulator, folder, "resume", run.run_id)
+        assert again.exit_code == 0, again.output
+        file.write_text('[context.docs]\npath = "."\n')
+        other = command(simulator, folder, *RUN)
+        assert other.exit_code == 0, other.output
+        assert len(asked_of(simulator, CHEAP)) == 4
+
+
 def options(folder: Path, text: str, **given: Any) -> Any:
     """Return the options of a run with the project's file *text*."""
     (folder / "sunwell.toml").write_text(text)
