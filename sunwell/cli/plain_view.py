@@ -206,6 +206,8 @@ def _call(event: ModelCallFinished) -> str:
     where = f"{_who(event.span)} {event.number + 1}: {event.model}"
     if event.error:
         return f"{where} failed: {_said(event)}"
+    if event.remembered:
+        return f"{where}, answered from memory, {dollars(event.cost_usd)}"
     usage = event.usage
     tokens = f"{usage.input_tokens:,} in, {usage.output_tokens:,} out" if usage else "usage unknown"
     paid = "from the journal" if event.replayed else seconds_text(event.duration_seconds)

@@ -134,6 +134,9 @@ def _require_own_span(run: Run, record: Record) -> None:
 
 
 def _book_answer(run: Run, answer: Answer, intent: Intent | None) -> None:
+    if answer.remembered:
+        run.tally.add_remembered(answer.span)
+        return
     billed = answer.completion.billed_tokens
     if billed is None:
         if intent is not None:
