@@ -236,13 +236,6 @@ EXIT_CODES = (
 )
 @context_option
 @lens_option
-@click.option(
-    "--explore-max-steps",
-    "--max-explore",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="No effect yet: a context is given whole, or refused if it does not fit.",
-)
 @plugins_option
 @settings_options(*SECTIONS)
 @click.option("--trace", metavar="FILE", help="Write the whole trace as JSON.")

@@ -530,7 +530,7 @@ def _tell_accepted(loaded: "Loaded") -> None:
         say(f"sunwell: trusted this once, it {line}", err=True)
 
 
-_ALSO_SETTINGS = ("sub_calls_enabled", "plugins", "verbose", "explore_max_steps")
+_ALSO_SETTINGS = ("sub_calls_enabled", "plugins", "verbose")
 """Options of commands that are settings, and not options of a run."""
 
 

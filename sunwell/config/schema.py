@@ -27,14 +27,6 @@ class Role:
 
 
 @attrs.frozen
-class Explore:
-    """Bounds of exploring a context that is too long to be given whole."""
-
-    max_steps: Count = 20
-    max_commit_cycles: Count = 5
-
-
-@attrs.frozen
 class ContextSourceSettings:
     """A source that workers may query for context."""
 
@@ -127,7 +119,6 @@ class Configuration:
     safe: tuple[Text, ...] = ()
     """Files, and folders with all in them, that are used although somebody else can change them: full paths.
     Only the user's own file may set it."""
-    explore: Explore = Explore()
     context_source: ContextSourceSettings = ContextSourceSettings()
     providers: Mapping[str, ProviderSettings] = attrs.field(factory=dict, hash=False)
     models: Mapping[str, ModelEntry] = attrs.field(factory=dict, hash=False)

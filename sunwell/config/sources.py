@@ -309,10 +309,6 @@ def _setting(name: str, target: str, text: str, rank: int) -> Setting:
 
 UNREAD: Mapping[SettingPath, str] = MappingProxyType(
     {
-        ("explore",): (
-            "nothing explores a context yet: one that fits into the model's window is given whole, "
-            "and one that does not is refused"
-        ),
         ("context_source",): "no context source is queried yet",
         ("cache_dir",): "nothing is kept there yet; runs are kept in .sunwell of the workspace",
     }

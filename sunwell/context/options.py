@@ -47,10 +47,11 @@ SECTIONS = {
     "workers": "Workers",
     "orchestrator": "Orchestrator",
     "sub_calls": "Sub-calls",
+    "explore": "Questions about a long context",
     "scratchpad": "Scratchpad",
 }
 """The sections of the reference and of the command line's help, with their titles."""
-TABLES = frozenset({"budget", "workers", "orchestrator", "sub_calls", "scratchpad"})
+TABLES = frozenset({"budget", "workers", "orchestrator", "sub_calls", "explore", "scratchpad"})
 """The sections that are tables of a configuration file; options of the others are keys at its top."""
 
 Untrusted = Literal["nothing", "lower", "ceiling", "subset", "superset", "only"]
@@ -670,6 +671,25 @@ class RunOptions:
             "Largest share of the parent's remaining budget for one sub-call.",
             key="budget_inheritance",
             metavar="X",
+            untrusted="lower",
+        ),
+    )
+    max_explore: Count = attrs.field(
+        default=20,
+        metadata=_option(
+            "explore",
+            "Maximum number of steps that look into a long context without asking about it.",
+            key="max_steps",
+            metavar="N",
+            untrusted="lower",
+        ),
+    )
+    max_commit_cycles: Count = attrs.field(
+        default=5,
+        metadata=_option(
+            "explore",
+            "Maximum number of scripts that ask a model about parts of a long context.",
+            metavar="N",
             untrusted="lower",
         ),
     )

@@ -23,7 +23,8 @@ from sunwell.tools.file_tools import EditFile, ListFiles, ReadFile, WriteFile, W
 from sunwell.tools.function_tool import FunctionTool
 from sunwell.tools.limits import Approve, ToolLimits, both_approve
 from sunwell.tools.originals import Keeper
-from sunwell.tools.python import ExecutePython, require_interpreter
+from sunwell.tools.python import ExecutePython
+from sunwell.tools.python_session import require_interpreter
 from sunwell.tools.sandbox import OFF_WARNING
 from sunwell.tools.search import SearchFiles
 from sunwell.tools.shell import CommandRunner, RunCommand

@@ -25,6 +25,7 @@ from sunwell.agent.lifecycle.run_settings import (
     own_checks,
     settings_of,
 )
+from sunwell.agent.run.asked_contexts import AskedContexts
 from sunwell.agent.run.files_seen import FilesSeen, Hashes
 from sunwell.agent.run.guidance import Guidance, surroundings_of
 from sunwell.agent.run.ladder_terms import LadderTerms
@@ -37,6 +38,7 @@ from sunwell.context.excerpts import Shown, gather
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.confinement import Confinement
+from sunwell.core.context_range import ContextRange
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.model import Completion
 from sunwell.core.secrets import Secrets
@@ -221,6 +223,8 @@ class RunStart:
     """Whether receivers of the signals hear of the run."""
     workspace: Workspace | None = None
     """That of the session, if it is known already."""
+    asked: AskedContexts | None = None
+    """The long contexts that the task is a question about; ``None``: it is none."""
 
     @property
     def is_finished(self) -> bool:
@@ -281,6 +285,8 @@ class RunStart:
             settings["batch"] = self.batch.settings()
         if self.lens_only:
             settings["lens_only"] = True
+        if self.asked is not None:
+            settings["asked"] = self.asked.settings()
         if self.checks is not None and (schema := self.checks.schema_text):
             settings["answer_schema"] = schema
         if foreign := own_checks(session.options):
@@ -360,7 +366,7 @@ class RunStart:
         run = Run(
             sender,
             self.journal,
-            config.ceilings if self.batch is None else config.budget,
+            config.ceilings if self.batch is None and self.asked is None else config.budget,
             config,
             task=_with_recalled(self.secrets.redact(session.goal), settings["recalled"]),
             tools=tools,
@@ -381,6 +387,7 @@ class RunStart:
             resumed=self.settings is not None,
             confinement=Confinement.read(settings.get("confinement")),
             is_told=self.is_told,
+            asked=self.asked,
         )
         if self.checks is not None:
             self.checks.quiet = run.quiet.checking
@@ -502,12 +509,17 @@ def open_new(
 
 
 def reopen(
-    journals: Journals, workspace: Path, run_id: str, terms: CallerTerms, equipment: Equipment
+    journals: Journals,
+    workspace: Path,
+    run_id: str,
+    terms: CallerTerms,
+    equipment: Equipment,
+    contexts: Mapping[str, ContextRange] | None = None,
 ) -> tuple[RunStart, SessionContext]:
     """Open the journal of a run for going on, and return it with the session that it recorded.
 
     What the record may not decide is the caller's, by *terms*. A run that is finished is only played again,
-    so it keeps its recorded options.
+    so it keeps its recorded options. *contexts* are those of a run that asks about them, given again.
     """
     journal = journals.open(workspace, run_id)
     try:
@@ -536,6 +548,7 @@ def reopen(
             accept_changes=terms.accept_changes,
             batch=batch,
             lens_only=bool(settings.get("lens_only")),
+            asked=AskedContexts.again(settings.get("asked"), contexts),
             notes=tuple(said for said in (_cut_off(journal), left) if said),
             checks=chosen_checks(session, batch, secrets, settings),
         )
