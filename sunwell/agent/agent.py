@@ -21,12 +21,11 @@ if TYPE_CHECKING:
     from sunwell.agent.lifecycle.run_starter import RunStarter
     from sunwell.agent.loop import AgentLoop
     from sunwell.agent.policy.cache_planner import CacheLessons
-    from sunwell.agent.run.asked_contexts import Confirm
+    from sunwell.agent.run.asked_contexts import Confirm, Sources
     from sunwell.agent.run.run_context import EventStream, RunEvents
     from sunwell.budget.ledger_protocol import Budget
     from sunwell.context.options import ModelReference, RunOptions
     from sunwell.context.session import SessionContext
-    from sunwell.core.context_range import ContextRange
     from sunwell.core.lens import EphemeralLens
     from sunwell.core.task import Task, TaskResult
     from sunwell.core.tool import Tool, ToolExecutor
@@ -121,7 +120,7 @@ class Agent:
     def ask(
         self,
         question: str,
-        contexts: Mapping[str, ContextRange],
+        contexts: Sources,
         *,
         workspace: str | Path = ".",
         options: RunOptions | None = None,
@@ -136,8 +135,9 @@ class Agent:
         tools. It is taken up again with :meth:`resume`.
 
         Args:
-            contexts: By name; the first is the one that scripts call ``context``.
-            workspace: Where the journal is kept.
+            contexts: A path, a glob, a :class:`~sunwell.context.long_context.LongContext`, or several of
+                them, also by name; the first is the one that scripts call ``context``.
+            workspace: Where the journal is kept, and where relative paths begin.
             confirm: Asked before each fan-out, with what it is in words and its dollars at most (``None``:
                 unknown); ``False`` refuses it. It is not recorded.
 
@@ -145,7 +145,7 @@ class Agent:
         """
 
         def begin() -> AbstractAsyncContextManager[EventStream]:
-            asked = lazy.AskedContexts.of(contexts, confirm)
+            asked = lazy.AskedContexts.of(contexts, workspace, confirm)
             chosen = attrs.evolve(options or lazy.RunOptions(), tools=())
             session = lazy.SessionContext.build(workspace, question, options=chosen)
             return self._runs().new(session, asked=asked)
@@ -162,7 +162,7 @@ class Agent:
         budget: Budget | None = None,
         ceilings: Budget | None = None,
         results: str | Path | None = None,
-        contexts: Mapping[str, ContextRange] | None = None,
+        contexts: Sources | None = None,
         accept_changes: bool = False,
         allow_checks: bool = False,
     ) -> RunEvents:
@@ -181,7 +181,8 @@ class Agent:
             budget: Ceilings in place of the recorded ones, each kind by itself; what was spent still counts.
             ceilings: The caller's usual ceilings: the lower of these and the recorded ones hold.
             results: The results file of a batch, if it is not in the workspace or should be another.
-            contexts: The contexts of :meth:`ask`, by name, that were given as objects.
+            contexts: The contexts of :meth:`ask` again, by name; needed for those that are not files of the
+                workspace.
             accept_changes: Keep recorded answers although their question, or a file that the run
                 had seen, has changed since.
             allow_checks: Run the commands that the record names as checks, those of tasks among them.

@@ -241,6 +241,9 @@ class PythonSession:
             return await (found.resume(value=value) if is_there else found.resume())
         if not isinstance(found, monty.AsyncFunctionSnapshot) or found.is_os_function:
             return await found.resume_not_handled()
+        if found.object_id is None and not host.value_of(str(found.function_name))[1]:
+            missing = NameError(f"name {str(found.function_name)!r} is not defined")
+            return await found.resume({"exception": missing})
         asking: Awaitable[Any] = host.call(
             str(found.function_name), found.object_id, found.args, found.kwargs
         )

@@ -14,7 +14,7 @@ from sunwell.agent.prompts import ASK_PROMPT, DIRECT_PROMPT, ask_text
 from sunwell.agent.run.asked_contexts import AskedContexts
 from sunwell.agent.run.run_context import Ending, Run
 from sunwell.agent.run.toolset import Toolset
-from sunwell.core.context_range import ContextRange
+from sunwell.context.long_context import Handle
 from sunwell.core.markdown import fenced, one_line
 from sunwell.core.model import Caching, ModelProtocol
 from sunwell.core.price import DelegationDecision, Price, Quote, Side
@@ -85,6 +85,13 @@ class Asking:
 
     async def to_the_end(self) -> Ending:
         """Return how the work ended. The answer says which share of the contexts was read."""
+        try:
+            ended = await self._answered()
+            return attrs.evolve(ended, unresolved=(*ended.unresolved, *self.asked.changed()))
+        finally:
+            self.asked.close()
+
+    async def _answered(self) -> Ending:
         run = self.run
         run.decision, run.quote = await self._decide()
         if not run.decision:
@@ -96,12 +103,12 @@ class Asking:
         span = run.root.child("ask")
         reader = PartReader(run, self.reader, run.root.worker("calls"))
         shared = SharedReading(run, reader, self._recurse, self.asked.confirm)
-        exploration = Exploration(shared, span, self.asked.opened, Coverage(sizes))
+        exploration = Exploration(shared, span, self.asked.handles, Coverage(sizes))
         told = [f"{one_line(name)}: {size:,} bytes" for name, size in sizes.items()]
         return await self._explored(exploration, run.task, told, self.model)
 
     async def _recurse(
-        self, above: Exploration, question: str, part: ContextRange, key: str
+        self, above: Exploration, question: str, part: Handle, key: str
     ) -> tuple[Ending, Coverage]:
         """Answer a question of a script in a session of its own, by the model that is asked about parts."""
         shared = above.shared
@@ -173,7 +180,7 @@ class Asking:
         if noted is not None:
             return str(noted.value)
         texts = []
-        for name, part in self.asked.opened().items():
+        for name, part in (await self.asked.open(run.gateway.secrets)).items():
             try:
                 texts.append(f"{one_line(name)}:\n{fenced(await in_thread(part.text))}")
             except ToolError as error:
@@ -190,10 +197,10 @@ class Asking:
         run = self.run
         key = (run.root.path, _OPENED)
         noted = run.journal.find(Note, key)
-        if noted is not None and (run.gateway.recorded_only or not self.asked.by_name):
+        if noted is not None and run.gateway.recorded_only:
             return {name: size for name, size, _ in noted.value}
         now: list[list[Any]] = []
-        for name, part in self.asked.opened().items():
+        for name, part in (await self.asked.open(run.gateway.secrets)).items():
             now.append([name, part.end - part.start, await in_thread(part.digest)])
         if noted is None:
             await run.journal.append(Note(*key, now), durable=False)

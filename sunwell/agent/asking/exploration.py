@@ -13,18 +13,18 @@ import attrs
 from sunwell.agent.asking.part_reader import (
     MOST_ANSWER_TOKENS,
     MOST_PARTS,
-    Asked,
+    PartQuestion,
     Coverage,
     FanOut,
     PartReader,
     ReadAnswer,
     extents_in,
 )
-from sunwell.agent.asking.passages import Extent, Passage, Passages, as_parts, bound
+from sunwell.agent.asking.passages import Extent, PartInScript, Passages, as_parts, bound
 from sunwell.agent.prompts import COMMITS_ENDED, EXPLORING_ENDED, EXPLORING_ENDS, SESSION_LOST
 from sunwell.agent.run.asked_contexts import Confirm
 from sunwell.agent.run.run_context import Ending, Run
-from sunwell.core.context_range import ContextRange
+from sunwell.context.long_context import Handle
 from sunwell.core.marks import guarded
 from sunwell.core.message import digest_of
 from sunwell.core.span import Span
@@ -47,11 +47,11 @@ _FUNCTIONS: Mapping[str, tuple[str, ...]] = {
     "budget": (),
     _ANSWER_NAME: ("value",),
 }
-_LIMITS = ToolLimits(python_bytes=256_000_000, python_calls=100_000)
+_LIMITS = ToolLimits(python_bytes=256_000_000)
 _RECURSIVE_TOKENS = 2_000
 
 
-Recurse = Callable[["Exploration", str, ContextRange, str], Awaitable[tuple[Ending, Coverage]]]
+Recurse = Callable[["Exploration", str, Handle, str], Awaitable[tuple[Ending, Coverage]]]
 """Carries a question of a script out in a session of its own, at the place that the last argument names."""
 
 
@@ -78,7 +78,7 @@ class Exploration:
     shared: SharedReading
     span: Span
     """That of the conversation whose steps these are."""
-    contexts: Callable[[], Mapping[str, ContextRange]]
+    contexts: Callable[[], Mapping[str, Handle]]
     """Opens the contexts; called when a script looks at one for the first time."""
     coverage: Coverage
     steps: int = attrs.field(default=0, init=False)
@@ -94,7 +94,7 @@ class Exploration:
     _passages: Passages = attrs.field(factory=Passages, init=False)
     _whole: dict[str, Any] = attrs.field(factory=dict, init=False)
     """The contexts as the session sees them."""
-    _step: "_Step | None" = attrs.field(default=None, init=False)
+    _step: "_RunningStep | None" = attrs.field(default=None, init=False)
     _value: str | None = attrs.field(default=None, init=False)
 
     @property
@@ -109,7 +109,7 @@ class Exploration:
         if self.steps >= config.max_explore and not _ASKS.search(code):
             raise ToolError(EXPLORING_ENDED.format(most=config.max_explore))
         await self._open()
-        step = self._step = _Step(place)
+        step = self._step = _RunningStep(place)
         printed = Printed(_BEGINNING_CHARS, _END_CHARS)
         try:
             failed = await self._fed(code, printed)
@@ -205,8 +205,8 @@ class Exploration:
         noted = self._noted(step.place, name)
         if noted is not None:
             self._require_allowed(noted)
-            if not step.is_again:
-                self._commit()
+            if not step.is_again:  # the process ended in the middle of the step
+                step.asks = True
                 self._account(noted)
             failed: Mapping[str, str] = noted["failed"]
             return [(await reader.recorded(one, failed.get(one.name, ""))).value for one in questions]
@@ -228,7 +228,7 @@ class Exploration:
         """Return the answer to *question* from a session of its own, or from one call if none may begin."""
         if not isinstance(question, str) or not question.strip():
             raise ToolError("the question is a text")
-        if not isinstance(part, ContextRange) or self.span.depth >= self.run.config.max_depth:
+        if not isinstance(part, Handle) or self.span.depth >= self.run.config.max_depth:
             return (await self._asked(question, [part], _RECURSIVE_TOKENS))[0]
         step, shared = self._now(), self.shared
         key = digest_of(question, part.digest(), str(part.start)).hex()[:24]
@@ -236,8 +236,8 @@ class Exploration:
         noted = self._noted(step.place, name)
         if noted is not None:
             self._require_allowed(noted)
-            if not step.is_again:
-                self._commit()
+            if not step.is_again:  # the process ended in the middle of the step
+                step.asks = True
                 self._account(noted)
             return str(noted["answer"])
         await self._allow(step, name, None)
@@ -249,17 +249,17 @@ class Exploration:
         self._account(value)
         return str(value["answer"])
 
-    async def _answer_of(self, question: str, part: ContextRange, key: str) -> dict[str, Any]:
+    async def _answer_of(self, question: str, part: Handle, key: str) -> dict[str, Any]:
         ended, coverage = await self.shared.recurse(self, question, part, key)
         is_of_use = bool(ended.answer.strip()) and ended.status != "error"
         answer = ended.answer if is_of_use else f"[no answer: {ended.error or 'it ended without one'}]"
         read = [list(attrs.astuple(extent)) for extent in coverage.read]
         return {"answer": answer, "failed": {}, "read": sorted(read)}
 
-    async def _allow(self, step: "_Step", name: str, fan_out: FanOut | None) -> None:
-        """Count the step as one that asks. Raises ToolError if it may not, and notes that."""
+    async def _allow(self, step: "_RunningStep", name: str, fan_out: FanOut | None) -> None:
+        """Make the step one that asks. Raises ToolError if it may not, and notes that."""
         try:
-            self._commit()
+            self._require_commit()
             if fan_out is not None:
                 self.shared.reader.require_room(fan_out)
                 confirm = self.shared.confirm
@@ -272,12 +272,12 @@ class Exploration:
         except ToolError as error:
             await self._note(step.place, name, {"refused": error.sentence})
             raise
-
-    def _commit(self) -> None:
-        step, most = self._now(), self.run.config.max_commit_cycles
-        if not step.asks and self.commits >= most:
-            raise ToolError(COMMITS_ENDED.format(most=most))
         step.asks = True
+
+    def _require_commit(self) -> None:
+        most = self.run.config.max_commit_cycles
+        if not self._now().asks and self.commits >= most:
+            raise ToolError(COMMITS_ENDED.format(most=most))
 
     def _require_allowed(self, noted: Mapping[str, Any]) -> None:
         if "refused" in noted:
@@ -325,7 +325,7 @@ class Exploration:
             )
             self._whole = {name: self._passages.shown(part) for name, part in self.contexts().items()}
             for place, code in self._done:
-                self._step = _Step(place, is_again=True)
+                self._step = _RunningStep(place, is_again=True)
                 try:
                     await self._fed(code, Printed(0))
                 except SessionLost as lost:
@@ -348,7 +348,7 @@ class Exploration:
         if not variable.isidentifier():
             raise ToolError(f"{variable[:60]!r} is not a name: give the name alone, or the answer in content")
         await self._open()
-        self._step, self._value = _Step(place, is_again=True), None
+        self._step, self._value = _RunningStep(place, is_again=True), None
         try:
             failed = await self._fed(f"{_ANSWER_NAME}({variable})", Printed(0))
         except SessionLost as lost:
@@ -382,7 +382,7 @@ class Exploration:
         self.steps += not asks
         self._done = [] if is_lost else [*self._done, (place, code)]
 
-    def _told(self, step: "_Step", printed: Printed, failed: str) -> Outcome:
+    def _told(self, step: "_RunningStep", printed: Printed, failed: str) -> Outcome:
         redact = self.run.gateway.redact
         parts = [guarded(without_escapes(redact(printed.text)))]
         if printed.left_out_chars:
@@ -401,7 +401,7 @@ class Exploration:
     def _spent_usd(self) -> Decimal | None:
         return self.run.tally.bill(self.run.root.path).cost_usd
 
-    def _now(self) -> "_Step":
+    def _now(self) -> "_RunningStep":
         assert self._step is not None
         return self._step
 
@@ -415,7 +415,7 @@ class Exploration:
 
 
 @attrs.define(eq=False)
-class _Step:
+class _RunningStep:
     """One step while it runs."""
 
     place: Place
@@ -436,7 +436,7 @@ def _path(place: Place) -> str:
     return f"{place.span.path}/turn-{place.turn}-{place.index}"
 
 
-def _outcome(questions: Sequence[Asked], answers: Sequence[ReadAnswer]) -> dict[str, Any]:
+def _outcome(questions: Sequence[PartQuestion], answers: Sequence[ReadAnswer]) -> dict[str, Any]:
     """Return what a note holds of *questions*: what was read, what was not and why."""
     read: dict[Extent, None] = {}
     unread: dict[Extent, str] = {}
@@ -456,9 +456,9 @@ def _outcome(questions: Sequence[Asked], answers: Sequence[ReadAnswer]) -> dict[
 
 def _as_answer(value: Any) -> str:
     value = as_parts(value)
-    if isinstance(value, ContextRange):
+    if isinstance(value, Handle):
         return value.text()
-    if isinstance(value, Passage | None):
+    if isinstance(value, PartInScript | None):
         raise ToolError("the name holds None, which is no answer")
     text = as_text(value)
     if len(text.encode("utf-8", "replace")) > _MOST_ANSWER_BYTES:

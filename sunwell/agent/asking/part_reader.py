@@ -11,15 +11,17 @@ from sunwell.agent.asking.passages import Extent
 from sunwell.agent.policy.cache_planner import CachePlan, Siblings, plan
 from sunwell.agent.prompts import read_system, read_text
 from sunwell.agent.run.run_context import Run
-from sunwell.core.context_range import ContextRange
+from sunwell.context.long_context import Handle
 from sunwell.core.markdown import one_line
 from sunwell.core.message import History, digest_of, user
 from sunwell.core.model import Caching, Completion, ModelProtocol, Request
 from sunwell.core.span import Span
 from sunwell.errors import BudgetExhausted, ModelError, ToolError
+from sunwell.events import BATCH_PLANNED, BatchPlanned
 from sunwell.models.prices import provider_and_id
 from sunwell.models.room import own_output_tokens
 from sunwell.models.tokens import cache_life_seconds, estimate_tokens
+from sunwell.tools.wording import counted
 
 MOST_AT_ONCE = 64
 """Calls of one fan-out that are under way at the same time."""
@@ -29,11 +31,11 @@ MOST_ANSWER_TOKENS = 600
 _LONGEST_ANSWER_TOKENS = 16_000
 _ASSUMED_SECONDS = 2.0
 _PROMPT_BYTES = 20_000
-Part = ContextRange | str
+Part = Handle | str
 
 
 @attrs.frozen
-class Asked:
+class PartQuestion:
     """One question about one part."""
 
     name: str
@@ -72,7 +74,7 @@ class FanOut:
         known = "" if self.most_usd is None else f", at most ${self.most_usd:.4f}"
         again = self.questions - self.calls
         kept = f" ({again:,} of {self.questions:,} are answered already)" if again else ""
-        return f"{self.calls:,} calls to {self.model}{known}{kept}"
+        return f"{counted(self.calls, 'call')} to {self.model}{known}{kept}"
 
 
 @attrs.define(eq=False)
@@ -95,7 +97,7 @@ class PartReader:
     def __attrs_post_init__(self) -> None:
         self.run.gateway.pin(self.span, self.model)
 
-    def asked(self, prompt: Any, part: Part | Sequence[Part], most_tokens: Any) -> Asked:
+    def asked(self, prompt: Any, part: Part | Sequence[Part], most_tokens: Any) -> PartQuestion:
         """Return the question. Raises :exc:`~sunwell.errors.ToolError` for one that cannot be asked."""
         if not isinstance(prompt, str) or not prompt.strip():
             raise ToolError("the prompt is a text that says what to find or to do")
@@ -115,9 +117,9 @@ class PartReader:
             most_tokens if own is None else min(most_tokens, own),
             caching=Caching(None, conversation=False),
         )
-        return Asked(f"q-{request.digest(self.model.name)[:24]}", request, extents)
+        return PartQuestion(f"q-{request.digest(self.model.name)[:24]}", request, extents)
 
-    def counted(self, questions: Sequence[Asked]) -> FanOut:
+    def counted(self, questions: Sequence[PartQuestion]) -> FanOut:
         """Return what *questions* take, before any of them is asked."""
         price, open_ones = self.run.gateway.prices.price(self.model), self._open(questions)
         sizes = [
@@ -138,11 +140,14 @@ class PartReader:
                 f"{fan_out}, {fan_out.most_tokens:,} tokens, do not fit: {max(tokens, 0):,} are left. {_LESS}"
             )
 
-    async def read(self, questions: Sequence[Asked]) -> list[ReadAnswer]:
+    async def read(self, questions: Sequence[PartQuestion]) -> list[ReadAnswer]:
         """Return the answers in the order of *questions*; a failure is an answer that says so."""
         open_ones = self._open(questions)
         made = self._planned(open_ones)
         if made is not None:
+            reason = f"{self.counted(questions)}; {made.reason}"
+            planned = BatchPlanned(self.span.path, len(open_ones), made.choice, reason, made.input_usd)
+            self.run.tell(BATCH_PLANNED, planned)
             key = f"sunwell-{digest_of(self.model.name, *open_ones[0].request.system).hex()[:24]}"
             caching = Caching(made.life, conversation=False, key=key)
             questions = [
@@ -155,7 +160,7 @@ class PartReader:
             found[name] = await self._answer(by_name[name])
         slots = asyncio.Semaphore(MOST_AT_ONCE)
 
-        async def answer(one: Asked) -> None:
+        async def answer(one: PartQuestion) -> None:
             async with slots:
                 found[one.name] = await self._answer(one)
 
@@ -173,15 +178,15 @@ class PartReader:
         if failed:
             self._failed[name] = self._failed.get(name, 0) + 1
 
-    async def recorded(self, question: Asked, failed: str) -> ReadAnswer:
+    async def recorded(self, question: PartQuestion, failed: str) -> ReadAnswer:
         """Return what came of *question* in an earlier process; its answer is in the journal."""
         return ReadAnswer("", failed) if failed else await self._answer(question)
 
-    def _open(self, questions: Sequence[Asked]) -> list[Asked]:
+    def _open(self, questions: Sequence[PartQuestion]) -> list[PartQuestion]:
         known = {one.name: one for one in questions if one.name not in self.answers}
         return [one for one in known.values() if self._answered_at(one.name) is None]
 
-    def _planned(self, questions: Sequence[Asked]) -> CachePlan | None:
+    def _planned(self, questions: Sequence[PartQuestion]) -> CachePlan | None:
         """Return how the prompt that *questions* share is cached; ``None``: there is nothing to share."""
         if len(questions) < 2:
             return None
@@ -202,7 +207,7 @@ class PartReader:
         )
         return plan(siblings, config.cache_choice)
 
-    async def _answer(self, one: Asked) -> ReadAnswer:
+    async def _answer(self, one: PartQuestion) -> ReadAnswer:
         async with self._asking.setdefault(one.name, asyncio.Lock()):
             if one.name in self.answers:
                 return ReadAnswer(self.answers[one.name])
@@ -255,7 +260,7 @@ def _joined(parts: Sequence[Any]) -> tuple[str, list[str], tuple[Extent, ...]]:
     for part in parts:
         if isinstance(part, str):
             texts.append(part)
-        elif isinstance(part, ContextRange):
+        elif isinstance(part, Handle):
             texts.append(part.text())
             places.append(str(part.place))
             extents.append(Extent.of(part))
@@ -287,11 +292,11 @@ class Coverage:
 
     def sentence(self) -> str:
         """Return what was read and what failed, as the harness saw it."""
-        told = [self._of(name, size) for name, size in self.sizes.items()]
+        told = ["; ".join([self._of(name, size) for name, size in self.sizes.items()])]
         if self.failed:
             shown = [f"{extent}: {why}" for extent, why in list(self.failed.items())[:_SHOWN_FAILURES]]
             more = len(self.failed) - len(shown)
-            told.append("without an answer: " + "; ".join(shown) + (f"; and {more:,} more" if more else ""))
+            told.append("Without an answer: " + "; ".join(shown) + (f"; and {more:,} more" if more else ""))
         return ". ".join(told)
 
     def _of(self, name: str, size: int) -> str:
@@ -301,7 +306,7 @@ class Coverage:
         rounded = f"{share:.1f}" if covered in (0, size) else f"{min(max(share, 0.1), 99.9):.1f}"
         where = f", in bytes {_shown(ranges)}" if ranges else ""
         count = sum(one.name == name for one in self.read)
-        return f"calls read {rounded} % of {one_line(name)} ({count:,} parts{where})"
+        return f"calls read {rounded} % of {one_line(name)} ({counted(count, 'part')}{where})"
 
 
 _SHOWN_FAILURES = 5

@@ -5,7 +5,7 @@ from typing import Any, Self, cast
 
 import attrs
 
-from sunwell.core.context_range import ContextRange
+from sunwell.context.long_context import Handle
 from sunwell.core.threads import in_thread
 from sunwell.errors import ToolError
 from sunwell.tools.python_session import as_object
@@ -22,7 +22,7 @@ class Extent:
     last_line: int
 
     @classmethod
-    def of(cls, part: ContextRange) -> Self:
+    def of(cls, part: Handle) -> Self:
         """Return the figures of *part*."""
         place = part.place
         return cls(place.name, part.start, part.end, place.first_line, place.last_line)
@@ -34,10 +34,10 @@ class Extent:
 
 
 @attrs.frozen
-class Passage:
+class PartInScript:
     """A part of a context in a script: what crosses the border are its figures, and its name there."""
 
-    part: ContextRange
+    part: Handle
     start: int
     size: int
 
@@ -63,13 +63,13 @@ _MOST_PASSAGES = 200_000
 class Passages:
     """The passages of one session, found by what identifies them there."""
 
-    _by_id: dict[Any, Passage] = attrs.field(factory=dict, init=False)
+    _by_id: dict[Any, PartInScript] = attrs.field(factory=dict, init=False)
 
-    def shown(self, part: ContextRange) -> Any:
+    def shown(self, part: Handle) -> Any:
         """Return *part* as the scripts of the session see it."""
         if len(self._by_id) >= _MOST_PASSAGES:
             raise ToolError(f"the session has {_MOST_PASSAGES:,} parts already: take fewer, longer ones")
-        passage = Passage(part, part.start, part.end - part.start)
+        passage = PartInScript(part, part.start, part.end - part.start)
         made, identity = as_object(passage, ("start", "size"), tuple(_METHODS))
         self._by_id[identity] = passage
         return made
@@ -95,7 +95,7 @@ class Passages:
         found = await in_thread(getattr(part, method), **given)
         if isinstance(found, list):
             return [self.shown(one) for one in found]
-        return found if isinstance(found, str) else self.shown(cast(ContextRange, found))
+        return found if isinstance(found, str) else self.shown(cast(Handle, found))
 
 
 def bound(
@@ -120,6 +120,6 @@ def bound(
 
 def as_parts(value: Any) -> Any:
     """Return *value* of a script with the ranges in place of its passages."""
-    if isinstance(value, Passage):
+    if isinstance(value, PartInScript):
         return value.part
     return [as_parts(one) for one in value] if isinstance(value, list | tuple) else value

@@ -26,7 +26,8 @@ from sunwell.agent.lifecycle.run_settings import (
     own_checks,
     settings_of,
 )
-from sunwell.agent.run.asked_contexts import AskedContexts
+from sunwell.agent.prompts import ASK_PROMPT_VERSION
+from sunwell.agent.run.asked_contexts import AskedContexts, Sources
 from sunwell.agent.run.files_seen import FilesSeen, Hashes
 from sunwell.agent.run.guidance import Guidance, surroundings_of
 from sunwell.agent.run.ladder_terms import LadderTerms
@@ -39,7 +40,6 @@ from sunwell.context.excerpts import Shown, gather
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.confinement import Confinement
-from sunwell.core.context_range import ContextRange
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.model import Completion
 from sunwell.core.secrets import Secrets
@@ -289,6 +289,7 @@ class RunStart:
             settings["lens_only"] = True
         if self.asked is not None:
             settings["asked"] = self.asked.settings()
+            settings["code"]["prompts"]["ask"] = ASK_PROMPT_VERSION
         if self.checks is not None and (schema := self.checks.schema_text):
             settings["answer_schema"] = schema
         if foreign := own_checks(session.options):
@@ -532,7 +533,7 @@ def reopen(
     run_id: str,
     terms: CallerTerms,
     equipment: Equipment,
-    contexts: Mapping[str, ContextRange] | None = None,
+    contexts: Sources | None = None,
 ) -> tuple[RunStart, SessionContext]:
     """Open the journal of a run for going on, and return it with the session that it recorded.
 
@@ -566,7 +567,7 @@ def reopen(
             accept_changes=terms.accept_changes,
             batch=batch,
             lens_only=bool(settings.get("lens_only")),
-            asked=AskedContexts.again(settings.get("asked"), contexts),
+            asked=AskedContexts.again(settings.get("asked"), workspace, contexts),
             notes=tuple(said for said in (_cut_off(journal), left) if said),
             checks=chosen_checks(session, batch, secrets, settings),
         )

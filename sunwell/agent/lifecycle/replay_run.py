@@ -80,7 +80,7 @@ def replay_of(
         batch=batch,
         lens_only=bool(settings.get("lens_only")),
         recorded_only=True,
-        asked=AskedContexts.again(settings.get("asked")),
+        asked=AskedContexts.again(settings.get("asked"), workspace),
         checks=chosen_checks(session, batch, Secrets(), settings),
     ), session
 

@@ -3,7 +3,7 @@
 What only recorded runs need is imported where they start: no new run has to wait for it.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -20,13 +20,12 @@ from sunwell.agent.lifecycle.open_run import RunStart, learn_keys, open_new, reo
 from sunwell.agent.loop import AgentLoop
 from sunwell.agent.orchestration.worker_checks import require_worker_checks
 from sunwell.agent.policy.cache_planner import CacheLessons
-from sunwell.agent.run.asked_contexts import AskedContexts
+from sunwell.agent.run.asked_contexts import AskedContexts, Sources
 from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.run_context import EventStream
 from sunwell.agent.run.toolset import Toolset
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
-from sunwell.core.context_range import ContextRange
 from sunwell.errors import ConfigurationError
 from sunwell.gateway.retry import RetryPolicy
 from sunwell.journal.places import Journals
@@ -105,7 +104,7 @@ class RunStarter:
         workspace: Path,
         run_id: str,
         terms: CallerTerms,
-        contexts: Mapping[str, ContextRange] | None = None,
+        contexts: Sources | None = None,
     ) -> AsyncIterator[EventStream]:
         """Go on with a recorded run on *terms*; one that is finished is only played again.
 

@@ -1,10 +1,8 @@
 """Questions about texts in memory, asked by scripted models, in one process after the other."""
 
 import asyncio
-import hashlib
 import json
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -15,14 +13,13 @@ import pytest
 from sunwell.agent import Agent
 from sunwell.context.options import RunOptions
 from sunwell.core import Price, TaskResult, ToolCall
-from sunwell.core.model import Completion
-from sunwell.errors import ToolError
+from sunwell.core.model import Completion, Request
 from sunwell.events import Event, RunFinished
 from sunwell.gateway import RetryPolicy
 from sunwell.journal import read_records
 from sunwell.journal.records import Record
 from sunwell.models.registry import ModelRegistry
-from sunwell.testing import ScriptedModel, completion
+from sunwell.testing import Line, ScriptedModel, completion
 from tests.agent.conftest import PRICE
 
 CHEAP = Price(
@@ -30,79 +27,9 @@ CHEAP = Price(
     source="test",
     date="2026-11-01",
 )
-
-
-@attrs.frozen
-class MemoryPlace:
-    """Where a range of a text in memory is."""
-
-    name: str
-    start: int
-    end: int
-    first_line: int
-    last_line: int
-
-    def __str__(self) -> str:
-        return f"{self.name}, lines {self.first_line}-{self.last_line} (bytes {self.start}-{self.end})"
-
-
-@attrs.frozen
-class MemoryRange:
-    """A range of an ASCII text in memory."""
-
-    whole: str
-    name: str = "log"
-    start: int = 0
-    end: int = -1
-
-    def __attrs_post_init__(self) -> None:
-        if self.end < 0:
-            object.__setattr__(self, "end", len(self.whole))
-
-    def _at(self, start: int, end: int) -> "MemoryRange":
-        return MemoryRange(self.whole, self.name, start, max(start, min(end, self.end)))
-
-    def __getitem__(self, part: slice) -> "MemoryRange":
-        first, last, _ = part.indices(self.end - self.start)
-        return self._at(self.start + first, self.start + last)
-
-    @property
-    def place(self) -> MemoryPlace:
-        """Where it is."""
-        first = self.whole.count("\n", 0, self.start) + 1
-        last = self.whole.count("\n", 0, max(self.end - 1, self.start)) + 1
-        return MemoryPlace(self.name, self.start, self.end, first, last)
-
-    def lines(self, first: int, last: int | None = None) -> "MemoryRange":
-        """Return lines, counted from 1."""
-        found = self.whole[self.start : self.end].splitlines(keepends=True)
-        start = self.start + sum(map(len, found[: first - 1]))
-        return self._at(start, start + sum(map(len, found[first - 1 : last])))
-
-    def search(self, pattern: str, limit: int = 100, literal: bool = False) -> list["MemoryRange"]:
-        """Return the lines that match."""
-        try:
-            wanted = re.compile(re.escape(pattern) if literal else pattern)
-        except re.error as error:
-            raise ToolError(f"the pattern is none: {error}") from None
-        at, found = self.start, []
-        for line in self.whole[self.start : self.end].splitlines(keepends=True):
-            if wanted.search(line):
-                found.append(self._at(at, at + len(line)))
-            at += len(line)
-        return found[:limit]
-
-    def chunks(self, characters: int, overlap: int = 0) -> list["MemoryRange"]:
-        """Return parts of at most so many characters."""
-        return [self._at(at, at + characters) for at in range(self.start, self.end, characters)]
-
-    def text(self) -> str:
-        """Return the text."""
-        return self.whole[self.start : self.end]
-
-    def digest(self) -> str:
-        """Return the hash of the text."""
-        return hashlib.sha256(self.text().encode()).hexdigest()
+_MANY = 1_000
+Lines = Iterable[Line] | Callable[[Request], str | Completion]
+"""What a model says: line by line, or a function of each request."""
 
 
 def explore(code: str) -> Completion:
@@ -127,29 +54,28 @@ class Question:
     cheap: ScriptedModel = attrs.field(factory=lambda: ScriptedModel("haiku-x", [], CHEAP))
     events: list[Event] = attrs.field(factory=list)
     question: str = "Which line is odd?"
-    contexts: Mapping[str, MemoryRange] | None = None
+    contexts: Any = None
 
-    def ask(self, smart: list[Any], cheap: list[Any] | Callable[[Any], str] = (), **given: Any) -> TaskResult:  # type: ignore[assignment]
+    def ask(self, smart: Lines, cheap: Lines = (), **given: Any) -> TaskResult:
         """Ask, with a smart model that says *smart*, and a cheap one that says *cheap*."""
         return self._do("ask", smart, cheap, given)
 
-    def resume(self, smart: list[Any] = [], cheap: Any = (), **given: Any) -> TaskResult:  # noqa: B006
+    def resume(self, smart: Lines = (), cheap: Lines = (), **given: Any) -> TaskResult:
         """Take the run up again, with models that have only these lines left."""
         return self._do("resume", smart, cheap, given)
 
     def replay(self) -> TaskResult:
         """Play the run again."""
-        return self._do("replay", [], (), {})
+        return self._do("replay", (), (), {})
 
-    def _do(self, what: str, smart: list[Any], cheap: Any, given: dict[str, Any]) -> TaskResult:
-        lines = [cheap] * 10_000 if callable(cheap) else list(cheap)
-        self.smart = ScriptedModel("opus-x", list(smart), PRICE)
-        self.cheap = ScriptedModel("haiku-x", lines, CHEAP)
+    def _do(self, what: str, smart: Lines, cheap: Lines, given: dict[str, Any]) -> TaskResult:
+        is_stopped = "stop_at" in given
+        self.smart = ScriptedModel("opus-x", [smart] * _MANY if callable(smart) else smart, PRICE)
+        self.cheap = ScriptedModel("haiku-x", [cheap] * _MANY if callable(cheap) else cheap, CHEAP)
         result = asyncio.run(self._process(what, given))
-        if given.get("stop_at") is None:
-            self.smart.assert_finished()
-            if not callable(cheap):
-                self.cheap.assert_finished()
+        for model, lines in ((self.smart, smart), (self.cheap, cheap)):
+            if not is_stopped and not callable(lines):
+                model.assert_finished()
         return result
 
     async def _process(self, what: str, given: dict[str, Any]) -> TaskResult:
@@ -159,12 +85,14 @@ class Question:
             registry=ModelRegistry(),
             retry=RetryPolicy(attempts=1),
         )
-        contexts = self.contexts or {"log": MemoryRange(self.text)}
+        contexts = self.contexts or "log.txt"
+        if not self.contexts:
+            (self.workspace / "log.txt").write_text(self.text)
         stop_at = given.pop("stop_at", None)
         if what == "ask":
             told = agent.ask(self.question, contexts, workspace=self.workspace, options=self.options, **given)
         elif what == "resume":
-            told = agent.resume("", workspace=self.workspace, **{"contexts": contexts, **given})
+            told = agent.resume("", workspace=self.workspace, **given)
         else:
             told = agent.replay("", workspace=self.workspace)
         self.events = []
