@@ -217,6 +217,7 @@ class PartReader:
                     self.model,
                     one.request,
                     purpose="read",
+                    remember=True,
                 )
             except (ModelError, BudgetExhausted) as error:
                 self.recall(one.name, failed=str(error))
