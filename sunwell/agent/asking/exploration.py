@@ -13,9 +13,9 @@ import attrs
 from sunwell.agent.asking.part_reader import (
     MOST_ANSWER_TOKENS,
     MOST_PARTS,
-    PartQuestion,
     Coverage,
     FanOut,
+    PartQuestion,
     PartReader,
     ReadAnswer,
     extents_in,
