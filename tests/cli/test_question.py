@@ -150,14 +150,6 @@ def test_nobody_is_waited_for(tmp_path: Path, keys: dict[str, str], kind: str) -
     assert (done.returncode, done.stdout) == (0, "Who?\n"), done.stderr
 
 
-def test_a_bound_that_bounds_nothing_is_said_to(sunwell, tmp_path: Path) -> None:
-    """``--max-explore`` is understood; who gives it reads what happens in its place."""
-    done = sunwell("run", "-q", "Q", "-m", "opus", "--max-explore", "3", "-w", tmp_path)
-    assert done.exit_code == 0
-    assert "sunwell: explore.max_steps has no effect: nothing explores a context yet" in done.stderr
-    assert "one that does not is refused" in done.stderr
-
-
 @pytest.mark.parametrize("place", ["nowhere/trace.json", "."])
 def test_a_trace_that_cannot_be_written_is_refused_first(sunwell, tmp_path: Path, simulator, place) -> None:
     """Nothing is asked, and so nothing paid, for a run that would end in an error."""
