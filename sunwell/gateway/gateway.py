@@ -206,7 +206,8 @@ class Gateway:
         """Return the answer of *model* at the next place of *span*.
 
         With *remember*, that may be one of an earlier run to the same request, which costs nothing and has
-        no usage, and a new one is kept for later runs.
+        no usage, and a new one is kept for later runs. Models of classes of the caller's own are always
+        asked.
 
         Raises :exc:`~sunwell.errors.BudgetExhausted` if no room is left, the last attempt's
         :exc:`~sunwell.errors.ModelError` if none succeeded (after a
@@ -260,14 +261,14 @@ class Gateway:
             raise BudgetExhausted(*numbers, refused.detail)
         if self.recorded_only:
             raise await self._recorded_failure(call)
-        if not call.remember or self.memory is None:
+        key = call.memory_key if call.remember else None
+        if key is None or self.memory is None:
             await self.hold()
             return await self._ask_now(call)
-        return await self._remembered(call, self.memory)
+        return await self._remembered(call, key, self.memory)
 
-    async def _remembered(self, call: ModelCall, memory: AnswerStore) -> Completion:
+    async def _remembered(self, call: ModelCall, key: str, memory: AnswerStore) -> Completion:
         """Return what an earlier run was answered; otherwise ask, and keep the answer."""
-        key = call.memory_key
         found = await in_thread(memory.find, key)
         if found is None:
             await self.hold()

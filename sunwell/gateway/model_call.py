@@ -47,13 +47,17 @@ class ModelCall:
     """Whether an answer of an earlier run will do, and this one is kept for later runs."""
 
     @property
-    def memory_key(self) -> str:
-        """A digest of all that the answer depends on: who is asked, with which settings, and what."""
+    def memory_key(self) -> str | None:
+        """A digest of all that the answer depends on: who is asked, with which settings, and what.
+
+        ``None``: the model is of a class of the caller's own, whose name does not say which one it is.
+        """
         model, schema = self.model, self.request.response_schema
-        asked = [self.digest, model.name, self.provider, "" if schema is None else repr(schema.schema)]
-        if isinstance(model, HttpModel):  # the same name may be served at another address
-            asked += [model.model_id, model.connection.url, repr(model.tuning)]
-        return digest_of(*asked).hex()
+        if not isinstance(model, HttpModel):
+            return None
+        asked = (self.digest, model.name, self.provider, "" if schema is None else repr(schema.schema))
+        # The same name may be served at another address.
+        return digest_of(*asked, model.model_id, model.connection.url, repr(model.tuning)).hex()
 
     def remembered(self, completion: Completion) -> Answer:
         """Return the record of an answer that an earlier run has paid for."""
