@@ -74,7 +74,7 @@ _TOP: Mapping[str, tuple[Danger, str]] = {
     "verbose": ("work", "shows every call and tool: {value}"),
     "safe": ("nothing", "names files of others that are used; only your own file may set it"),
     "use_nix": ("nothing", "sets use_nix = {value}"),
-    "cache_dir": ("nothing", "sets cache_dir = {value}"),
+    "cache_dir": ("data", "keeps answers about long contexts, and takes them, in the folder {value}"),
 }
 _TABLES: Mapping[SettingPath, tuple[Danger, str]] = {
     ("budget", "usd"): ("money", "allows to spend {value} US dollars"),
@@ -102,6 +102,7 @@ _TABLES: Mapping[SettingPath, tuple[Danger, str]] = {
     ("scratchpad", "max_entries"): ("work", "keeps {value} entries of the scratchpad"),
     ("scratchpad", "persist_decisions"): ("work", "keeps the orchestrator's decisions: {value}"),
     ("explore", "max_steps"): ("money", "allows {value} steps of looking into a long context"),
+    ("explore", "answer_memory"): ("work", "takes answers about long contexts from earlier runs: {value}"),
     ("explore", "max_commit_cycles"): ("money", "allows {value} scripts that ask about a long context"),
     ("context_source", "api_key"): ("nothing", "sets context_source.api_key"),
     ("context_source", "project_slug"): ("nothing", "sets context_source.project_slug = {value}"),

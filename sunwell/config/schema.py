@@ -113,7 +113,6 @@ class Configuration:
     """The provider that serves every model whose own provider is not configured here."""
     verbose: bool = False
     use_nix: bool = False
-    cache_dir: Text | None = None
     plugins: tuple[Text, ...] | None = None
     """Plugins that may be loaded; ``None``: all that are installed."""
     safe: tuple[Text, ...] = ()

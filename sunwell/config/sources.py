@@ -310,7 +310,6 @@ def _setting(name: str, target: str, text: str, rank: int) -> Setting:
 UNREAD: Mapping[SettingPath, str] = MappingProxyType(
     {
         ("context_source",): "no context source is queried yet",
-        ("cache_dir",): "nothing is kept there yet; runs are kept in .sunwell of the workspace",
     }
 )
 """Tables and settings that no part of the product reads yet, and what happens in their place."""

@@ -693,6 +693,24 @@ class RunOptions:
             untrusted="lower",
         ),
     )
+    answer_memory: bool = attrs.field(
+        default=True,
+        metadata=_option(
+            "explore",
+            "Take answers about parts of a long context from earlier runs, for nothing, and keep new ones.",
+            untrusted="only",
+            harmless=False,
+        ),
+    )
+    cache_dir: Text | None = attrs.field(
+        default=None,
+        metadata=_option(
+            "work",
+            "Folder in which these answers are kept.",
+            metavar="DIR",
+            otherwise="the user's cache folder for Sunwell",
+        ),
+    )
     scratchpad_max_entries: Count = attrs.field(
         default=1000,
         metadata=_option(

@@ -198,7 +198,7 @@ RLM = {
     "RLM_MAX_COMMIT_CYCLES": ("8", lambda v: v.run.max_commit_cycles, 8),
     "RLM_MAX_RECURSION_DEPTH": ("9", lambda v: v.run.max_depth, 9),
     "RLM_MAX_PARALLEL_JOBS": ("10", lambda v: v.run.max_concurrent, 10),
-    "RLM_CACHE_DIR": ("/tmp/c", lambda v: v.cache_dir, "/tmp/c"),
+    "RLM_CACHE_DIR": ("/tmp/c", lambda v: v.run.cache_dir, "/tmp/c"),
     "RLM_USE_NIX": ("true", lambda v: v.use_nix, True),
     "RLM_VERBOSE": ("true", lambda v: v.verbose, True),
     "RLM_SUB_CALLS_MAX_PER_TURN": ("3", lambda v: v.run.sub_calls_max_per_turn, 3),

@@ -96,6 +96,9 @@ class Asking:
         run.decision, run.quote = await self._decide()
         if not run.decision:
             run.tell(DELEGATION_SKIPPED, DelegationSkipped(run.task, run.decision.reason))
+            direct = None if run.quote is None else run.quote.direct.expected_usd
+            if self.asked.confirm and not await self.asked.confirm(f"1 call to {self.model.name}", direct):
+                raise ConfigurationError("not begun: nothing was spent")
             return await self._direct()
         started = DelegationStarted(run.task, "", self.reader.name, run.decision.reason)
         run.tell(DELEGATION_STARTED, started)

@@ -233,7 +233,9 @@ class PartReader:
             if caching is not None:
                 request = attrs.evolve(request, caching=caching)
             try:
-                completion = await self.run.gateway.ask(span, self.model, request, purpose="read")
+                completion = await self.run.gateway.ask(
+                    span, self.model, request, purpose="read", remember=True
+                )
             except (ModelError, BudgetExhausted) as error:
                 self.recall(one.name, failed=str(error))
                 return ReadAnswer("", one_line(self.run.gateway.redact(str(error)))[:300])

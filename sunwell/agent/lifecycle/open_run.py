@@ -1,5 +1,6 @@
 """A run is opened: journal, toolbox and settings, for a new run or one that is taken up again."""
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -66,6 +67,7 @@ from sunwell.journal.records import (
     ToolFinished,
 )
 from sunwell.journal.worked_time import WorkedTime
+from sunwell.memory.answer_memory import AnswerMemory, answers_file
 from sunwell.memory.outcomes import outcomes_file
 from sunwell.models.connection import Connection
 from sunwell.tools.environment import secrets_from_environment
@@ -136,6 +138,9 @@ def _require_own_span(run: Run, record: Record) -> None:
 
 
 def _book_answer(run: Run, answer: Answer, intent: Intent | None) -> None:
+    if answer.remembered:
+        run.tally.add_remembered(answer.span)
+        return
     billed = answer.completion.billed_tokens
     if billed is None:
         if intent is not None:
@@ -394,6 +399,7 @@ class RunStart:
         run.gateway.recorded_only = self.recorded_only
         run.gateway.secrets = self.secrets
         run.gateway.compare = self.compare
+        run.gateway.memory = self._answer_memory(run, session.options)
         run.files.hashes = hashes_of(self.executor)
         if self.settings is None:
             await run.journal.append(self.first_record(session, settings))
@@ -404,6 +410,21 @@ class RunStart:
         await self._take_conversation(run)
         await self._tell_findings(run, session, roles)
         return run
+
+    def _answer_memory(self, run: Run, options: RunOptions) -> AnswerMemory | None:
+        """Return the answers of earlier runs for a run that asks about long contexts."""
+        if self.asked is None or self.recorded_only or not options.answer_memory:
+            return None
+        loop = asyncio.get_running_loop()
+
+        def warn(sentence: str) -> None:  # from any thread
+            loop.call_soon_threadsafe(run.tell, WARNED, Warned(sentence))
+
+        try:
+            return AnswerMemory(answers_file(options.cache_dir), warn=warn)
+        except ConfigurationError as error:  # this user has no home folder
+            warn(f"{error}; answers are not remembered")
+            return None
 
     async def _take_conversation(self, run: Run) -> None:
         """Have *run* go on with the conversation of another one, if it does: the recorded one counts."""
