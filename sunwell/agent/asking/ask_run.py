@@ -106,9 +106,9 @@ class Asking:
         span = run.root.child("ask")
         reader = PartReader(run, self.reader, run.root.worker("calls"))
         shared = SharedReading(run, reader, self._recurse, self.asked.confirm)
-        exploration = Exploration(shared, span, self.asked.handles, Coverage(sizes))
+        exploration = Exploration(shared, span, self.model, self.asked.handles, Coverage(sizes))
         told = [f"{one_line(name)}: {size:,} bytes" for name, size in sizes.items()]
-        return await self._explored(exploration, run.task, told, self.model)
+        return await self._explored(exploration, run.task, told)
 
     async def _recurse(
         self, above: Exploration, question: str, part: Handle, key: str
@@ -118,9 +118,9 @@ class Asking:
         place = str(await in_thread(lambda: part.place))
         span = Span(shared.reader.span.child(f"ask-{key}").path, above.span.depth + 1)
         sizes = {part.place.name: part.end - part.start}
-        exploration = Exploration(shared, span, lambda: {"context": part}, Coverage(sizes))
+        exploration = Exploration(shared, span, self.reader, lambda: {"context": part}, Coverage(sizes))
         told = [f"context: {part.end - part.start:,} bytes of {place}"]
-        ended = await self._explored(exploration, question, told, self.reader, states_coverage=False)
+        ended = await self._explored(exploration, question, told, states_coverage=False)
         return ended, exploration.coverage
 
     async def _explored(
@@ -128,18 +128,17 @@ class Asking:
         exploration: Exploration,
         question: str,
         told: list[str],
-        model: ModelProtocol,
         *,
         states_coverage: bool = True,
     ) -> Ending:
-        run, config = self.run, self.run.config
+        run, config, model = self.run, self.run.config, exploration.model
         given = Assignment(
             exploration.span,
             model,
             run.gateway.redact(ask_text(question, told)),
             tuple(filter(None, (run.guidance.caller, ASK_PROMPT))),
             own_output_tokens(model, config.max_output_tokens),
-            config.effort if model is self.model else None,
+            config.effort if exploration.span.depth == 0 else None,
             stream=config.stream,
             purpose="work" if exploration.span.depth == 0 else "read",
             most_turns=config.max_explore + config.max_commit_cycles + _MORE_TURNS,

@@ -27,10 +27,11 @@ from sunwell.agent.run.run_context import Ending, Run
 from sunwell.context.long_context import Handle
 from sunwell.core.marks import guarded
 from sunwell.core.message import digest_of
+from sunwell.core.model import ModelProtocol
 from sunwell.core.span import Span
 from sunwell.core.tool import Place
 from sunwell.errors import ToolError
-from sunwell.journal.records import Note, RunOpened
+from sunwell.journal.records import Intent, Note, RunOpened
 from sunwell.tools.limits import Outcome, ToolLimits, as_text
 from sunwell.tools.python import checked_code
 from sunwell.tools.python_session import Printed, PythonSession, SessionLost
@@ -78,6 +79,8 @@ class Exploration:
     shared: SharedReading
     span: Span
     """That of the conversation whose steps these are."""
+    model: ModelProtocol
+    """It writes the scripts."""
     contexts: Callable[[], Mapping[str, Handle]]
     """Opens the contexts; called when a script looks at one for the first time."""
     coverage: Coverage
@@ -200,7 +203,7 @@ class Exploration:
 
     async def _asked(self, prompt: Any, parts: Sequence[Any], most_tokens: Any) -> list[str]:
         reader, step = self.shared.reader, self._now()
-        questions = [reader.asked(prompt, part, most_tokens) for part in parts]
+        questions = [await reader.asked(prompt, part, most_tokens) for part in parts]
         name = step.next_name()
         noted = self._noted(step.place, name)
         if noted is not None:
@@ -261,7 +264,7 @@ class Exploration:
         try:
             self._require_commit()
             if fan_out is not None:
-                self.shared.reader.require_room(fan_out)
+                self.shared.reader.require_room(fan_out, *self._kept(step.place))
                 confirm = self.shared.confirm
                 if (
                     confirm is not None
@@ -273,6 +276,21 @@ class Exploration:
             await self._note(step.place, name, {"refused": error.sentence})
             raise
         step.asks = True
+
+    def _kept(self, place: Place) -> tuple[Decimal, int]:
+        """Return about the dollars and tokens that the next turn of this model must have left.
+
+        It reads no less than the one at *place* did. Answers that nobody can read any more are of no use.
+        """
+        intent = self.run.journal.find(Intent, (self.span.path, place.turn, 0))
+        if intent is None:
+            return Decimal(0), 0
+        gateway = self.run.gateway
+        read = intent.reserved_tokens - intent.max_output_tokens
+        written = gateway.enough_output_tokens(self.model, intent.purpose)
+        price = gateway.prices.price(self.model)
+        usd = Decimal(0) if price is None else price.worst_usd([(read, written)])
+        return usd, read + written
 
     def _require_commit(self) -> None:
         most = self.run.config.max_commit_cycles

@@ -1,7 +1,7 @@
 """What scripts ask about parts of a context: counted before it is paid, each question once, kept in notes."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +16,7 @@ from sunwell.core.markdown import one_line
 from sunwell.core.message import History, digest_of, user
 from sunwell.core.model import Caching, Completion, ModelProtocol, Request
 from sunwell.core.span import Span
+from sunwell.core.threads import in_thread
 from sunwell.errors import BudgetExhausted, ModelError, ToolError
 from sunwell.events import BATCH_PLANNED, BatchPlanned
 from sunwell.models.prices import provider_and_id
@@ -36,13 +37,20 @@ Part = Handle | str
 
 @attrs.frozen
 class PartQuestion:
-    """One question about one part."""
+    """One question about one part. Its text is read again when it is sent: a fan-out may be long."""
 
     name: str
     """Names the question: the same for the same model, prompt and text."""
-    request: Request
+    tokens: int
+    """Estimated input."""
+    most_tokens: int
+    """Longest answer."""
+    system: tuple[str, ...]
+    """What all questions of a fan-out have in common."""
     extents: tuple[Extent, ...]
     """Where the text is from; none: a script put it together."""
+    request: Callable[[], Request]
+    """Reads the text, and so blocks."""
 
 
 @attrs.frozen
@@ -97,7 +105,7 @@ class PartReader:
     def __attrs_post_init__(self) -> None:
         self.run.gateway.pin(self.span, self.model)
 
-    def asked(self, prompt: Any, part: Part | Sequence[Part], most_tokens: Any) -> PartQuestion:
+    async def asked(self, prompt: Any, part: Part | Sequence[Part], most_tokens: Any) -> PartQuestion:
         """Return the question. Raises :exc:`~sunwell.errors.ToolError` for one that cannot be asked."""
         if not isinstance(prompt, str) or not prompt.strip():
             raise ToolError("the prompt is a text that says what to find or to do")
@@ -105,64 +113,70 @@ class PartReader:
             raise ToolError(f"the prompt is longer than {_PROMPT_BYTES:,} bytes: put text into the part")
         if type(most_tokens) is not int or not 1 <= most_tokens <= _LONGEST_ANSWER_TOKENS:
             raise ToolError(f"most_tokens is a number from 1 to {_LONGEST_ANSWER_TOKENS:,}")
-        parts = list(part) if isinstance(part, list | tuple) else [part]
-        text, places, extents = _joined(parts)
-        redact = self.run.gateway.redact
-        shown = read_text([redact(place) for place in places], redact(text))
-        own = own_output_tokens(self.model)
-        request = Request(
-            History([user(shown)]),
-            tuple(map(redact, read_system(prompt))),
-            (),
-            most_tokens if own is None else min(most_tokens, own),
-            caching=Caching(None, conversation=False),
-        )
-        return PartQuestion(f"q-{request.digest(self.model.name)[:24]}", request, extents)
+        parts: list[Any] = list(part) if isinstance(part, list | tuple) else [part]
+        return await in_thread(self._question, prompt, parts, most_tokens)
+
+    def _question(self, prompt: str, parts: Sequence[Part], most_tokens: int) -> PartQuestion:
+        redact, own = self.run.gateway.redact, own_output_tokens(self.model)
+        system = tuple(map(redact, read_system(prompt)))
+        most = most_tokens if own is None else min(most_tokens, own)
+
+        def request() -> Request:
+            text, places = _joined(parts)
+            shown = read_text([redact(place) for place in places], redact(text))
+            caching = Caching(None, conversation=False)
+            return Request(History([user(shown)]), system, (), most, caching=caching)
+
+        made = request()
+        extents = tuple(Extent.of(part) for part in parts if isinstance(part, Handle))
+        name = f"q-{made.digest(self.model.name)[:24]}"
+        return PartQuestion(name, _tokens_of(made), most, system, extents, request)
 
     def counted(self, questions: Sequence[PartQuestion]) -> FanOut:
         """Return what *questions* take, before any of them is asked."""
         price, open_ones = self.run.gateway.prices.price(self.model), self._open(questions)
-        sizes = [
-            (_tokens_of(one.request), one.request.max_output_tokens or MOST_ANSWER_TOKENS)
-            for one in open_ones
-        ]
+        sizes = [(one.tokens, one.most_tokens) for one in open_ones]
         usd = None if price is None else price.worst_usd(sizes, written=None)
         return FanOut(self.model.name, len(questions), len(open_ones), usd, sum(map(sum, sizes)))
 
-    def require_room(self, fan_out: FanOut) -> None:
-        """Raise :exc:`~sunwell.errors.ToolError` if *fan_out* does not fit what the budget leaves."""
+    def require_room(self, fan_out: FanOut, kept_usd: Decimal, kept_tokens: int) -> None:
+        """Raise :exc:`~sunwell.errors.ToolError` if *fan_out* does not fit what the budget leaves.
+
+        What is kept is for whoever reads the answers.
+        """
         ledger, path = self.run.ledger, self.span.path
         usd, tokens = ledger.usd_left(path), ledger.tokens_left(path)
-        if usd is not None and fan_out.most_usd is not None and fan_out.most_usd > usd:
-            raise ToolError(f"{fan_out} do not fit: ${max(usd, Decimal(0)):.4f} is left. {_LESS}")
-        if tokens is not None and fan_out.most_tokens > tokens:
-            raise ToolError(
-                f"{fan_out}, {fan_out.most_tokens:,} tokens, do not fit: {max(tokens, 0):,} are left. {_LESS}"
-            )
+        if usd is not None and fan_out.most_usd is not None:
+            usd = max(Decimal(0), usd - kept_usd)
+            if fan_out.most_usd > usd:
+                raise ToolError(f"{fan_out} do not fit: ${usd:.4f} is left for them. {_LESS}")
+        if tokens is not None:
+            tokens = max(0, tokens - kept_tokens)
+            if fan_out.most_tokens > tokens:
+                needed = f"{fan_out}, {fan_out.most_tokens:,} tokens"
+                raise ToolError(f"{needed}, do not fit: {tokens:,} are left for them. {_LESS}")
 
     async def read(self, questions: Sequence[PartQuestion]) -> list[ReadAnswer]:
         """Return the answers in the order of *questions*; a failure is an answer that says so."""
         open_ones = self._open(questions)
         made = self._planned(open_ones)
+        caching = Caching(None, conversation=False)
         if made is not None:
             reason = f"{self.counted(questions)}; {made.reason}"
             planned = BatchPlanned(self.span.path, len(open_ones), made.choice, reason, made.input_usd)
             self.run.tell(BATCH_PLANNED, planned)
-            key = f"sunwell-{digest_of(self.model.name, *open_ones[0].request.system).hex()[:24]}"
+            key = f"sunwell-{digest_of(self.model.name, *open_ones[0].system).hex()[:24]}"
             caching = Caching(made.life, conversation=False, key=key)
-            questions = [
-                attrs.evolve(one, request=attrs.evolve(one.request, caching=caching)) for one in questions
-            ]
         found: dict[str, ReadAnswer] = {}
         by_name = {one.name: one for one in questions}
         first = [open_ones[0].name] if made is not None and made.waits else []
         for name in first:  # it writes the prompt into the cache, which the others read
-            found[name] = await self._answer(by_name[name])
+            found[name] = await self._answer(by_name[name], caching)
         slots = asyncio.Semaphore(MOST_AT_ONCE)
 
         async def answer(one: PartQuestion) -> None:
             async with slots:
-                found[one.name] = await self._answer(one)
+                found[one.name] = await self._answer(one, caching)
 
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -184,7 +198,10 @@ class PartReader:
 
     def _open(self, questions: Sequence[PartQuestion]) -> list[PartQuestion]:
         known = {one.name: one for one in questions if one.name not in self.answers}
-        return [one for one in known.values() if self._answered_at(one.name) is None]
+        has_answer, failed = self.run.gateway.has_answer, self._failed
+        return [
+            one for one in known.values() if not has_answer(self._span_of(one.name, failed.get(one.name, 0)))
+        ]
 
     def _planned(self, questions: Sequence[PartQuestion]) -> CachePlan | None:
         """Return how the prompt that *questions* share is cached; ``None``: there is nothing to share."""
@@ -196,7 +213,7 @@ class PartReader:
         first_seconds = lessons.first_answer_seconds(model) or _ASSUMED_SECONDS
         siblings = Siblings(
             len(questions),
-            sum(estimate_tokens(text) for text in questions[0].request.system),
+            sum(estimate_tokens(text) for text in questions[0].system),
             lessons.least_tokens(model),
             price,
             at_once=MOST_AT_ONCE,
@@ -207,17 +224,17 @@ class PartReader:
         )
         return plan(siblings, config.cache_choice)
 
-    async def _answer(self, one: PartQuestion) -> ReadAnswer:
+    async def _answer(self, one: PartQuestion, caching: Caching | None = None) -> ReadAnswer:
         async with self._asking.setdefault(one.name, asyncio.Lock()):
             if one.name in self.answers:
                 return ReadAnswer(self.answers[one.name])
+            span = self._span_of(one.name, self._failed.get(one.name, 0))
+            request = await in_thread(one.request)
+            if caching is not None:
+                request = attrs.evolve(request, caching=caching)
             try:
                 completion = await self.run.gateway.ask(
-                    self._answered_at(one.name) or self._span_of(one.name, self._failed.get(one.name, 0)),
-                    self.model,
-                    one.request,
-                    purpose="read",
-                    remember=True,
+                    span, self.model, request, purpose="read", remember=True
                 )
             except (ModelError, BudgetExhausted) as error:
                 self.recall(one.name, failed=str(error))
@@ -227,12 +244,6 @@ class PartReader:
                 return ReadAnswer("", failed)
             self.answers[one.name] = completion.text
             return ReadAnswer(completion.text)
-
-    def _answered_at(self, name: str) -> Span | None:
-        """Return where the journal has an answer to the question *name*; ``None``: nowhere."""
-        has_answer = self.run.gateway.has_answer
-        span = self._span_of(name, self._failed.get(name, 0))
-        return span if has_answer(span) else None
 
     def _span_of(self, name: str, failed: int) -> Span:
         return self.span.child(f"{name}-{failed + 1}" if failed else name)
@@ -254,23 +265,22 @@ def _tokens_of(request: Request) -> int:
     )
 
 
-def _joined(parts: Sequence[Any]) -> tuple[str, list[str], tuple[Extent, ...]]:
+def _joined(parts: Sequence[Any]) -> tuple[str, list[str]]:
+    """Return the text of *parts*, and the places of those that a context has."""
     texts: list[str] = []
     places: list[str] = []
-    extents: list[Extent] = []
     for part in parts:
         if isinstance(part, str):
             texts.append(part)
         elif isinstance(part, Handle):
             texts.append(part.text())
             places.append(str(part.place))
-            extents.append(Extent.of(part))
         else:
             raise ToolError(f"a part is a part of the context or a string, not {type(part).__name__}")
     text = "\n".join(texts)
     if not text.strip():
         raise ToolError("the part is empty: there is nothing to ask about")
-    return text, places, tuple(extents)
+    return text, places
 
 
 @attrs.define(eq=False)

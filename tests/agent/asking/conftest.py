@@ -55,6 +55,8 @@ class Question:
     events: list[Event] = attrs.field(factory=list)
     question: str = "Which line is odd?"
     contexts: Any = None
+    crowd: Any = None
+    """The cheap model, if it is not a scripted one."""
 
     def ask(self, smart: Lines, cheap: Lines = (), **given: Any) -> TaskResult:
         """Ask, with a smart model that says *smart*, and a cheap one that says *cheap*."""
@@ -81,7 +83,7 @@ class Question:
     async def _process(self, what: str, given: dict[str, Any]) -> TaskResult:
         agent = Agent(
             model=self.smart,
-            delegation_model=self.cheap,
+            delegation_model=self.crowd or self.cheap,
             registry=ModelRegistry(),
             retry=RetryPolicy(attempts=1),
         )

