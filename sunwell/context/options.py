@@ -706,7 +706,7 @@ class RunOptions:
         default=None,
         metadata=_option(
             "work",
-            "Folder in which these answers are kept.",
+            "Folder in which answers about long contexts are kept for later runs.",
             metavar="DIR",
             otherwise="the user's cache folder for Sunwell",
         ),
