@@ -72,10 +72,11 @@ def test_what_was_asked_before_costs_nothing(ask, log: Path, simulator) -> None:
     assert [request.model for request in simulator.requests].count("claude-haiku-5-5") == 6
 
 
-def test_the_folder_of_the_memory_is_a_setting(sunwell, log: Path, simulator) -> None:
+def test_the_folder_of_the_memory_is_a_setting(sunwell, log: Path, simulator, monkeypatch) -> None:
     """The variable of the seed names it, too."""
     folder = log.parent / "kept"
-    done = sunwell("ask", QUESTION, "-c", log, "-w", log.parent, env={"RLM_CACHE_DIR": str(folder)})
+    monkeypatch.setenv("RLM_CACHE_DIR", str(folder))
+    done = sunwell("ask", QUESTION, "-c", log, "-w", log.parent)
     assert done.exit_code == 0, done.output
     assert [file.name for file in folder.iterdir()] == ["answers.sqlite3"]
 
