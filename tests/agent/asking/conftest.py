@@ -70,6 +70,14 @@ class Question:
         """Play the run again."""
         return self._do("replay", (), (), {})
 
+    def fork(self, run_id: str, at: str, smart: Lines) -> TaskResult:
+        """Go on in a new run from the place *at*."""
+        return self._do("fork", smart, (), {"run_id": run_id, "at": at})
+
+    def go_on(self, run_id: str, words: str) -> TaskResult:
+        """Say *words* next in the conversation of the run."""
+        return self._do("continue_run", (), (), {"run_id": run_id, "words": words})
+
     def _do(self, what: str, smart: Lines, cheap: Lines, given: dict[str, Any]) -> TaskResult:
         is_stopped = "stop_at" in given
         self.smart = ScriptedModel("opus-x", [smart] * _MANY if callable(smart) else smart, PRICE)
@@ -95,8 +103,10 @@ class Question:
             told = agent.ask(self.question, contexts, workspace=self.workspace, options=self.options, **given)
         elif what == "resume":
             told = agent.resume("", workspace=self.workspace, **given)
-        else:
+        elif what == "replay":
             told = agent.replay("", workspace=self.workspace)
+        else:
+            told = getattr(agent, what)(workspace=self.workspace, **given)
         self.events = []
         async with aclosing(told) as events:
             async for event in events:

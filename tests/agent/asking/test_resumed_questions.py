@@ -88,3 +88,24 @@ def test_a_session_that_was_lost_is_not_run_again(asked):
 def test_ranges_that_meet_are_one():
     """Coverage counts no byte twice."""
     assert merged([(5, 9), (0, 5), (20, 30), (22, 25)]) == [(0, 9), (20, 30)]
+
+
+def test_a_fork_goes_on_with_the_names_of_the_steps_that_it_keeps(asked):
+    """What it keeps is paid; the steps run again for their names."""
+    first = asked.ask(
+        [explore("x = llm_query('Q?', context.part(0, 9))"), explore("y = 2"), final("Done.")], ["one"]
+    )
+    result = asked.fork(
+        first.run_id, "run/ask:1", [explore("try:\n    y\nexcept NameError:\n    print(x)"), final("New.")]
+    )
+    assert asked.shown(1).startswith("one\n")
+    assert result.answer.startswith(
+        "New.\n\n[Coverage, from the harness: calls read 0.1 % of log.txt (1 part"
+    )
+
+
+def test_a_question_is_not_continued_as_a_conversation(asked):
+    """Its session is gone; the next question is asked by itself."""
+    first = asked.ask([final("Done.")])
+    with pytest.raises(ConfigurationError, match="its session is gone: ask the next"):
+        asked.go_on(first.run_id, "And then?")
