@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sunwell.checks.files_check import FilesCheck
     from sunwell.checks.judge_check import JudgeCheck
     from sunwell.checks.schema_check import SchemaCheck
+    from sunwell.context.long_context import LongContext
     from sunwell.context.options import RunOptions
     from sunwell.context.session import SessionContext
     from sunwell.core.check import Check, Checking, Verdict
@@ -99,6 +100,7 @@ __all__ = [
     "JournalFiles",
     "JudgeCheck",
     "LensError",
+    "LongContext",
     "LoopConfig",
     "MissingKeyError",
     "ModelCallFinished",
@@ -159,6 +161,7 @@ _HOMES = {
     "checks.judge_check": ("JudgeCheck",),
     "checks.schema_check": ("SchemaCheck",),
     "context.options": ("RunOptions",),
+    "context.long_context": ("LongContext",),
     "context.session": ("SessionContext",),
     "core.check": ("Check", "Checking", "Verdict"),
     "core.context_source": ("ContextSource",),

@@ -55,7 +55,7 @@ from sunwell.tools.ignore_rules import Ignores
 from sunwell.tools.near_names import near_names
 from sunwell.tools.piece import spans
 from sunwell.tools.protected import secret_of_elsewhere
-from sunwell.tools.search import _Expression, _literal_in, _nodes
+from sunwell.tools.search import _Expression, _nodes, literal_in
 from sunwell.tools.short_diff import first_lines
 from sunwell.tools.text_file import text_of
 from sunwell.tools.wording import cut, visible, without_escapes
@@ -95,7 +95,7 @@ def _refusal(given: str) -> None:
 
 def _expression(given: str) -> None:
     _nodes(given[:1000])
-    _literal_in(given[:1000])
+    literal_in(given[:1000])
     _Expression(given[:1000], lambda: None)
 
 

@@ -52,8 +52,8 @@ OTHER_PATHS = (
 )
 """Names for few programs, under the paths that the documents show."""
 GROUPS = {
-    "Running": "run run_sync Agent RunEvents Orchestrator SessionContext RunOptions Budget RetryPolicy "
-    "JournalFiles forecast",
+    "Running": "run run_sync Agent RunEvents Orchestrator SessionContext LongContext RunOptions Budget "
+    "RetryPolicy JournalFiles forecast",
     "Tasks and results": "Task TaskResult BatchResult Bill",
     "Delegation": "EphemeralLens DelegationDecision should_use_delegation estimate_output OutputEstimate "
     "create_ephemeral_lens read_lens AgentLoop LoopConfig",

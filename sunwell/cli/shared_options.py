@@ -300,7 +300,7 @@ def _descriptor() -> int | None:
         return None
 
 
-def _can_hold_text() -> bool:
+def can_hold_text() -> bool:
     """Return whether standard input is a file, a pipe or a socket, and no terminal or other device."""
     if sys.stdin is None or sys.stdin.isatty():  # a closed one is None
         return False
@@ -311,7 +311,7 @@ def _can_hold_text() -> bool:
 def _piped(what: str, longest_seconds: float | None) -> bytes:
     from sunwell.cli.terminal import read_input
 
-    if not _can_hold_text():
+    if not can_hold_text():
         return b""
     try:
         return read_input(what, "; if there is none, add < /dev/null", longest_seconds)
@@ -326,7 +326,7 @@ def _piped(what: str, longest_seconds: float | None) -> bytes:
 
 def _has_piped() -> bool:
     """Return whether text waits on standard input, without waiting for a pipe that stays open."""
-    if not _can_hold_text():
+    if not can_hold_text():
         return False
     descriptor = _descriptor()
     if descriptor is not None and not select.select([descriptor], [], [], _PEEK_SECONDS)[0]:
@@ -535,7 +535,7 @@ def _tell_accepted(loaded: "Loaded") -> None:
         say(f"sunwell: trusted this once, it {line}", err=True)
 
 
-_ALSO_SETTINGS = ("sub_calls_enabled", "plugins", "verbose", "explore_max_steps")
+_ALSO_SETTINGS = ("sub_calls_enabled", "plugins", "verbose")
 """Options of commands that are settings, and not options of a run."""
 
 

@@ -75,7 +75,7 @@ _TOP: Mapping[str, tuple[Danger, str]] = {
     "verbose": ("work", "shows every call and tool: {value}"),
     "safe": ("nothing", "names files of others that are used; only your own file may set it"),
     "use_nix": ("nothing", "sets use_nix = {value}"),
-    "cache_dir": ("nothing", "sets cache_dir = {value}"),
+    "cache_dir": ("data", "keeps answers about long contexts, and takes them, in the folder {value}"),
 }
 _TABLES: Mapping[SettingPath, tuple[Danger, str]] = {
     ("budget", "usd"): ("money", "allows to spend {value} US dollars"),
@@ -103,8 +103,9 @@ _TABLES: Mapping[SettingPath, tuple[Danger, str]] = {
     ("scratchpad", "earlier_runs"): ("data", "shows models the scratchpads of the runs {value}"),
     ("scratchpad", "max_entries"): ("work", "keeps {value} entries of the scratchpad"),
     ("scratchpad", "persist_decisions"): ("work", "keeps the orchestrator's decisions: {value}"),
-    ("explore", "max_steps"): ("nothing", "sets explore.max_steps = {value}"),
-    ("explore", "max_commit_cycles"): ("nothing", "sets explore.max_commit_cycles = {value}"),
+    ("explore", "max_steps"): ("money", "allows {value} steps of looking into a long context"),
+    ("explore", "answer_memory"): ("work", "takes answers about long contexts from earlier runs: {value}"),
+    ("explore", "max_commit_cycles"): ("money", "allows {value} scripts that ask about a long context"),
 }
 _OF_ROLES: Mapping[str, tuple[Danger, str]] = {
     "model": ("data", "sends the work of {name} to the model {value}, which may be a plugin's"),

@@ -27,14 +27,6 @@ class Role:
 
 
 @attrs.frozen
-class Explore:
-    """Bounds of exploring a context that is too long to be given whole."""
-
-    max_steps: Count = 20
-    max_commit_cycles: Count = 5
-
-
-@attrs.frozen
 class ContextEntry:
     """A source that workers may query for context: ``[context.NAME]``."""
 
@@ -168,13 +160,11 @@ class Configuration:
     """The provider that serves every model whose own provider is not configured here."""
     verbose: bool = False
     use_nix: bool = False
-    cache_dir: Text | None = None
     plugins: tuple[Text, ...] | None = None
     """Plugins that may be loaded; ``None``: all that are installed."""
     safe: tuple[Text, ...] = ()
     """Files, and folders with all in them, that are used although somebody else can change them: full paths.
     Only the user's own file may set it."""
-    explore: Explore = Explore()
     context: Mapping[str, ContextEntry] = attrs.field(factory=dict, hash=False)
     """Sources of context by their names."""
     mcp: Mapping[str, McpEntry] = attrs.field(factory=dict, hash=False)

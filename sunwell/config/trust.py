@@ -86,8 +86,6 @@ _OWN_RULES: Mapping[SettingPath, Narrows] = MappingProxyType(
     {
         ("budget", "turns"): _caps_turns,
         ("budget", "seconds"): _caps_seconds,
-        ("explore", "max_steps"): _lowers,
-        ("explore", "max_commit_cycles"): _lowers,
     }
 )
 """Rules for settings that are not options of a run, or whose unset value has a meaning of its own."""

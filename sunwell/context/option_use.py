@@ -77,6 +77,11 @@ _RULES: tuple[Rule, ...] = (
         "no lens is written; add --enable-delegation, without --lens or --orchestrate",
     ),
     (
+        ("max_explore", "max_commit_cycles", "answer_memory", "cache_dir"),
+        lambda use: use.is_question,
+        "nothing is asked about a context; use sunwell ask, or add --query",
+    ),
+    (
         ("enable_delegation",),
         lambda use: not use.options.orchestrate and not (use.is_batch and use.has_lens),
         "a batch with --lens and a run with --orchestrate need no other lens",

@@ -49,10 +49,11 @@ SECTIONS = {
     "workers": "Workers",
     "orchestrator": "Orchestrator",
     "sub_calls": "Sub-calls",
+    "explore": "Questions about a long context",
     "scratchpad": "Scratchpad",
 }
 """The sections of the reference and of the command line's help, with their titles."""
-TABLES = frozenset({"budget", "workers", "orchestrator", "sub_calls", "scratchpad"})
+TABLES = frozenset({"budget", "workers", "orchestrator", "sub_calls", "explore", "scratchpad"})
 """The sections that are tables of a configuration file; options of the others are keys at its top."""
 
 ContextChoice = ContextSource | ContextSourceMaker | str
@@ -740,6 +741,43 @@ class RunOptions:
             "Show each sub-call that names no context_query what the context sources find for its question.",
             untrusted="only",
             harmless=False,
+        ),
+    )
+    max_explore: Count = attrs.field(
+        default=20,
+        metadata=_option(
+            "explore",
+            "Maximum number of steps that look into a long context without asking about it.",
+            key="max_steps",
+            metavar="N",
+            untrusted="lower",
+        ),
+    )
+    max_commit_cycles: Count = attrs.field(
+        default=5,
+        metadata=_option(
+            "explore",
+            "Maximum number of scripts that ask a model about parts of a long context.",
+            metavar="N",
+            untrusted="lower",
+        ),
+    )
+    answer_memory: bool = attrs.field(
+        default=True,
+        metadata=_option(
+            "explore",
+            "Take answers about parts of a long context from earlier runs, for nothing, and keep new ones.",
+            untrusted="only",
+            harmless=False,
+        ),
+    )
+    cache_dir: Text | None = attrs.field(
+        default=None,
+        metadata=_option(
+            "work",
+            "Folder in which answers about long contexts are kept for later runs.",
+            metavar="DIR",
+            otherwise="the user's cache folder for Sunwell",
         ),
     )
     scratchpad_max_entries: Count = attrs.field(

@@ -22,7 +22,8 @@ from sunwell.tools.environment import secrets_from_environment
 from sunwell.tools.file_tools import EditFile, ListFiles, ReadFile, WriteFile, Writer
 from sunwell.tools.limits import Approve, ToolLimits, both_approve
 from sunwell.tools.originals import Keeper
-from sunwell.tools.python import ExecutePython, require_interpreter
+from sunwell.tools.python import ExecutePython
+from sunwell.tools.python_session import require_interpreter
 from sunwell.tools.sandbox import OFF_WARNING
 from sunwell.tools.search import SearchFiles
 from sunwell.tools.shell import CommandRunner, RunCommand

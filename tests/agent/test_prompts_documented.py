@@ -131,6 +131,16 @@ def page() -> str:
             "If it writes words while reports are open",
             prompts.handed_over_text("Running: 1 (01J8XK2N).", ["Worker 01J8XK2M: …"], can_set_answer=True),
         ),
+        ("A model that looks into long contexts", prompts.ASK_PROMPT),
+        (
+            "What it is told of its contexts",
+            prompts.ask_text("Which orders were paid twice?", ["orders.log: 48,120,344 bytes"], 20, 5),
+        ),
+        (
+            "A model that is asked about a part",
+            "\n\n".join(prompts.read_system("List the numbers of orders that were paid twice, or: none.")),
+        ),
+        ("A model that is shown a context whole", prompts.DIRECT_PROMPT),
         ("A judge", JUDGE_PROMPT),
         ("At a limit", prompts.closing_text("budget_usd", 600)),
         (
@@ -141,7 +151,7 @@ def page() -> str:
     versions = (
         f"Versions: lens {prompts.LENS_PROMPT_VERSION}, work {prompts.WORK_PROMPT_VERSION}, "
         f"orchestrator {prompts.ORCHESTRATOR_PROMPT_VERSION}, ladder {prompts.LADDER_PROMPT_VERSION}, "
-        f"judge {JUDGE_PROMPT_VERSION}."
+        f"ask {prompts.ASK_PROMPT_VERSION}, judge {JUDGE_PROMPT_VERSION}."
     )
     parts = [f"## {title}\n\n{fenced(text)}" for title, text in shown]
     return "\n\n".join([BEGIN.strip(), versions, *parts]) + "\n"

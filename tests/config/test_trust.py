@@ -245,9 +245,13 @@ def test_the_users_provider_is_not_dropped_by_naming_the_same_model(project):
     assert [setting.path for setting in project.load().untrusted] == [("model", "model")]
 
 
-FREE = {("dry_run",), ("on_lens_failure",), ("fallback",), ("scout",), ("workspace_advice",), ("ignore",)} | {
-    ("budget", name) for name in ("usd", "tokens", "calls", "seconds")
-}
+FREE = (
+    {("dry_run",), ("on_lens_failure",), ("fallback",), ("scout",), ("workspace_advice",), ("ignore",)}
+    | {
+        ("explore", "answer_memory"),
+    }
+    | {("budget", name) for name in ("usd", "tokens", "calls", "seconds")}
+)
 """Settings of which the values below narrow, or are the default, if the user has set nothing."""
 
 

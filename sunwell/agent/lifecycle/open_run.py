@@ -1,5 +1,6 @@
 """A run is opened: journal, toolbox and settings, for a new run or one that is taken up again."""
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -25,6 +26,8 @@ from sunwell.agent.lifecycle.run_settings import (
     own_checks,
     settings_of,
 )
+from sunwell.agent.prompts import ASK_PROMPT_VERSION
+from sunwell.agent.run.asked_contexts import AskedContexts, Sources
 from sunwell.agent.run.context_lookup import ContextLookup, with_context_query
 from sunwell.agent.run.files_seen import FilesSeen, Hashes
 from sunwell.agent.run.guidance import Guidance, surroundings_of
@@ -65,6 +68,7 @@ from sunwell.journal.records import (
     ToolFinished,
 )
 from sunwell.journal.worked_time import WorkedTime
+from sunwell.memory.answer_memory import AnswerMemory, answers_file
 from sunwell.memory.outcomes import outcomes_file
 from sunwell.models.connection import Connection
 from sunwell.tools.environment import secrets_from_environment
@@ -135,6 +139,9 @@ def _require_own_span(run: Run, record: Record) -> None:
 
 
 def _book_answer(run: Run, answer: Answer, intent: Intent | None) -> None:
+    if answer.remembered:
+        run.tally.add_remembered(answer.span)
+        return
     billed = answer.completion.billed_tokens
     if billed is None:
         if intent is not None:
@@ -219,6 +226,8 @@ class RunStart:
     """Whether receivers of the signals hear of the run."""
     workspace: Workspace | None = None
     """That of the session, if it is known already."""
+    asked: AskedContexts | None = None
+    """The long contexts that the task is a question about; ``None``: it is none."""
 
     @property
     def is_finished(self) -> bool:
@@ -282,6 +291,9 @@ class RunStart:
             settings["batch"] = self.batch.settings()
         if self.lens_only:
             settings["lens_only"] = True
+        if self.asked is not None:
+            settings["asked"] = self.asked.settings()
+            settings["code"]["prompts"]["ask"] = ASK_PROMPT_VERSION
         if self.checks is not None and (schema := self.checks.schema_text):
             settings["answer_schema"] = schema
         if foreign := own_checks(session.options):
@@ -369,7 +381,7 @@ class RunStart:
         run = Run(
             sender,
             self.journal,
-            config.ceilings if self.batch is None else config.budget,
+            config.ceilings if self.batch is None and self.asked is None else config.budget,
             config,
             task=_with_recalled(self.secrets.redact(session.goal), settings["recalled"]),
             tools=tools,
@@ -391,6 +403,7 @@ class RunStart:
             resumed=self.settings is not None,
             confinement=Confinement.read(settings.get("confinement")),
             is_told=self.is_told,
+            asked=self.asked,
         )
         if self.checks is not None:
             self.checks.quiet = run.quiet.checking
@@ -399,6 +412,7 @@ class RunStart:
         run.gateway.recorded_only = self.recorded_only
         run.gateway.secrets = self.secrets
         run.gateway.compare = self.compare
+        run.gateway.memory = self._answer_memory(run, session.options)
         run.files.hashes = hashes_of(self.executor)
         if self.settings is None:
             await run.journal.append(self.first_record(session, settings))
@@ -409,6 +423,21 @@ class RunStart:
         await self._take_conversation(run)
         await self._tell_findings(run, session, roles)
         return run
+
+    def _answer_memory(self, run: Run, options: RunOptions) -> AnswerMemory | None:
+        """Return the answers of earlier runs for a run that asks about long contexts."""
+        if self.asked is None or self.recorded_only or not options.answer_memory:
+            return None
+        loop = asyncio.get_running_loop()
+
+        def warn(sentence: str) -> None:  # from any thread
+            loop.call_soon_threadsafe(run.tell, WARNED, Warned(sentence))
+
+        try:
+            return AnswerMemory(answers_file(options.cache_dir), warn=warn)
+        except ConfigurationError as error:  # this user has no home folder
+            warn(f"{error}; answers are not remembered")
+            return None
 
     async def _take_conversation(self, run: Run) -> None:
         """Have *run* go on with the conversation of another one, if it does: the recorded one counts."""
@@ -523,12 +552,17 @@ def open_new(
 
 
 def reopen(
-    journals: Journals, workspace: Path, run_id: str, terms: CallerTerms, equipment: Equipment
+    journals: Journals,
+    workspace: Path,
+    run_id: str,
+    terms: CallerTerms,
+    equipment: Equipment,
+    contexts: Sources | None = None,
 ) -> tuple[RunStart, SessionContext]:
     """Open the journal of a run for going on, and return it with the session that it recorded.
 
     What the record may not decide is the caller's, by *terms*. A run that is finished is only played again,
-    so it keeps its recorded options.
+    so it keeps its recorded options. *contexts* are those of a run that asks about them, given again.
     """
     journal = journals.open(workspace, run_id)
     try:
@@ -559,6 +593,7 @@ def reopen(
             accept_changes=terms.accept_changes,
             batch=batch,
             lens_only=bool(settings.get("lens_only")),
+            asked=AskedContexts.again(settings.get("asked"), workspace, contexts),
             notes=tuple(said for said in (_cut_off(journal), left) if said),
             checks=chosen_checks(session, batch, secrets, settings),
         )

@@ -48,6 +48,7 @@ _PARTS: Mapping[str, Any] = MappingProxyType(
         "lens_only": bool,
         "code": dict[str, Any],
         "batch": dict[str, Any],
+        "asked": dict[str, list[tuple[str, str]]],
         "forked": dict[str, str],
         "continues": dict[str, str],
         "lens": dict[str, Any],

@@ -20,6 +20,7 @@ from sunwell.agent.lifecycle.open_run import RunStart, learn_keys, open_new, reo
 from sunwell.agent.loop import AgentLoop
 from sunwell.agent.orchestration.worker_checks import require_worker_checks
 from sunwell.agent.policy.cache_planner import CacheLessons
+from sunwell.agent.run.asked_contexts import AskedContexts, Sources
 from sunwell.agent.run.context_lookup import with_context_query
 from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.run_context import EventStream, came_to_its_end
@@ -60,18 +61,19 @@ class RunStarter:
         *,
         batch: Batch | None = None,
         lens_only: bool = False,
+        asked: AskedContexts | None = None,
     ) -> AsyncIterator[EventStream]:
         """Start a run of *session*; what speaks against it is found before anything is written."""
         if not isinstance(session, SessionContext):
             raise TypeError(f"a session is wanted, SessionContext.build(workspace, goal), got {session!r}")
         roles = self._roles(session.options)
         loop = self._loop(session.options, roles)
-        loop.check(batch, lens_only=lens_only)  # before there is a journal
+        loop.check(batch, lens_only=lens_only, asks=asked is not None)  # before there is a journal
         recalled = recall(session.goal) if recall is not None else ""
         async with self.equipment.serving(session.workspace) as equipment:
             self._require_named(session, batch, equipment)
             start = open_new(self.journals, session, roles, recalled, equipment, batch)
-            start = attrs.evolve(start, lens_only=lens_only)
+            start = attrs.evolve(start, lens_only=lens_only, asked=asked)
             async with self._events(start, session, roles, loop) as events:
                 yield events
 
@@ -100,12 +102,21 @@ class RunStarter:
                     raise ConfigurationError(f"task {number}: {unknown_tool(name, tuple(tools.granted))}")
 
     @asynccontextmanager
-    async def resumed(self, workspace: Path, run_id: str, terms: CallerTerms) -> AsyncIterator[EventStream]:
-        """Go on with a recorded run on *terms*; one that is finished is only played again."""
+    async def resumed(
+        self,
+        workspace: Path,
+        run_id: str,
+        terms: CallerTerms,
+        contexts: Sources | None = None,
+    ) -> AsyncIterator[EventStream]:
+        """Go on with a recorded run on *terms*; one that is finished is only played again.
+
+        *contexts* are those of a run that asks about them.
+        """
         from sunwell.agent.lifecycle.replay_run import played_again, recorded_roles
 
         async with self._serving_again(workspace, run_id) as equipment:
-            start, session = reopen(self.journals, workspace, run_id, terms, equipment)
+            start, session = reopen(self.journals, workspace, run_id, terms, equipment, contexts)
             try:
                 if start.is_finished:  # nobody is asked any more, so it does not matter what has changed
                     start, roles = played_again(start, accept_changes=True), recorded_roles(start)
@@ -202,7 +213,8 @@ class RunStarter:
         self.loops.append(loop)
         try:
             if checked is None:
-                loop.check(start.batch, lens_only=start.lens_only, is_replay=start.recorded_only)
+                asks = start.asked is not None
+                loop.check(start.batch, lens_only=start.lens_only, asks=asks, is_replay=start.recorded_only)
             named = session.options.earlier_runs
             if named and start.settings is None:  # a run that is taken up has it in its own journal
                 earlier = left_by(self.journals, session.workspace, named)

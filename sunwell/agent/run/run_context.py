@@ -13,6 +13,7 @@ from weakref import WeakSet
 import attrs
 from blinker import NamedSignal
 
+from sunwell.agent.run.asked_contexts import AskedContexts
 from sunwell.agent.run.command_calls import command_of
 from sunwell.agent.run.composed_answer import composed_answer
 from sunwell.agent.run.context_lookup import ContextLookup
@@ -351,6 +352,8 @@ class Run:
     """How the commands of the run, and of its checks, are confined."""
     is_told: bool = attrs.field(default=True, kw_only=True)
     """Whether receivers of the signals hear of it."""
+    asked: AskedContexts | None = attrs.field(default=None, kw_only=True)
+    """The long contexts that its task is a question about; ``None``: it is none."""
     begun: Continued | None = attrs.field(default=None, init=False)
     """The conversation that it goes on with; ``None``: it begins one."""
     root: Span = attrs.field(default=Span(), init=False)

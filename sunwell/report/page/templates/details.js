@@ -95,6 +95,8 @@ function triedTable(path, parts) {
   return [table("In the order of time; cost without workers below", ["When", "What", "About it", "State", ">Cost"], shown), more];
 }
 
+const PAID_BEFORE = new Map([["kept", "paid for by another run"], ["remembered", "nothing: an earlier run had kept the answer"]]);
+
 function callDetail(key, call) {
   const path = `calls[${key}]`;
   return [
@@ -104,7 +106,7 @@ function callDetail(key, call) {
     listed([
       ["Purpose", [cutLine(call.purpose, 40), call.rung ? [", rung ", cutLine(call.rung, 40)] : ""]],
       ["Model", [cutLine(call.model, 100), call.provider ? ` at ${cutLine(call.provider, 60)}` : ""]],
-      ["Cost", call.status === "kept" ? "paid for by another run" : usd(`${path}.usd`, call.usd)],
+      ["Cost", PAID_BEFORE.get(call.status) || usd(`${path}.usd`, call.usd)],
       ["Unconfirmed", uncertain(`${path}.unconfirmed_usd`, call.unconfirmed_usd)],
       ["Tokens", tokensLine(`${path}.tokens`, call.tokens)],
       ["Time", call.status === "refused" ? "it was not sent" : [duration(`${path}.seconds`, call.seconds), ", began ", since(`${path}.started_at`, call.started_at)]],
