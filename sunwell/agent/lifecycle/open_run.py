@@ -407,12 +407,7 @@ class RunStart:
         )
         if self.checks is not None:
             self.checks.quiet = run.quiet.checking
-        run.gateway.accept_changes = self.accept_changes
-        run.gateway.heed_refusals = self.heed_refusals
-        run.gateway.recorded_only = self.recorded_only
-        run.gateway.secrets = self.secrets
-        run.gateway.compare = self.compare
-        run.gateway.memory = self._answer_memory(run, session.options)
+        self._set_gateway(run, session.options)
         run.files.hashes = hashes_of(self.executor)
         if self.settings is None:
             await run.journal.append(self.first_record(session, settings))
@@ -423,6 +418,14 @@ class RunStart:
         await self._take_conversation(run)
         await self._tell_findings(run, session, roles)
         return run
+
+    def _set_gateway(self, run: Run, options: RunOptions) -> None:
+        run.gateway.accept_changes = self.accept_changes
+        run.gateway.heed_refusals = self.heed_refusals
+        run.gateway.recorded_only = self.recorded_only
+        run.gateway.secrets = self.secrets
+        run.gateway.compare = self.compare
+        run.gateway.memory = self._answer_memory(run, options)
 
     def _answer_memory(self, run: Run, options: RunOptions) -> AnswerMemory | None:
         """Return the answers of earlier runs for a run that asks about long contexts."""
