@@ -20,6 +20,7 @@ from sunwell.cli.shared_options import (
     SettingsCommand,
     can_hold_text,
     config_options,
+    has_piped,
     output_options,
     settings_options,
     strict_option,
@@ -137,6 +138,10 @@ def opened_contexts(named: Sequence[str], opened: ExitStack) -> "dict[str, Sourc
     if not named and not can_hold_text():
         raise ConfigurationError(
             "there is no context: name a file, a folder or a glob with -c, or pipe one in"
+        )
+    if named and "-" not in named and has_piped():
+        raise ConfigurationError(
+            f"there is text on standard input beside --context {named[0]}: give one of the two"
         )
     found: dict[str, Source] = {}
     for name in named or ("-",):

@@ -262,7 +262,7 @@ def given_text(file: str | None, what: str, longest_seconds: float | None = None
     if file == "-":
         return _text_of(None, what)
     text = _text_of(file, what, longest_seconds)
-    if file is not None and _has_piped():
+    if file is not None and has_piped():
         raise ConfigurationError(
             f"there is text on standard input beside --context {file}: give one of the two"
         )
@@ -324,7 +324,7 @@ def _piped(what: str, longest_seconds: float | None) -> bytes:
         ) from None
 
 
-def _has_piped() -> bool:
+def has_piped() -> bool:
     """Return whether text waits on standard input, without waiting for a pipe that stays open."""
     if not can_hold_text():
         return False
