@@ -253,14 +253,17 @@ def done(
 
 def done_anew(*words: str | Path, folder: Path, env: Mapping[str, str], stdout: int = -1) -> Done:
     """Run a command to its end in a new interpreter, for tests of what it does while it is loaded."""
-    line = [sys.executable, "-m", "sunwell", *map(str, words)]
-    output = subprocess.PIPE if stdout == -1 else stdout
+    return python_anew("-m", "sunwell", *words, folder=folder, env=env, stdout=stdout)
+
+
+def python_anew(*words: str | Path, folder: Path, env: Mapping[str, str], stdout: int = -1) -> Done:
+    """Run a new interpreter to its end; *words* are its arguments."""
     ended = subprocess.run(
-        line,
+        [sys.executable, *map(str, words)],
         cwd=folder,
         env=dict(env),
         stdin=subprocess.DEVNULL,
-        stdout=output,
+        stdout=subprocess.PIPE if stdout == -1 else stdout,
         stderr=subprocess.PIPE,
         check=False,
     )
