@@ -18,7 +18,7 @@ REPRESENTATIVE = (
     "models/test_connection.py",
     "tools/test_environment.py",
     "tools/test_writing.py",
-    "scenarios/test_money_use.py",
+    "scenarios/test_money_limits.py",
 )
 """Tests that read settings, keys, addresses, time, the width of the terminal and the modes of files."""
 

@@ -7,6 +7,8 @@ environment and the standard streams is done here in the same way, so that a com
 import atexit
 import json
 import os
+import select
+import signal
 import socket
 import subprocess
 import sys
@@ -57,16 +59,28 @@ def stream(number):  # as a new interpreter opens it
 
 control = socket.socket(fileno=int(sys.argv[1]))
 while True:
-    asked, streams, _, _ = socket.recv_fds(control, 1 << 20, 3)
+    asked, streams, _, _ = socket.recv_fds(control, 1 << 20, 4)
     if not asked:
         break
+    if os.fork():
+        for each in streams:
+            os.close(each)
+        while True:  # who waited for a command that has ended
+            try:
+                if not os.waitpid(-1, os.WNOHANG)[0]:
+                    break
+            except ChildProcessError:
+                break
+        continue
+    control.close()
+    state = streams.pop(0)
     if child := os.fork():
         for each in streams:
             os.close(each)
-        control.sendall(b"%d\\n" % child)
-        control.sendall(b"%d\\n" % os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-        continue
-    control.close()
+        os.write(state, b"%d\\n" % child)
+        os.write(state, b"%d\\n" % os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        os._exit(0)
+    os.close(state)
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     told = json.loads(asked)
@@ -91,7 +105,7 @@ while True:
 
 
 class Beginner:
-    """Begins commands, one after another."""
+    """Begins commands, several at a time if need be."""
 
     def __init__(self) -> None:
         self._control, theirs = socket.socketpair()
@@ -99,11 +113,9 @@ class Beginner:
             [sys.executable, "-c", _BEGINNER, str(theirs.fileno())], pass_fds=[theirs.fileno()]
         )
         theirs.close()
-        self._told = self._control.makefile("rb")
         atexit.register(self._end)
 
     def _end(self) -> None:
-        self._told.close()
         self._control.close()
         self.process.wait()
 
@@ -116,7 +128,7 @@ class Beginner:
     ) -> "Begun":
         """Begin a command with these standard streams, of which ``None`` is closed.
 
-        The one before must have ended. *env* is all of its environment.
+        *env* is all of its environment.
         """
         asked = {
             "arguments": list(arguments),
@@ -124,30 +136,71 @@ class Beginner:
             "folder": str(folder or Path.cwd()),
             "open": [stream is not None for stream in streams],
         }
+        reading, writing = os.pipe()
         given = [stream for stream in streams if stream is not None]
-        socket.send_fds(self._control, [json.dumps(asked).encode()], given)
-        return Begun(int(self._told.readline()), self._told)
+        socket.send_fds(self._control, [json.dumps(asked).encode()], [writing, *given])
+        os.close(writing)
+        return Begun(os.fdopen(reading, "rb", buffering=0))
+
+    def piped(self, arguments: Sequence[str], env: Mapping[str, str]) -> "Begun":
+        """Begin a command with an empty standard input, whose streams are read as text."""
+        out, output = os.pipe()
+        err, errors = os.pipe()
+        with Path("/dev/null").open("rb") as nothing:
+            begun = self.begin(arguments, env, [nothing.fileno(), output, errors])
+        os.close(output)
+        os.close(errors)
+        begun.stdout, begun.stderr = os.fdopen(out, encoding="utf-8"), os.fdopen(err, encoding="utf-8")
+        return begun
 
 
 class Begun:
-    """A command that a :class:`Beginner` began."""
+    """A command that a :class:`Beginner` began, with the methods of a process of :mod:`subprocess`."""
 
-    def __init__(self, pid: int, told: IO[bytes]) -> None:
-        self.pid = pid
+    def __init__(self, state: IO[bytes]) -> None:
+        self._state = state
+        self.pid = int(state.readline())
         self.returncode: int | None = None
-        self._told = told
+        self.stdout: IO[str] | None = None
+        self.stderr: IO[str] | None = None
 
     def send_signal(self, number: int) -> None:
         """Send a signal unless the command has ended."""
         with suppress(ProcessLookupError):
-            if self.returncode is None:
+            if self.poll() is None:
                 os.kill(self.pid, number)
 
-    def wait(self) -> int:
+    def kill(self) -> None:
+        """End the command at once."""
+        self.send_signal(signal.SIGKILL)
+
+    def poll(self) -> int | None:
+        """Return the exit code, or ``None`` while the command is at work."""
+        with suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
         """Return the exit code once the command has ended."""
         if self.returncode is None:
-            self.returncode = int(self._told.readline())
+            if not select.select([self._state], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired("sunwell", timeout or 0)
+            with self._state:
+                self.returncode = int(self._state.readline())
         return self.returncode
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """Return what is still to be read of both streams, once the command has ended."""
+        files = [file for file in (self.stdout, self.stderr) if file is not None and not file.closed]
+        with ThreadPoolExecutor(2) as threads:
+            said = list(threads.map(_rest, files, timeout=timeout))
+        self.wait(timeout)
+        return (said[0], said[1]) if said else ("", "")
+
+
+def _rest(file: IO[str]) -> str:
+    with file:
+        return file.read()
 
 
 @cache
@@ -200,14 +253,17 @@ def done(
 
 def done_anew(*words: str | Path, folder: Path, env: Mapping[str, str], stdout: int = -1) -> Done:
     """Run a command to its end in a new interpreter, for tests of what it does while it is loaded."""
-    line = [sys.executable, "-m", "sunwell", *map(str, words)]
-    output = subprocess.PIPE if stdout == -1 else stdout
+    return python_anew("-m", "sunwell", *words, folder=folder, env=env, stdout=stdout)
+
+
+def python_anew(*words: str | Path, folder: Path, env: Mapping[str, str], stdout: int = -1) -> Done:
+    """Run a new interpreter to its end; *words* are its arguments."""
     ended = subprocess.run(
-        line,
+        [sys.executable, *map(str, words)],
         cwd=folder,
         env=dict(env),
         stdin=subprocess.DEVNULL,
-        stdout=output,
+        stdout=subprocess.PIPE if stdout == -1 else stdout,
         stderr=subprocess.PIPE,
         check=False,
     )
