@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     from sunwell.checks.files_check import FilesCheck
     from sunwell.checks.judge_check import JudgeCheck
     from sunwell.checks.schema_check import SchemaCheck
+    from sunwell.context.long_context import LongContext
     from sunwell.context.options import RunOptions
     from sunwell.context.session import SessionContext
     from sunwell.core.check import Check, Checking, Verdict
+    from sunwell.core.context_source import ContextSource
     from sunwell.core.lens import EphemeralLens
     from sunwell.core.model import ModelProtocol
     from sunwell.core.price import DelegationDecision, OutputEstimate, Price, Rates
@@ -87,6 +89,7 @@ __all__ = [
     "CommandCheck",
     "ConfigurationError",
     "Connection",
+    "ContextSource",
     "DelegationDecision",
     "DelegationStarted",
     "EphemeralLens",
@@ -97,6 +100,7 @@ __all__ = [
     "JournalFiles",
     "JudgeCheck",
     "LensError",
+    "LongContext",
     "LoopConfig",
     "MissingKeyError",
     "ModelCallFinished",
@@ -157,8 +161,10 @@ _HOMES = {
     "checks.judge_check": ("JudgeCheck",),
     "checks.schema_check": ("SchemaCheck",),
     "context.options": ("RunOptions",),
+    "context.long_context": ("LongContext",),
     "context.session": ("SessionContext",),
     "core.check": ("Check", "Checking", "Verdict"),
+    "core.context_source": ("ContextSource",),
     "core.lens": ("EphemeralLens",),
     "core.model": ("ModelProtocol",),
     "core.price": ("DelegationDecision", "OutputEstimate", "Price", "Rates"),

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TESTS = Path(__file__).parent
 REPRESENTATIVE = (
     "cli/test_config.py",
@@ -16,7 +18,7 @@ REPRESENTATIVE = (
     "models/test_connection.py",
     "tools/test_environment.py",
     "tools/test_writing.py",
-    "scenarios/test_money_use.py",
+    "scenarios/test_money_limits.py",
 )
 """Tests that read settings, keys, addresses, time, the width of the terminal and the modes of files."""
 
@@ -45,6 +47,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.timeout(300)  # a suite in the suite, beside others on a busy machine
 def test_a_hostile_environment_changes_no_result(tmp_path: Path) -> None:
     """Settings, keys, addresses, a broken file of the user's, a narrow terminal and a strict umask."""
     for folder in ("xdg/sunwell", "home/.config/sunwell"):

@@ -1,9 +1,8 @@
 """Each program in ``examples/`` shows one idea in at most 40 lines, and does it on the simulator."""
 
 import ast
+import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,8 @@ import pytest
 from sunwell.core import Text, ToolCall, ToolResult
 from sunwell.simulator import Asked, Reply, Simulator, running_simulator
 from sunwell.simulator.scripts import DEMO_MODELS
+from tests.cli.beginner import done as completed
+from tests.cli.beginner import python_anew
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 PROGRAMS = sorted(EXAMPLES.glob("*.py"))
@@ -27,6 +28,13 @@ PRINTED = {
     "watch_events.py": ("delegated: ", "a lens with ", "  write_file shop/endpoints/", "ok $"),
 }
 """What each must print, in this order."""
+AS_A_SCRIPT = """
+import gc, runpy, sys, warnings
+warnings.simplefilter("error", ResourceWarning)
+sys.argv[:], sys.path[0] = [{0!r}], ""
+runpy.run_path({0!r}, run_name="__main__")
+gc.collect()  # what is still open then is told
+"""
 
 
 def asks_the_stock(asked: Asked) -> Reply:
@@ -44,22 +52,22 @@ OWN_SCRIPTS = {"own_tool.py": {"claude-haiku-5-5": asks_the_stock}}
 def test_the_program_does_what_it_says(
     program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a copy of the shop, as a user starts it."""
+    """In a copy of the shop, as a user starts it; no connection and no file may be left open.
+
+    One has a new interpreter, the others begin in copies of a loaded one.
+    """
     shop = Path(shutil.copytree(EXAMPLES / "shop", tmp_path / "shop"))
     shutil.copy(program, shop)
     with running_simulator(Simulator(OWN_SCRIPTS.get(program.name, DEMO_MODELS))) as simulator:
         monkeypatch.setenv("ANTHROPIC_API_KEY", "a-key-for-examples")
         monkeypatch.setenv("ANTHROPIC_BASE_URL", simulator.url)
-        done = subprocess.run(
-            [sys.executable, "-W", "error::ResourceWarning", program.name],
-            cwd=shop,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-    assert (done.returncode, done.stderr) == (0, "")
-    rest = done.stdout
+        line = ("-W", "error::ResourceWarning", program.name)
+        if program.name == "run_a_task.py":
+            done = python_anew(*line, folder=shop, env=os.environ)
+        else:
+            done = completed("-c", AS_A_SCRIPT.format(program.name), folder=shop, env=os.environ)
+    assert (done.returncode, done.stderr) == (0, b"")
+    rest = done.stdout.decode()
     for expected in PRINTED[program.name]:
         assert expected in rest, done.stdout
         rest = rest.partition(expected)[2]

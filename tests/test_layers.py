@@ -14,7 +14,7 @@ GROUND_TO_TOP = (
 )  # fmt: skip
 AGENT_GROUND_TO_TOP = (
     "prompts", "policy", "run", "conversation", "workers", "lens", "ladder", "batches", "orchestration",
-    "ephemeral_lens", "loop", "request", "lifecycle", "lazy_imports", "agent", "orchestrator",
+    "asking", "ephemeral_lens", "loop", "request", "lifecycle", "lazy_imports", "agent", "orchestrator",
 )  # fmt: skip
 APART = {"simulator": {"core", "errors", "simulator"}}
 FREE = {"__init__", "__main__"}

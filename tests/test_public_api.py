@@ -43,6 +43,7 @@ OTHER_PATHS = (
     "sunwell.journal.reading:read_records",
     "sunwell.journal.tree:tree",
     "sunwell.report:summary_text",
+    "sunwell.tools:McpServer",
     "sunwell.tools:Rules",
     "sunwell.tools:ToolLimits",
     "sunwell.tools:tool",
@@ -51,13 +52,13 @@ OTHER_PATHS = (
 )
 """Names for few programs, under the paths that the documents show."""
 GROUPS = {
-    "Running": "run run_sync Agent RunEvents Orchestrator SessionContext RunOptions Budget RetryPolicy "
-    "JournalFiles forecast",
+    "Running": "run run_sync Agent RunEvents Orchestrator SessionContext LongContext RunOptions Budget "
+    "RetryPolicy JournalFiles forecast",
     "Tasks and results": "Task TaskResult BatchResult Bill",
     "Delegation": "EphemeralLens DelegationDecision should_use_delegation estimate_output OutputEstimate "
     "create_ephemeral_lens read_lens AgentLoop LoopConfig",
     "Checks": "Check Checking Verdict CommandCheck FilesCheck SchemaCheck JudgeCheck",
-    "Tools": "tool Tool ToolExecutor Toolbox Workspace Proposal",
+    "Tools": "tool Tool ToolExecutor Toolbox Workspace Proposal ContextSource",
     "Models and prices": "ModelProtocol AnthropicModel ChatModel ResponsesModel Connection get_registry "
     "resolve_model PriceBook Price Rates",
     "Events": "Event RunFinished DelegationStarted EphemeralLensCreated ModelCallFinished ModelTextArrived "

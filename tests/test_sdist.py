@@ -53,7 +53,9 @@ def test_nothing_is_missing(unpacked: tuple[Path, Path]) -> None:
 def test_its_tests_run_in_place(unpacked: tuple[Path, Path]) -> None:
     """From the unpacked folder alone, on the code that is in it."""
     _, top = unpacked
-    chosen = ["tests/test_public_api.py", "tests/test_rfcs.py", "tests/cli/test_documented.py"]
+    # Of the public names, what compares them with the documents: the rest loads the package for each name.
+    names = "tests/test_public_api.py::test_the_reference_is_the_codes_own"
+    chosen = [names, "tests/test_rfcs.py", "tests/cli/test_documented.py"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen],
         cwd=top,

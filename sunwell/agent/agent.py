@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sunwell.agent.lifecycle.run_starter import RunStarter
     from sunwell.agent.loop import AgentLoop
     from sunwell.agent.policy.cache_planner import CacheLessons
+    from sunwell.agent.run.asked_contexts import Confirm, Sources
     from sunwell.agent.run.run_context import EventStream, RunEvents
     from sunwell.budget.ledger_protocol import Budget
     from sunwell.context.options import ModelReference, RunOptions
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from sunwell.journal.places import Journals
     from sunwell.models.prices import PriceBook
     from sunwell.models.registry import ModelRegistry
+    from sunwell.tools.mcp_client import McpServer
     from sunwell.tools.tool_plugins import ToolPlugins
 
 
@@ -81,6 +83,8 @@ class Agent:
     tools: Sequence[Tool | Callable[..., Any]] = attrs.field(default=(), converter=_as_tools, kw_only=True)
     """Tools of your own, plain typed functions among them; added to the toolbox of the session's workspace,
     or to ``tool_executor`` if it is a :class:`~sunwell.tools.toolbox.Toolbox`."""
+    mcp_servers: Sequence[McpServer] = attrs.field(default=(), kw_only=True)
+    """MCP servers, whose granted tools are added to the toolbox; each run starts them, and ends them."""
     second_model: ModelReference | None = attrs.field(default=None, kw_only=True)
     """Who tries before the smart model does, on the ladder."""
     judge_model: ModelReference | None = attrs.field(default=None, kw_only=True)
@@ -116,6 +120,41 @@ class Agent:
         recall = None if memory is None else memory.recall
         return self._events(lambda: self._runs().new(session, recall))
 
+    def ask(
+        self,
+        question: str,
+        contexts: Sources,
+        *,
+        workspace: str | Path = ".",
+        options: RunOptions | None = None,
+        confirm: Confirm | None = None,
+    ) -> RunEvents:
+        """Return the events of a run that answers *question* about *contexts*, however long they are.
+
+        The smart model answers in one call if that is expected to cost less. Otherwise it looks into the
+        contexts with scripts, at most ``options.max_explore`` of them, and at most
+        ``options.max_commit_cycles`` that ask the delegation model about parts. The result has the decision
+        with both prices, and the answer says which share of the contexts was read. The run has no other
+        tools. It is taken up again with :meth:`resume`.
+
+        Args:
+            contexts: A path, a glob, a :class:`~sunwell.context.long_context.LongContext`, or several of
+                them, also by name; the first is the one that scripts call ``context``.
+            workspace: Where the journal is kept, and where relative paths begin.
+            confirm: Asked before each fan-out, with what it is in words and its dollars at most (``None``:
+                unknown); ``False`` refuses it. It is not recorded.
+
+        Raises what :meth:`run` raises, before anything is spent.
+        """
+
+        def begin() -> AbstractAsyncContextManager[EventStream]:
+            asked = lazy.AskedContexts.of(contexts, workspace, confirm)
+            chosen = attrs.evolve(options or lazy.RunOptions(), tools=())
+            session = lazy.SessionContext.build(workspace, question, options=chosen)
+            return self._runs().new(session, asked=asked)
+
+        return self._events(begin)
+
     def resume(
         self,
         run_id: str,
@@ -126,6 +165,7 @@ class Agent:
         budget: Budget | None = None,
         ceilings: Budget | None = None,
         results: str | Path | None = None,
+        contexts: Sources | None = None,
         accept_changes: bool = False,
         allow_checks: bool = False,
     ) -> RunEvents:
@@ -144,6 +184,8 @@ class Agent:
             budget: Ceilings in place of the recorded ones, each kind by itself; what was spent still counts.
             ceilings: The caller's usual ceilings: the lower of these and the recorded ones hold.
             results: The results file of a batch, if it is not in the workspace or should be another.
+            contexts: The contexts of :meth:`ask` again, by name; needed for those that are not files of the
+                workspace.
             accept_changes: Keep recorded answers although their question, or a file that the run
                 had seen, has changed since.
             allow_checks: Run the commands that the record names as checks, those of tasks among them.
@@ -163,7 +205,7 @@ class Agent:
                 accept_changes=accept_changes,
                 allow_checks=allow_checks,
             )
-            return self._runs().resumed(Path(workspace), run_id, terms)
+            return self._runs().resumed(Path(workspace), run_id, terms, contexts)
 
         return self._events(begin)
 
@@ -363,7 +405,8 @@ class Agent:
     @property
     def equipment(self) -> Equipment:
         """What the tools of this agent's runs are made from."""
-        return lazy.Equipment(self.tool_executor, self.tool_plugins, _as_tools(self.tools))
+        servers = lazy.McpServers(tuple(self.mcp_servers)) if self.mcp_servers else None
+        return lazy.Equipment(self.tool_executor, self.tool_plugins, _as_tools(self.tools), servers)
 
     def stop(self) -> None:
         """End all runs of this agent: no new call starts, and each yields its cancelled result."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:  # under their own names: they are there for others
     from sunwell.agent.lifecycle.model_roles import Choices as Choices
     from sunwell.agent.lifecycle.run_starter import RunStarter as RunStarter
     from sunwell.agent.policy.cache_planner import CacheLessons as CacheLessons
+    from sunwell.agent.run.asked_contexts import AskedContexts as AskedContexts
     from sunwell.agent.run.run_context import RunEvents as RunEvents
     from sunwell.context.options import RunOptions as RunOptions
     from sunwell.context.session import SessionContext as SessionContext
@@ -24,9 +25,11 @@ if TYPE_CHECKING:  # under their own names: they are there for others
     from sunwell.models.prices import PriceBook as PriceBook
     from sunwell.models.registry import get_registry as get_registry
     from sunwell.tools.function_tool import as_tools as as_tools
+    from sunwell.tools.mcp_tools import McpServers as McpServers
     from sunwell.tools.tool_plugins import ToolPlugins as ToolPlugins
 
 _HOMES = {
+    "AskedContexts": "sunwell.agent.run.asked_contexts",
     "Batch": "sunwell.agent.batches.task_batch",
     "BatchResult": "sunwell.agent.batches.task_batch",
     "CacheLessons": "sunwell.agent.policy.cache_planner",
@@ -36,6 +39,7 @@ _HOMES = {
     "Equipment": "sunwell.agent.lifecycle.equipment",
     "JournalFiles": "sunwell.journal.places",
     "LensError": "sunwell.errors",
+    "McpServers": "sunwell.tools.mcp_tools",
     "PriceBook": "sunwell.models.prices",
     "RetryPolicy": "sunwell.gateway.retry",
     "RunEvents": "sunwell.agent.run.run_context",

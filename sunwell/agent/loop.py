@@ -10,6 +10,7 @@ from functools import partial
 import attrs
 from attrs.validators import optional
 
+from sunwell.agent.asking.ask_run import Asking
 from sunwell.agent.batches.batch_run import run_batch, run_items
 from sunwell.agent.batches.task_batch import Batch
 from sunwell.agent.conversation.conversation import Assignment
@@ -145,10 +146,18 @@ class AgentLoop:
             async for event in events:
                 yield event
 
-    def check(self, batch: Batch | None = None, *, lens_only: bool = False, is_replay: bool = False) -> None:
+    def check(
+        self,
+        batch: Batch | None = None,
+        *,
+        lens_only: bool = False,
+        asks: bool = False,
+        is_replay: bool = False,
+    ) -> None:
         """Raise :exc:`~sunwell.errors.ConfigurationError` for settings that cannot be followed.
 
-        They are those of a run that does *batch*, that ends with its lens, or that does one task. A replay
+        They are those of a run that does *batch*, that ends with its lens, that *asks* about long contexts,
+        or that does one task. A replay
         takes what the caller's own checks found from its record.
         """
         check_delegating(self.config, self._worker)
@@ -164,7 +173,7 @@ class AgentLoop:
             models += [] if self.second_model is None else [self.second_model]
         if given:
             models.append(self._worker)
-        if self.config.enable_delegation or self.config.orchestrate or self.config.delegation_tools:
+        if asks or self.config.enable_delegation or self.config.orchestrate or self.config.delegation_tools:
             models += [self._smart, self._worker]
         if lens_only:
             models.append(self._smart)
@@ -218,6 +227,8 @@ class AgentLoop:
             await working  # a bug surfaces here
         finally:
             await _stopped(working)
+            if run.lookup is not None:
+                await run.lookup.close()
 
     async def _to_the_end(self, run: Run, batch: Batch | None, lens_only: bool) -> TaskResult:
         """Carry *run* out and return its result, however it ends; cancelling gives a result, too."""
@@ -251,6 +262,9 @@ class AgentLoop:
         config = self.config
         if run.begun is not None:
             return await self._go_on(run, run.begun)
+        if run.asked is not None:
+            run.tell_start(self._smart)
+            return await Asking(run, run.asked, self._smart, self._worker).to_the_end()
         run.tell_start(self._smart if config.orchestrate else self.model)
         if config.orchestrate:
             is_given = take_given_lens(run)

@@ -91,6 +91,8 @@ class Tally:
     _below: dict[str, list[BilledCall]] = attrs.field(factory=dict, init=False)
     """The calls at and below each span: a worker's bill takes no look at its siblings."""
     _rungs: dict[str, str] = attrs.field(factory=dict, init=False)
+    _remembered: dict[str, int] = attrs.field(factory=dict, init=False)
+    """Calls at and below each span that an answer of an earlier run was taken for."""
 
     def add(self, call: BilledCall, usage: Usage, cost_usd: Decimal | None) -> None:
         """Add an answered call; ``cost_usd=None`` where the price is unknown, never 0."""
@@ -113,6 +115,11 @@ class Tally:
             call, Total(uncertain_calls=1, uncertain_tokens=reserved_tokens, uncertain_usd=reserved_usd)
         )
 
+    def add_remembered(self, span: str) -> None:
+        """Add a call of *span* that an answer of an earlier run was taken for; it stands apart."""
+        for path in upwards(span):
+            self._remembered[path] = self._remembered.get(path, 0) + 1
+
     def label(self, prefix: str, rung: str) -> None:
         """Have the calls of the span *prefix* and below it belong to *rung* in every bill."""
         self._rungs[prefix] = rung
@@ -133,6 +140,7 @@ class Tally:
             models=tuple(_model_bill(*model, Total.of(models[model])) for model in sorted(models)),
             lines=tuple(BillLine(*line[:4], Total.of(lines[line]), line[4]) for line in sorted(lines)),
             price_date=self.price_date,
+            remembered_calls=self._remembered.get(prefix, 0),
         )
         purposes = tuple((str(purpose), total.cost_usd) for purpose, total in bill.split("purpose"))
         return attrs.evolve(bill, by_purpose=purposes)

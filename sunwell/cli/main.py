@@ -5,6 +5,7 @@ import logging
 import click
 
 import sunwell
+from sunwell.cli.ask_command import ask
 from sunwell.cli.batch_command import batch
 from sunwell.cli.completion_command import completion
 from sunwell.cli.demo_command import demo
@@ -42,6 +43,7 @@ def cli() -> None:
 for _command in (
     demo,
     run,
+    ask,
     batch,
     resume,
     continue_,

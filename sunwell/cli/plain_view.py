@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Self
 
 import attrs
 
@@ -180,7 +181,7 @@ class PlainView:
         with holding():
             yield
 
-    def __enter__(self) -> "PlainView":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -191,6 +192,20 @@ def _command(event: ToolCallFinished) -> str:
     """Return the tool, unless its command is all that it has, then the command and how it ended."""
     what = "" if event.command == event.tool else f" {one_line(event.command)}"
     return f"{told_tool(event.tool)}{what}: {command_end(event.exit_code, event.duration_seconds)}"
+
+
+@attrs.define(eq=False)
+class QuestionView(PlainView):
+    """Shows a question about a context; with ``verbose`` also who is asked about parts of it."""
+
+    def see(self, event: Event) -> None:
+        """Show *event*."""
+        match event:
+            case DelegationStarted() if self.verbose:
+                self.say(f"Child model: {event.delegation_model}")
+            case DelegationSkipped() if self.verbose:
+                self.say(f"Child model: none; {event.reason}")
+        super().see(event)
 
 
 def _who(span: str) -> str:
@@ -206,6 +221,8 @@ def _call(event: ModelCallFinished) -> str:
     where = f"{_who(event.span)} {event.number + 1}: {event.model}"
     if event.error:
         return f"{where} failed: {_said(event)}"
+    if event.remembered:
+        return f"{where}, answered from memory, {dollars(event.cost_usd)}"
     usage = event.usage
     tokens = f"{usage.input_tokens:,} in, {usage.output_tokens:,} out" if usage else "usage unknown"
     paid = "from the journal" if event.replayed else seconds_text(event.duration_seconds)

@@ -175,7 +175,7 @@ def _many(count: int, noun: str) -> str:
 _MARKS = {
     **dict.fromkeys(("failed", "error", "refused"), "✗"),
     **dict.fromkeys(("open", "incomplete", "cancelled"), "…"),
-    "kept": "=",
+    **dict.fromkeys(("kept", "remembered"), "="),
 }
 _KINDS = {
     "sub_completion": "workers",
@@ -269,7 +269,7 @@ def _folded(children: tuple[Node, ...]) -> Iterator[Node | str]:
 
 
 def _is_plain(node: Node) -> bool:
-    return all(below.status in (None, "answered", "kept") for below in node.walk())
+    return all(below.status in (None, "answered", "kept", "remembered") for below in node.walk())
 
 
 def _row(node: Node, guide: str, branch: str, style: TreeStyle) -> _TreeRow:
@@ -316,6 +316,8 @@ def _figures(node: Node, width: int) -> list[str]:
         return [took] if width >= _MIDDLE_TREE else []
     if node.status == "kept":
         return ["copied, already paid"] if width >= _MIDDLE_TREE else []
+    if node.status == "remembered":
+        return ["remembered, for nothing"] if width >= _MIDDLE_TREE else []
     usage = node.total_usage
     cost = dollars(node.total_cost_usd)
     perhaps = f"(up to {dollars(node.total_uncertain_usd)} more)" if node.total_uncertain_usd != 0 else ""

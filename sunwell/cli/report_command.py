@@ -127,17 +127,23 @@ def page_of(run: "RunFile", root: Path) -> str:
 
 def _requests_of(run: "RunFile", key: str | None) -> "Requests":
     """Return the requests of *run*, or only that of the call *key*."""
-    from sunwell.journal.ownership import is_own, user_key
-    from sunwell.journal.reading import first_line, read_records
+    from sunwell.journal.reading import read_records
     from sunwell.report.page.page_data import Requests
     from sunwell.report.page.sent_messages import request_of, sent_requests
 
     # To make them again, the run is played: nothing is done by that, but others may have written its record.
-    if not is_own(run, first_line(run.path), user_key()):
+    if _is_foreign(run):
         missing = f"This run was not started by you on this machine: see sunwell adopt {run.run_id}."
         return Requests({}, {}, missing)
     records = read_records(run.path)
     return sent_requests(records) if key is None else request_of(records, key)
+
+
+def _is_foreign(run: "RunFile") -> bool:
+    from sunwell.journal.ownership import is_own, user_key
+    from sunwell.journal.reading import first_line
+
+    return not is_own(run, first_line(run.path), user_key())
 
 
 def _data_of(run: "RunFile", root: Path) -> "PageData":
@@ -157,7 +163,8 @@ def _view_of(run: "RunFile", root: Path) -> "RunView":
     from sunwell.tools.workspace import Workspace
 
     redact = secrets_from_environment().redact
-    return RunView(run.path, diff_of=diffs_in(Workspace(root), run.path.with_name("originals"), redact))
+    diff_of = diffs_in(Workspace(root), run.path.with_name("originals"), redact)
+    return RunView(run.path, diff_of=diff_of, is_foreign=_is_foreign(run))
 
 
 def _write(root: Path, run: "RunFile | None", output: str | None, force: bool, opens: bool) -> None:

@@ -48,8 +48,8 @@ _OVER = "the run had finished: nothing was asked and nothing was paid, and this 
 def resume(ctx: click.Context, /, **chosen: Any) -> None:
     """Resume RUN, an id or its beginning: no answered call is made or paid again.
 
-    The record of a run grants nothing: give shell, Python, plugins and checks again, here or in your own
-    settings.
+    The record of a run grants nothing: give shell, Python, plugins, context sources and checks again, here or
+    in your own settings.
     Limits that you give here replace the recorded ones; otherwise the lower of the recorded and your usual
     ones holds. What was spent still counts. A finished run returns its result again without any call.
     """

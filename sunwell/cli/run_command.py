@@ -236,13 +236,6 @@ EXIT_CODES = (
 )
 @context_option
 @lens_option
-@click.option(
-    "--explore-max-steps",
-    "--max-explore",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="No effect yet: a context is given whole, or refused if it does not fit.",
-)
 @plugins_option
 @settings_options(*SECTIONS)
 @click.option("--trace", metavar="FILE", help="Write the whole trace as JSON.")
@@ -315,6 +308,8 @@ def _answer(held: "Configured", chosen: Chosen) -> int:
         raise ConfigurationError("give either a task or --query, not both")
     require_sound(held.resolved)
     verbose = held.loaded.values.verbose
+    if chosen["context"] is not None and not _has_own_tools(chosen, held):
+        return _answer_about(held, chosen)
     view = PlainView(verbose, notes_only=not verbose)
     options = options_for(chosen, held)
     if chosen["approve"]:
@@ -331,6 +326,50 @@ def _answer(held: "Configured", chosen: Chosen) -> int:
     result = traced(result, chosen)
     tell_end(result, verbose=verbose)
     return code_of_result(result, strict=chosen["strict"])
+
+
+def _has_own_tools(chosen: Chosen, held: "Configured") -> bool:
+    """Whether the model that answers has tools, so that the context has to be in its prompt."""
+    options = held.resolved.options
+    return bool(
+        options.orchestrate
+        or options.delegation_tools
+        or options.allow_python
+        or options.allow_shell
+        or chosen["approve"]
+    )
+
+
+def _answer_about(held: "Configured", chosen: Chosen) -> int:
+    """Answer one question about a context of any length, as ``sunwell ask`` does; return the exit code."""
+    from contextlib import ExitStack
+
+    from sunwell.cli.ask_command import answered, opened_contexts, said_of
+    from sunwell.cli.exit_codes import code_of_result
+    from sunwell.cli.plain_view import QuestionView
+    from sunwell.cli.run_output import tell, traced
+
+    verbose = held.loaded.values.verbose
+    view = QuestionView(verbose, notes_only=not verbose)
+    with ExitStack() as opened:
+        contexts = opened_contexts([chosen["context"]], opened)
+        if verbose:
+            say(f"Model: {_model_of(held)}", err=True)
+            say(f"Context: {said_of(contexts)}", err=True)
+        result = answered(chosen["query"], contexts, chosen, held, held.resolved.options, view)
+    if chosen["as_json"]:
+        return tell(result, chosen)
+    result = traced(result, chosen)
+    tell_end(result, verbose=verbose)
+    return code_of_result(result, strict=chosen["strict"])
+
+
+def _model_of(held: "Configured") -> str:
+    from sunwell.agent.lifecycle.model_roles import Choices, resolve_roles
+
+    options = held.resolved.options
+    roles = resolve_roles(Choices(), Choices.of(options), held.resolved.registry, options.fallback)
+    return (roles.smart or roles.own).name
 
 
 def _asker(view: "View") -> "Asker":

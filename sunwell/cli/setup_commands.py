@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sunwell.config.preflight import PluginRow
     from sunwell.config.setting_lines import SettingRow
     from sunwell.models.registry import ModelRow
+    from sunwell.tools.mcp_tools import ServerReport
 
 
 def plugin_line(row: "PluginRow") -> str:
@@ -328,12 +329,16 @@ def doctor(ctx: click.Context, /, **chosen: Any) -> None:
         for finding in found:
             mark = _MARKS["failed" if finding.is_error else "no"]
             say(f"settings {mark} {finding.sentence}", wrap=9, palette=REPORT)
+    servers = run_async(held.resolved.mcp_servers.reports(Path(chosen["workspace"]).absolute()))
+    for server in () if examining.quiet else servers:
+        say(server_line(server), wrap=9, palette=REPORT)
     examined = run_async(examining.all())
     if examining.quiet:
         told = {
             "models": [_check_object(*pair) for pair in examined],
             "files": [{"file": file.file, "trust": file.trust} for file in files],
             "plugins": [plugin_object(row) for row in plugins],
+            "mcp": [attrs.asdict(server) for server in servers],
             "sandbox": sandbox,
             "settings": [{"sentence": each.sentence, "is_error": each.is_error} for each in found],
         }
@@ -341,12 +346,22 @@ def doctor(ctx: click.Context, /, **chosen: Any) -> None:
     lacking = [name for name, report in examined if isinstance(report, str) or not report.passes]
     if sandbox["required"] and not sandbox["works"]:
         lacking.append("sandbox")
+    lacking += [f"mcp.{server.name}" for server in servers if server.problem]
     if any(finding.is_error for finding in found):
         lacking.append("settings")
     if not examining.quiet:
         say(_last_line(len(examined), lacking), wrap=0, palette=REPORT)
     if lacking:
         ctx.exit(FAILED)
+
+
+def server_line(server: "ServerReport") -> str:
+    """Return what an MCP server offers, and what of it models may call."""
+    if server.problem:
+        return f"mcp      {_MARKS['failed']} {server.name}: {server.problem}"
+    granted, offers = ", ".join(server.granted) or "nothing", ", ".join(server.offers) or "no tools"
+    spoken = f"{server.name} ({server.protocol_version})"
+    return f"mcp      {_MARKS['yes']} {spoken} offers {offers}; models may call: {granted}"
 
 
 def _sandbox(held: "Configured", workspace: str) -> dict[str, Any]:

@@ -262,7 +262,7 @@ def given_text(file: str | None, what: str, longest_seconds: float | None = None
     if file == "-":
         return _text_of(None, what)
     text = _text_of(file, what, longest_seconds)
-    if file is not None and _has_piped():
+    if file is not None and has_piped():
         raise ConfigurationError(
             f"there is text on standard input beside --context {file}: give one of the two"
         )
@@ -300,7 +300,7 @@ def _descriptor() -> int | None:
         return None
 
 
-def _can_hold_text() -> bool:
+def can_hold_text() -> bool:
     """Return whether standard input is a file, a pipe or a socket, and no terminal or other device."""
     if sys.stdin is None or sys.stdin.isatty():  # a closed one is None
         return False
@@ -311,7 +311,7 @@ def _can_hold_text() -> bool:
 def _piped(what: str, longest_seconds: float | None) -> bytes:
     from sunwell.cli.terminal import read_input
 
-    if not _can_hold_text():
+    if not can_hold_text():
         return b""
     try:
         return read_input(what, "; if there is none, add < /dev/null", longest_seconds)
@@ -324,9 +324,9 @@ def _piped(what: str, longest_seconds: float | None) -> bytes:
         ) from None
 
 
-def _has_piped() -> bool:
+def has_piped() -> bool:
     """Return whether text waits on standard input, without waiting for a pipe that stays open."""
-    if not _can_hold_text():
+    if not can_hold_text():
         return False
     descriptor = _descriptor()
     if descriptor is not None and not select.select([descriptor], [], [], _PEEK_SECONDS)[0]:
@@ -454,7 +454,12 @@ class Configured:
         from sunwell.agent.agent import Agent
 
         made = self.resolved
-        return Agent(registry=made.registry, prices=made.prices, tool_plugins=made.tool_plugins)
+        return Agent(
+            registry=made.registry,
+            prices=made.prices,
+            tool_plugins=made.tool_plugins,
+            mcp_servers=made.mcp_servers.servers,
+        )
 
 
 def sources_of(chosen: Chosen) -> "Sources":
@@ -530,7 +535,7 @@ def _tell_accepted(loaded: "Loaded") -> None:
         say(f"sunwell: trusted this once, it {line}", err=True)
 
 
-_ALSO_SETTINGS = ("sub_calls_enabled", "plugins", "verbose", "explore_max_steps")
+_ALSO_SETTINGS = ("sub_calls_enabled", "plugins", "verbose")
 """Options of commands that are settings, and not options of a run."""
 
 
@@ -588,6 +593,12 @@ def terms_of(
     for name in _CHECKS_AGAIN:
         if chosen.get(name) not in (None, ()):
             given[name] = getattr(run, name)
+    if "context_sources" not in given:  # from [context.NAME]: what the run had, and no other
+        had = recorded.context_source_texts
+        again = held.resolved.options.context_sources
+        kept = tuple(one for one in again if (one if isinstance(one, str) else one.name) in had)
+        if kept:
+            given["context_sources"] = kept
     if run.dry_run:
         given["dry_run"] = True
     if approve is not None:

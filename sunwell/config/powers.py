@@ -43,6 +43,7 @@ _TOP: Mapping[str, tuple[Danger, str]] = {
     "sandbox": ("code", "sandbox of commands: {value}"),
     "allow_write": ("code", "lets models write files that other programs run: {value}"),
     "allow_network": ("data", "lets commands in the sandbox reach the network: {value}"),
+    "context_sources": ("data", "shows models passages of the files in {value}"),
     "gateway": ("data", "sends the requests for all models to the provider {value}"),
     "answer_schema": ("data", "reads the schema {value} and shows it to models"),
     "judge": ("data", "has a second model judge the result by {value}"),
@@ -74,7 +75,7 @@ _TOP: Mapping[str, tuple[Danger, str]] = {
     "verbose": ("work", "shows every call and tool: {value}"),
     "safe": ("nothing", "names files of others that are used; only your own file may set it"),
     "use_nix": ("nothing", "sets use_nix = {value}"),
-    "cache_dir": ("nothing", "sets cache_dir = {value}"),
+    "cache_dir": ("data", "keeps answers about long contexts, and takes them, in the folder {value}"),
 }
 _TABLES: Mapping[SettingPath, tuple[Danger, str]] = {
     ("budget", "usd"): ("money", "allows to spend {value} US dollars"),
@@ -97,15 +98,14 @@ _TABLES: Mapping[SettingPath, tuple[Danger, str]] = {
     ("sub_calls", "max_per_turn"): ("money", "allows {value} sub-calls in a turn"),
     ("sub_calls", "max_total_tokens"): ("money", "allows sub-calls {value} tokens"),
     ("sub_calls", "max_cost_per_session"): ("money", "allows sub-calls to spend {value} US dollars"),
+    ("sub_calls", "auto_context"): ("money", "shows each sub-call what is found for its question: {value}"),
     ("sub_calls", "budget_inheritance"): ("money", "lets a sub-call use {value} of the budget"),
     ("scratchpad", "earlier_runs"): ("data", "shows models the scratchpads of the runs {value}"),
     ("scratchpad", "max_entries"): ("work", "keeps {value} entries of the scratchpad"),
     ("scratchpad", "persist_decisions"): ("work", "keeps the orchestrator's decisions: {value}"),
-    ("explore", "max_steps"): ("nothing", "sets explore.max_steps = {value}"),
-    ("explore", "max_commit_cycles"): ("nothing", "sets explore.max_commit_cycles = {value}"),
-    ("context_source", "api_key"): ("nothing", "sets context_source.api_key"),
-    ("context_source", "project_slug"): ("nothing", "sets context_source.project_slug = {value}"),
-    ("context_source", "auto_context"): ("nothing", "sets context_source.auto_context = {value}"),
+    ("explore", "max_steps"): ("money", "allows {value} steps of looking into a long context"),
+    ("explore", "answer_memory"): ("work", "takes answers about long contexts from earlier runs: {value}"),
+    ("explore", "max_commit_cycles"): ("money", "allows {value} scripts that ask about a long context"),
 }
 _OF_ROLES: Mapping[str, tuple[Danger, str]] = {
     "model": ("data", "sends the work of {name} to the model {value}, which may be a plugin's"),
@@ -147,6 +147,37 @@ _OF_PROVIDERS: Mapping[str, tuple[Danger, str]] = {
     "non_reasoning_models": ("work", "asks the models {value} of the provider {name} for no effort"),
     "quirks": ("work", "changes how the provider {name} is asked: {value}"),
 }
+_OF_CONTEXT: Mapping[str, tuple[Danger, str]] = {
+    "kind": ("data", "asks the source of context {name} as {value}"),
+    "path": ("data", "shows models passages of the files in {value}, as the source {name}"),
+    "server": ("data", "sends what models look for in {name} to the server {value}"),
+    "tool": ("data", "calls the tool {value} of the server of {name}"),
+    "query_argument": ("work", "gives the server of {name} the question as {value}"),
+    "tokens_argument": ("work", "gives the server of {name} the longest answer as {value}"),
+    "document_tool": ("data", "calls the tool {value} of the server of {name} for documents"),
+    "document_argument": ("work", "gives the server of {name} a document's name as {value}"),
+    "api_key": ("data", "sends the server of {name} a key: {value}"),
+    "api_key_env": ("data", "sends the key in the variable {value} to the server of {name}"),
+    "project_slug": ("data", "asks the server of {name} about the project {value}"),
+    "auto_context": ("money", "shows each sub-call what {name} finds for its question: {value}"),
+    "timeout_seconds": ("money", "waits {value} seconds for the source {name}"),
+}
+_OF_MCP: Mapping[str, tuple[Danger, str]] = {
+    "command": ("code", "runs the program {value} as the MCP server {name}"),
+    "args": ("code", "runs the program of the MCP server {name} with {value}"),
+    "sandbox": ("code", "sandbox of the MCP server {name}: {value}"),
+    "tools": ("code", "lets models call the tools {value} of the MCP server {name}"),
+    "ask": ("code", "has calls of tools of the MCP server {name} approved: {value}"),
+    "url": ("data", "sends the calls of the MCP server {name} to {value}"),
+    "variables": ("data", "gives the MCP server {name} the variables {value}"),
+    "headers": ("data", "sends the MCP server {name} these headers: {value}"),
+    "headers_env": ("data", "sends variables to the MCP server {name} as headers: {value}"),
+    "allow_network": ("data", "lets the MCP server {name} in its sandbox reach the network: {value}"),
+    "allow_http": ("data", "sends the calls of the MCP server {name} in the open: {value}"),
+    "start_seconds": ("money", "waits {value} seconds for the start of the MCP server {name}"),
+    "call_seconds": ("money", "waits {value} seconds for an answer of the MCP server {name}"),
+}
+_NAMED_TABLES = ("models", "providers", "context", "mcp")
 _ROLES = ("model", "smart_model", "delegation_model", "second_model", "judge_model", "orchestrator")
 
 
@@ -156,6 +187,8 @@ def _powers() -> Mapping[SettingPath, Power]:
     found |= {(role, key): Power(*said) for role in _ROLES for key, said in _OF_ROLES.items()}
     found |= {("models", _ANY, key): Power(*said) for key, said in _OF_MODELS.items()}
     found |= {("providers", _ANY, key): Power(*said) for key, said in _OF_PROVIDERS.items()}
+    found |= {("context", _ANY, key): Power(*said) for key, said in _OF_CONTEXT.items()}
+    found |= {("mcp", _ANY, key): Power(*said) for key, said in _OF_MCP.items()}
     return MappingProxyType(found)
 
 
@@ -165,7 +198,7 @@ POWERS = _powers()
 
 def power_of(path: SettingPath) -> Power:
     """Return what the setting at *path* does. Raises :exc:`KeyError` for one that nobody has judged."""
-    if path[0] in ("models", "providers"):
+    if path[0] in _NAMED_TABLES:
         path = (path[0], _ANY, *path[2:3])
     return POWERS[path]
 
@@ -201,7 +234,7 @@ def _lines(setting: Setting) -> Iterable[PowerLine]:
             )
             power = attrs.evolve(power, words=words, danger="work" if path == ("tools",) else "data")
     values = value if path == ("checks",) else (value,)
-    name = path[1] if path[0] in ("models", "providers") else path[0]
+    name = path[1] if path[0] in _NAMED_TABLES else path[0]
     for each in values:
         quirk = f"{path[-1]} = " if "quirks" in path else ""
         text = shown(path, each)

@@ -7,6 +7,7 @@ from contextlib import suppress
 import attrs
 
 from sunwell.agent.lifecycle.model_roles import dearer_worker
+from sunwell.agent.run.context_lookup import CONTEXT_QUERY
 from sunwell.config.resolution import Resolved
 from sunwell.config.schema import ROLES, Configuration
 from sunwell.context.json_text import read_schema
@@ -82,6 +83,8 @@ def _tool_rows(tools: ToolPlugins, values: Configuration) -> Iterator[PluginRow]
 def _searched(tools: ToolPlugins, values: Configuration) -> tuple[set[str], set[str], set[str]]:
     """Return the plugins that a run imports for its tools, those offered, and the tools that are named."""
     there, named = set(tools.plugins.names()), set(values.run.tool_names or ()) - BUILT_IN
+    named -= {name for name in named if name.partition("__")[0] in values.mcp}
+    named -= {CONTEXT_QUERY}
     offered = set() if values.run.tools is not None else set(values.plugins or ()) & there
     # A tool may be called unlike its plugin, and is then searched in all.
     return there if named - there else (named & there) | offered, offered, named

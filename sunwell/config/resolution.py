@@ -5,9 +5,10 @@ from typing import Any
 
 import attrs
 
-from sunwell.config.schema import ROLES, Configuration, ModelEntry, ProviderSettings, Role
+from sunwell.config.mcp_settings import mcp_servers_of, mcp_source_of
+from sunwell.config.schema import ROLES, Configuration, ContextEntry, ModelEntry, ProviderSettings, Role
 from sunwell.config.shape import nearest
-from sunwell.context.options import RunOptions
+from sunwell.context.options import ContextChoice, RunOptions
 from sunwell.core.model import ModelProtocol
 from sunwell.core.price import Price, Rates
 from sunwell.errors import ConfigurationError, UnknownModelError
@@ -19,6 +20,7 @@ from sunwell.models.quirks import ChatQuirks
 from sunwell.models.registry import ModelRegistry
 from sunwell.models.room import ModelLimits
 from sunwell.plugins import Find, Plugins, installed
+from sunwell.tools.mcp_tools import McpServers
 from sunwell.tools.tool_plugins import ToolPlugins
 
 _SAME_NAME = (
@@ -126,6 +128,7 @@ class Resolved:
     """What each role that is set is called in ``registry``."""
     model_plugins: ModelPlugins
     tool_plugins: ToolPlugins
+    mcp_servers: McpServers = McpServers()
 
 
 def resolve(
@@ -146,12 +149,13 @@ def resolve(
     named = {role: _register(role, catalog, registry) for role in ROLES}
     names = {role: name for role, name in named.items() if name is not None}
     return Resolved(
-        options=_options(values, names),
+        options=_options(values, names, environ),
         registry=registry,
         prices=PriceBook(catalog.prices(), limits=ModelLimits(catalog.windows())),
         names=names,
         model_plugins=model_plugins,
         tool_plugins=tool_plugins,
+        mcp_servers=mcp_servers_of(values, environ),
     )
 
 
@@ -262,7 +266,9 @@ def _register(role: str, catalog: Catalog, registry: ModelRegistry) -> str | Non
     return name
 
 
-def _options(values: Configuration, names: Mapping[str, str]) -> RunOptions:
+def _options(
+    values: Configuration, names: Mapping[str, str], environ: Mapping[str, str] | None
+) -> RunOptions:
     """Return the options of a run with the models by name, and what follows from naming them."""
     run = values.run
     orchestrates = run.orchestrate if "orchestrate" in values.chosen else "orchestrator" in names
@@ -274,6 +280,8 @@ def _options(values: Configuration, names: Mapping[str, str]) -> RunOptions:
     smart = names.get("smart_model")
     return attrs.evolve(
         run,
+        context_sources=context_sources_of(values, environ),
+        auto_context=run.auto_context or any(one.auto_context for one in values.context.values()),
         enable_delegation=delegates,
         orchestrate=orchestrates,
         delegation_tools=None if leaves_out else run.delegation_tools,
@@ -283,6 +291,42 @@ def _options(values: Configuration, names: Mapping[str, str]) -> RunOptions:
         second_model=names.get("second_model"),
         judge_model=names.get("judge_model"),
     )
+
+
+def context_sources_of(
+    values: Configuration, environ: Mapping[str, str] | None = None
+) -> tuple[ContextChoice, ...]:
+    """Return the sources of context that *values* describe: those of the option, then ``[context.NAME]``.
+
+    *environ* has the keys of servers. Raises :exc:`~sunwell.errors.ConfigurationError` for an entry that is
+    neither a folder nor a server.
+    """
+    found: list[ContextChoice] = list(values.run.context_sources)
+    for name, entry in values.context.items():
+        if is_folder(entry):
+            of_servers = [key for key in _OF_SERVERS if getattr(entry, key) is not None]
+            if entry.path is None or of_servers:
+                what = f"{of_servers[0]} is for servers" if of_servers else "it needs a path"
+                raise ConfigurationError(f"context.{name} is a folder: {what}")
+            found.append(f"{name}={entry.path}")
+        elif entry.path is not None:
+            raise ConfigurationError(
+                f"context.{name} is a server, which has no path: leave one of the two out"
+            )
+        else:
+            found.append(mcp_source_of(name, values, environ))
+    return tuple(found)
+
+
+def is_folder(entry: ContextEntry) -> bool:
+    """Whether *entry* names a folder."""
+    return entry.kind == "folder" or (entry.kind is None and entry.path is not None)
+
+
+_OF_SERVERS = (
+    "server", "tool", "query_argument", "tokens_argument", "document_tool", "document_argument", "api_key",
+    "api_key_env", "project_slug", "timeout_seconds",
+)  # fmt: skip
 
 
 def _tuning(role: Role, entry: ModelEntry) -> Tuning:

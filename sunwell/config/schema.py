@@ -6,7 +6,7 @@ from typing import Literal
 
 import attrs
 
-from sunwell.context.kinds import Address, Count, Seconds, Secret, Text
+from sunwell.context.kinds import Address, Count, Lines, Seconds, Secret, Text
 from sunwell.context.options import RunOptions
 from sunwell.core.model import Effort
 
@@ -27,20 +27,59 @@ class Role:
 
 
 @attrs.frozen
-class Explore:
-    """Bounds of exploring a context that is too long to be given whole."""
+class ContextEntry:
+    """A source that workers may query for context: ``[context.NAME]``."""
 
-    max_steps: Count = 20
-    max_commit_cycles: Count = 5
+    kind: Literal["folder", "mcp"] | None = None
+    """``None``: ``folder`` if there is a path, else ``mcp``."""
+    path: Text | None = None
+    """The folder, relative to the workspace."""
+    auto_context: bool | None = None
+    """Whether a sub-call that names no query is given what its own question finds."""
+    timeout_seconds: Seconds | None = None
+    """Longest time of one query; ``None``: 20 seconds."""
+    server: Text | None = None
+    """The server of ``[mcp.NAME]`` that is asked; ``None``: one with the name of the source."""
+    tool: Text | None = None
+    """The server's tool that searches; ``None``: ``context_query``."""
+    query_argument: Text | None = None
+    """What that tool calls the question; ``None``: ``query``."""
+    tokens_argument: Text | None = None
+    """What it calls the longest answer in tokens; ``None``: ``max_tokens`` if the tool has it."""
+    document_tool: Text | None = None
+    """The server's tool that returns a whole document; ``None``: ``load_document`` if there is one."""
+    document_argument: Text | None = None
+    """What that tool calls the document's name; ``None``: its only argument that must be given."""
+    api_key: Secret | None = None
+    """The key of ``[rlm.snipara]``, which goes to its server alone."""
+    api_key_env: Text | None = None
+    """The variable that holds the key."""
+    project_slug: Text | None = None
+    """The project of ``[rlm.snipara]``."""
 
 
 @attrs.frozen
-class ContextSourceSettings:
-    """A source that workers may query for context."""
+class McpEntry:
+    """A server of the Model Context Protocol: ``[mcp.NAME]``. ``None`` is the default of the server."""
 
-    api_key: Secret | None = None
-    project_slug: Text | None = None
-    auto_context: bool | None = None
+    command: Text | None = None
+    """The program of a server that speaks over its standard input and output."""
+    args: Lines | None = None
+    url: Address | None = None
+    """The address of a server that speaks over HTTP."""
+    variables: tuple[Text, ...] | None = None
+    """Environment variables that the program is given besides those that every command gets."""
+    headers: Mapping[str, Secret] = attrs.field(factory=dict, hash=False)
+    headers_env: Mapping[str, Text] = attrs.field(factory=dict, hash=False)
+    """Headers whose values are in environment variables: the name of the header, and of the variable."""
+    tools: tuple[Text, ...] | None = None
+    """The tools of the server that models may call; ``None``: none."""
+    ask: Literal["always", "writes"] | None = None
+    sandbox: Literal["required", "off"] | None = None
+    allow_network: bool | None = None
+    allow_http: bool | None = None
+    start_seconds: Seconds | None = None
+    call_seconds: Seconds | None = None
 
 
 @attrs.frozen
@@ -121,14 +160,15 @@ class Configuration:
     """The provider that serves every model whose own provider is not configured here."""
     verbose: bool = False
     use_nix: bool = False
-    cache_dir: Text | None = None
     plugins: tuple[Text, ...] | None = None
     """Plugins that may be loaded; ``None``: all that are installed."""
     safe: tuple[Text, ...] = ()
     """Files, and folders with all in them, that are used although somebody else can change them: full paths.
     Only the user's own file may set it."""
-    explore: Explore = Explore()
-    context_source: ContextSourceSettings = ContextSourceSettings()
+    context: Mapping[str, ContextEntry] = attrs.field(factory=dict, hash=False)
+    """Sources of context by their names."""
+    mcp: Mapping[str, McpEntry] = attrs.field(factory=dict, hash=False)
+    """MCP servers by their names."""
     providers: Mapping[str, ProviderSettings] = attrs.field(factory=dict, hash=False)
     models: Mapping[str, ModelEntry] = attrs.field(factory=dict, hash=False)
 

@@ -5,7 +5,6 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin
 
 import attrs
@@ -307,27 +306,9 @@ def _setting(name: str, target: str, text: str, rank: int) -> Setting:
         raise wrong_value(origin, text, allowed(kind)) from None
 
 
-UNREAD: Mapping[SettingPath, str] = MappingProxyType(
-    {
-        ("explore",): (
-            "nothing explores a context yet: one that fits into the model's window is given whole, "
-            "and one that does not is refused"
-        ),
-        ("context_source",): "no context source is queried yet",
-        ("cache_dir",): "nothing is kept there yet; runs are kept in .sunwell of the workspace",
-    }
-)
-"""Tables and settings that no part of the product reads yet, and what happens in their place."""
-
-
 def unread_warnings(chosen: Mapping[SettingPath, Setting]) -> tuple[str, ...]:
     """Return a sentence for each setting in *chosen* that has no effect."""
-    told = [
-        f"{_where(setting)}{dotted(path)} has no effect: {instead}"
-        for path, setting in chosen.items()
-        for unread, instead in UNREAD.items()
-        if path[: len(unread)] == unread
-    ]
+    told: list[str] = []
     nix = chosen.get(("use_nix",))
     if nix is not None and nix.value is True:
         told.append(f"{nix.origin}: use_nix is not carried over: commands run in a sandbox")

@@ -5,7 +5,7 @@ import json
 import os
 import shlex
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import Any
 
@@ -66,6 +66,19 @@ def _adds(value: Any, held: Any, base: Configuration) -> bool:
     return not left
 
 
+def _lies_inside(value: Any, held: Any, base: Configuration) -> bool:
+    """Whether *value* is a new source's folder that lies in the workspace, by its words.
+
+    The source itself refuses a link that leads out of it. What the user has set under the name stays.
+    """
+    path = PurePath(value)
+    return held in (None, _ABSENT) and not path.is_absolute() and ".." not in path.parts and value[0] != "~"
+
+
+def _is_new_folder(value: Any, held: Any, base: Configuration) -> bool:
+    return held in (None, _ABSENT) and value == "folder"
+
+
 _RULES: Mapping[Untrusted, Narrows] = MappingProxyType(
     {"lower": _lowers, "ceiling": _caps, "subset": _names_fewer, "superset": _adds}
 )
@@ -73,16 +86,18 @@ _OWN_RULES: Mapping[SettingPath, Narrows] = MappingProxyType(
     {
         ("budget", "turns"): _caps_turns,
         ("budget", "seconds"): _caps_seconds,
-        ("explore", "max_steps"): _lowers,
-        ("explore", "max_commit_cycles"): _lowers,
     }
 )
 """Rules for settings that are not options of a run, or whose unset value has a meaning of its own."""
+_CONTEXT_RULES: Mapping[str, Narrows] = MappingProxyType({"path": _lies_inside, "kind": _is_new_folder})
+"""What holds of ``[context.NAME]``: models can read the workspace's files anyway."""
 
 
 def _rule(path: SettingPath) -> Narrows | None:
     """Return what an untrusted file may do with the setting at *path*; ``None``: not set it at all."""
     spec = options_by_path().get(path)
+    if path[0] == "context":
+        return _CONTEXT_RULES.get(path[-1])
     if path in _OWN_RULES or spec is None:
         return _OWN_RULES.get(path)
     if spec.untrusted == "only":

@@ -77,6 +77,11 @@ _RULES: tuple[Rule, ...] = (
         "no lens is written; add --enable-delegation, without --lens or --orchestrate",
     ),
     (
+        ("max_explore", "max_commit_cycles", "answer_memory", "cache_dir"),
+        lambda use: use.is_question,
+        "nothing is asked about a context; use sunwell ask, or add --query",
+    ),
+    (
         ("enable_delegation",),
         lambda use: not use.options.orchestrate and not (use.is_batch and use.has_lens),
         "a batch with --lens and a run with --orchestrate need no other lens",
@@ -141,6 +146,11 @@ _RULES: tuple[Rule, ...] = (
         ),
         lambda use: use.options.delegation_tools == "rlm",
         "there are no sub-calls; add --sub-calls",
+    ),
+    (
+        ("auto_context",),
+        lambda use: use.options.delegation_tools == "rlm" and bool(use.options.context_sources),
+        "it is about sub-calls and what is looked up for them; add --sub-calls and --context-source",
     ),
     (
         ("sub_calls_enabled",),

@@ -4,6 +4,7 @@ Command line, configuration files, environment variables, the recorded form and 
 from :class:`RunOptions`. Public in ``sunwell.agent.request``, where RFC-137 puts it.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from decimal import Decimal
 from functools import cache, partial
@@ -14,6 +15,7 @@ import attrs
 
 from sunwell.context.kinds import Count, Lines, Natural, Seconds, Share, Text, allowed, read_value
 from sunwell.core.check import Check
+from sunwell.core.context_source import ContextSource, ContextSourceMaker
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.model import Effort, ModelProtocol, ToolSpec
 from sunwell.core.price import OutputEstimate
@@ -47,11 +49,15 @@ SECTIONS = {
     "workers": "Workers",
     "orchestrator": "Orchestrator",
     "sub_calls": "Sub-calls",
+    "explore": "Questions about a long context",
     "scratchpad": "Scratchpad",
 }
 """The sections of the reference and of the command line's help, with their titles."""
-TABLES = frozenset({"budget", "workers", "orchestrator", "sub_calls", "scratchpad"})
+TABLES = frozenset({"budget", "workers", "orchestrator", "sub_calls", "explore", "scratchpad"})
 """The sections that are tables of a configuration file; options of the others are keys at its top."""
+
+ContextChoice = ContextSource | ContextSourceMaker | str
+"""A source of context, what makes one for each run, or a folder: ``NAME=FOLDER``."""
 
 Untrusted = Literal["nothing", "lower", "ceiling", "subset", "superset", "only"]
 """What a file or a record that nobody has trusted may do with an option: not set it, lower it, set a ceiling
@@ -250,6 +256,46 @@ def _ignore(value: Any) -> tuple[str, ...]:
 
         HiddenFiles.of(patterns)
     return patterns
+
+
+_SOURCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
+
+
+def source_name(source: ContextChoice) -> str:
+    """Return what *source* of the option is called.
+
+    A text is ``NAME=FOLDER``, or a folder alone, which gives a name with ``-`` for what no name has.
+    """
+    if not isinstance(source, str):
+        return source.name
+    named, _, _ = source.partition("=")
+    if "=" in source:
+        return named
+    return re.sub(r"[^A-Za-z0-9_]+", "-", source.rstrip("/").rpartition("/")[2]).strip("-_")[:32] or "folder"
+
+
+def source_folder(source: str) -> str:
+    """Return the folder that the text *source* of the option names."""
+    return source.partition("=")[2] or source
+
+
+def _context_sources(value: Any) -> tuple[Any, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ConfigurationError(f"context_sources cannot be {value!r}: it must be a list such as docs=docs")
+    sources = tuple(value)
+    for source in sources:
+        if not isinstance(source, str | ContextSource | ContextSourceMaker) or not _SOURCE_NAME.fullmatch(
+            source_name(source)
+        ):
+            raise ConfigurationError(
+                f"context_sources cannot contain {source!r}: each is NAME=FOLDER or a ContextSource, and a "
+                "name has up to 32 letters, digits, - and _"
+            )
+    names = [source_name(source) for source in sources]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ConfigurationError(f"two context sources are called {twice!r}: give one another name")
+    return sources
 
 
 def _tools(value: Iterable[ToolChoice] | None) -> tuple[str | Tool, ...] | None:
@@ -521,6 +567,21 @@ class RunOptions:
             is_permission=True,
         ),
     )
+    context_sources: tuple[ContextChoice, ...] = attrs.field(
+        default=(),
+        converter=_context_sources,
+        metadata=_option(
+            "permissions",
+            "A folder in which models may look things up, as NAME=FOLDER.",
+            metavar="NAME=FOLDER",
+            otherwise="none",
+            typed="context_source",
+            harmless=(),
+            is_permission=True,
+        ),
+    )
+    """Each is such a text, any :class:`~sunwell.core.context_source.ContextSource`, or a
+    :class:`~sunwell.core.context_source.ContextSourceMaker`."""
     approve: Approve | None = attrs.field(default=None, metadata={"read": partial(_callable, "approve")})
     """Asked before each write and command; ``None``: nobody is asked."""
     dry_run: bool = attrs.field(
@@ -671,6 +732,52 @@ class RunOptions:
             key="budget_inheritance",
             metavar="X",
             untrusted="lower",
+        ),
+    )
+    auto_context: bool = attrs.field(
+        default=False,
+        metadata=_option(
+            "sub_calls",
+            "Show each sub-call that names no context_query what the context sources find for its question.",
+            untrusted="only",
+            harmless=False,
+        ),
+    )
+    max_explore: Count = attrs.field(
+        default=20,
+        metadata=_option(
+            "explore",
+            "Maximum number of steps that look into a long context without asking about it.",
+            key="max_steps",
+            metavar="N",
+            untrusted="lower",
+        ),
+    )
+    max_commit_cycles: Count = attrs.field(
+        default=5,
+        metadata=_option(
+            "explore",
+            "Maximum number of scripts that ask a model about parts of a long context.",
+            metavar="N",
+            untrusted="lower",
+        ),
+    )
+    answer_memory: bool = attrs.field(
+        default=True,
+        metadata=_option(
+            "explore",
+            "Take answers about parts of a long context from earlier runs, for nothing, and keep new ones.",
+            untrusted="only",
+            harmless=False,
+        ),
+    )
+    cache_dir: Text | None = attrs.field(
+        default=None,
+        metadata=_option(
+            "work",
+            "Folder in which answers about long contexts are kept for later runs.",
+            metavar="DIR",
+            otherwise="the user's cache folder for Sunwell",
         ),
     )
     scratchpad_max_entries: Count = attrs.field(
@@ -880,6 +987,11 @@ estimate_output`."""
         return tuple(one for one in self.checks if isinstance(one, str))
 
     @property
+    def context_source_texts(self) -> tuple[str, ...]:
+        """The sources of context as a record has them: of the caller's own objects their names alone."""
+        return tuple(one if isinstance(one, str) else one.name for one in self.context_sources)
+
+    @property
     def sub_call_limits(self) -> SubCallLimits:
         """The ceilings of sub-calls as one value."""
         return SubCallLimits(
@@ -915,7 +1027,7 @@ MODEL_ROLES = ("model", "smart_model", "delegation_model", "second_model", "judg
 """The options that name a model."""
 
 
-_BY_LINES = ("checks", "protect", "must_change", "allow_write", "ignore")
+_BY_LINES = ("checks", "protect", "must_change", "allow_write", "ignore", "context_sources")
 """Lists whose parts may have commas in them."""
 
 

@@ -45,9 +45,7 @@ _SHORT: Mapping[SettingPath, SettingPath] = {
     ("child_model",): ("delegation_model",),
     ("delegate",): ("enable_delegation",),
     ("threshold",): ("delegation_threshold_tokens",),
-    ("max_explore",): ("explore", "max_steps"),
     ("max_explore_steps",): ("explore", "max_steps"),
-    ("max_commit_cycles",): ("explore", "max_commit_cycles"),
     ("max_recursion_depth",): ("workers", "max_depth"),
     ("max_parallel_jobs",): ("workers", "max_concurrent"),
     ("max_parallel",): ("workers", "max_concurrent"),
@@ -61,6 +59,7 @@ _SHORT: Mapping[SettingPath, SettingPath] = {
     ("plugin",): ("plugins",),
     ("check",): ("checks",),
     ("check_timeout",): ("check_timeout_seconds",),
+    ("context_source",): ("context_sources",),
     ("workers", "timeout"): ("workers", "timeout_seconds"),
     ("budget", "wall_time"): ("budget", "seconds"),
 }
@@ -92,7 +91,7 @@ SPELLINGS: Mapping[SettingPath, SettingPath] = MappingProxyType(
         ("rlm", "orchestrator"): ("orchestrator",),
         ("rlm", "sub_calls"): ("sub_calls",),
         ("rlm", "scratchpad"): ("scratchpad",),
-        ("rlm", "snipara"): ("context_source",),
+        ("rlm", "snipara"): ("context", "snipara"),
         ("rlm", "max_depth"): ("workers", "max_depth"),
         ("rlm", "token_budget"): ("budget", "tokens"),
     }

@@ -3,7 +3,7 @@
 from collections import deque
 
 from sunwell.errors import ToolError
-from sunwell.tools.ignore_rules import ignores_above
+from sunwell.tools.ignore_rules import Ignores, ignores_above
 from sunwell.tools.protected import KEY_ENDINGS
 from sunwell.tools.workspace import FolderEntry, Workspace
 from sunwell.tools.workspace_view import rules_in
@@ -19,8 +19,12 @@ _BUILT_FOLDERS = frozenset(
 )
 
 
-def list_files(workspace: Workspace, most_entries: int = MOST_ENTRIES) -> tuple[list[FolderEntry], bool]:
+def list_files(
+    workspace: Workspace, most_entries: int = MOST_ENTRIES, *, below: str = ""
+) -> tuple[list[FolderEntry], bool]:
     """Return the files that may be shown, upper levels first, and whether these are all.
+
+    With *below*, a folder without links on the way, only those in it.
 
     Ignore files are respected; links are neither followed nor listed. Paths that are closed to tools, files
     that may hold keys, and build folders are always left out. Unreadable files are skipped. Of a folder with
@@ -29,7 +33,7 @@ def list_files(workspace: Workspace, most_entries: int = MOST_ENTRIES) -> tuple[
     files: list[FolderEntry] = []
     seen = 0
     is_cut = False
-    waiting = deque([("", ignores_above(workspace.root))])
+    waiting = deque([(below, _rules_above(workspace, below))])
     while waiting:
         folder, above = waiting.popleft()
         entries = _entries(workspace, folder)
@@ -50,6 +54,16 @@ def list_files(workspace: Workspace, most_entries: int = MOST_ENTRIES) -> tuple[
         if seen > most_entries:
             return files, False
     return files, not is_cut
+
+
+def _rules_above(workspace: Workspace, folder: str) -> Ignores:
+    """Return the rules that hold in *folder* by what is above it."""
+    above, parent = ignores_above(workspace.root), ""
+    for name in folder.split("/") if folder else ():
+        above = rules_in(workspace, parent, above)
+        parent = f"{parent}/{name}" if parent else name
+        above = above.inside(parent)
+    return above
 
 
 def _entries(workspace: Workspace, folder: str) -> list[FolderEntry]:

@@ -75,8 +75,8 @@ class Usage:
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 EFFORTS: tuple[Effort, ...] = get_args(Effort)
 CacheLife = Literal["5m", "1h"]
-Purpose = Literal["lens", "work", "check", "closing", "classify", "orchestrate", "probe"]
-"""Purpose of a call; every bill is split by purpose."""
+Purpose = Literal["lens", "work", "check", "closing", "classify", "orchestrate", "probe", "read"]
+"""Purpose of a call; every bill is split by purpose. ``read``: a question about a part of a long context."""
 
 Stop = Literal["end", "tool_calls", "length", "refusal", "window", "pause", "other"]
 """Why a completion ended. ``length``: its own token limit; ``window``: the context is full;

@@ -102,6 +102,12 @@ class Secrets:
         both._joined = (self, other)
         return both
 
+    def join(self, other: "Secrets") -> None:
+        """Replace all values that *other* knows, now or later, too."""
+        if other is not self and other not in self._joined:
+            self._joined = (*self._joined, other)
+            self._built = None
+
     def add(self, value: str, name: str = "secret") -> None:
         """Remember *value*; in text it is replaced by ``[name]``."""
         value = value.strip().replace("\r\n", "\n")  # which is found with either line end

@@ -206,6 +206,8 @@ class Bill:
     """ISO day of the price table; empty if nothing was priced."""
     lines: tuple[BillLine, ...] = ()
     """The most detailed totals: every other figure is a sum of these."""
+    remembered_calls: int = 0
+    """Calls that an answer of an earlier run was taken for. They cost nothing and are in no other figure."""
 
     def split(
         self, by: Literal["model", "provider", "depth", "purpose", "rung"]

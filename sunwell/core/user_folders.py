@@ -1,4 +1,4 @@
-"""Where the user keeps what belongs to no workspace: settings, and what Sunwell remembers."""
+"""Where the user keeps what belongs to no workspace: settings, what Sunwell remembers, what it made."""
 
 import os
 import sys
@@ -22,7 +22,14 @@ def state_folder(environ: Mapping[str, str] | None = None) -> Path:
     return _folder(environ, "XDG_STATE_HOME", ".local/state")
 
 
-def _folder(environ: Mapping[str, str] | None, variable: str, default: str) -> Path:
+def cache_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Return the user's folder for what can be made again, found as :func:`settings_folder`."""
+    return _folder(environ, "XDG_CACHE_HOME", ".cache", "Caches")
+
+
+def _folder(
+    environ: Mapping[str, str] | None, variable: str, default: str, on_mac: str = "Application Support"
+) -> Path:
     read = os.environ if environ is None else environ
     if chosen := read.get("SUNWELL_HOME", "").strip():
         return Path(chosen)
@@ -33,6 +40,6 @@ def _folder(environ: Mapping[str, str] | None, variable: str, default: str) -> P
             "this user has no home folder: name a folder for what Sunwell remembers with SUNWELL_HOME"
         ) from None
     if sys.platform == "darwin":
-        return home / "Library" / "Application Support" / "sunwell"
+        return home / "Library" / on_mac / "sunwell"
     chosen = read.get(variable, "").strip()
     return (Path(chosen) if chosen.startswith("/") else home / default) / "sunwell"  # a relative one is none

@@ -192,6 +192,8 @@ class ModelCallFinished(Event):
     error: str = ""
     replayed: bool = False
     """Whether the answer is from the journal, without a new call."""
+    remembered: bool = False
+    """Whether the answer was kept by an earlier run: it has no usage and cost nothing."""
 
 
 @attrs.frozen

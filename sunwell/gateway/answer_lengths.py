@@ -15,6 +15,7 @@ _PRIORS_TOKENS: Mapping[Purpose, int] = {
     "classify": 64,
     "orchestrate": 1_024,
     "probe": 16,
+    "read": 512,
 }
 """What is enough for most answers of a purpose, until :data:`_ENOUGH_ANSWERS` are known."""
 _ENOUGH_ANSWERS = 4

@@ -15,6 +15,7 @@ from sunwell.budget.tally import Tally
 from sunwell.core.model import Completion, ModelProtocol, Purpose, Request, Usage
 from sunwell.core.secrets import Secrets, SecretStream
 from sunwell.core.span import Span
+from sunwell.core.threads import in_thread
 from sunwell.errors import (
     BadAnswer,
     BadRequest,
@@ -40,7 +41,7 @@ from sunwell.events import (
 )
 from sunwell.gateway.booking import Booking, sound
 from sunwell.gateway.cleaning import clean_error, cleaned_answer, cleaned_message
-from sunwell.gateway.model_call import ModelCall
+from sunwell.gateway.model_call import AnswerStore, ModelCall
 from sunwell.gateway.retry import MOST_CHANGES, RetryPolicy
 from sunwell.journal.protocol import Journal
 from sunwell.journal.records import Answer, Failure, Intent, Refused
@@ -162,6 +163,8 @@ class Gateway:
     recorded one."""
     accepted: set[tuple[str, int]] = attrs.field(factory=set)
     """Calls, by span and number, whose recorded answers count although their questions have changed."""
+    memory: AnswerStore | None = None
+    """Has the answers of earlier runs, for calls that ask for them."""
     ran_out: str = attrs.field(default="", init=False)
     """Says which call of a run that is only played again had no answer; empty for none."""
     _booking: Booking = attrs.field(init=False)
@@ -198,8 +201,13 @@ class Gateway:
         purpose: Purpose,
         closing: bool = False,
         stream: bool = False,
+        remember: bool = False,
     ) -> Completion:
         """Return the answer of *model* at the next place of *span*.
+
+        With *remember*, that may be one of an earlier run to the same request, which costs nothing and has
+        no usage, and a new one is kept for later runs. Models of classes of the caller's own are always
+        asked.
 
         Raises :exc:`~sunwell.errors.BudgetExhausted` if no room is left, the last attempt's
         :exc:`~sunwell.errors.ModelError` if none succeeded (after a
@@ -215,7 +223,9 @@ class Gateway:
         # Before the first await: two calls of a span that go on side by side must not get one place.
         number = self._numbers.get(span.path, 0)
         self._numbers[span.path] = number + 1
-        call = ModelCall(span, number, model, request, purpose, request.digest(model.name), closing, stream)
+        call = ModelCall(
+            span, number, model, request, purpose, request.digest(model.name), closing, stream, remember
+        )
         self._require_change(call)
         try:
             completion = await self._answer_to(call)
@@ -251,8 +261,27 @@ class Gateway:
             raise BudgetExhausted(*numbers, refused.detail)
         if self.recorded_only:
             raise await self._recorded_failure(call)
-        await self.hold()
-        return await self._ask_now(call)
+        key = call.memory_key if call.remember else None
+        if key is None or self.memory is None:
+            await self.hold()
+            return await self._ask_now(call)
+        return await self._remembered(call, key, self.memory)
+
+    async def _remembered(self, call: ModelCall, key: str, memory: AnswerStore) -> Completion:
+        """Return what an earlier run was answered; otherwise ask, and keep the answer."""
+        found = await in_thread(memory.find, key)
+        if found is None:
+            await self.hold()
+            completion = await self._ask_now(call)
+            await in_thread(memory.keep, key, completion)
+            return completion
+        # Again: this run may know secrets that the earlier one did not.
+        answer = call.remembered(cleaned_answer(sound(found, call.model.name), self.secrets))
+        # Not durable by itself: if it is lost, nothing that rests on it is on record, and nothing was paid.
+        await self.journal.append(answer, durable=False)
+        self.tally.add_remembered(call.span.path)
+        self._tell_recorded(call, answer, replayed=False)
+        return answer.completion
 
     async def _recorded_failure(self, call: ModelCall) -> ModelError:
         await asyncio.sleep(0)  # a recorded time-out comes now
@@ -336,22 +365,27 @@ class Gateway:
                 f"call {call.number} of {call.span} is not the one that was answered: the task, the tools, "
                 "a model or a file has changed since; run with --accept-changes to keep the old answers"
             )
-        completion, name = recorded.completion, call.model.name
+        completion = recorded.completion
         if recorded.digest == call.digest:  # else it says nothing about this question
             intent = self.journal.find(Intent, (recorded.span, recorded.number, recorded.attempt))
             limit = None if intent is None else intent.max_output_tokens
             self._booking.learn(call, completion, limit)
+        self._tell_recorded(call, recorded, replayed=True)
+        return completion
+
+    def _tell_recorded(self, call: ModelCall, answer: Answer, *, replayed: bool) -> None:
+        completion, name = answer.completion, call.model.name
         # A fork may go on with another model than the one that its copied answers came from.
         finished = call.finished(
             name if is_same_model(name, completion.model) else completion.model,
             usage=completion.usage,
-            cost_usd=recorded.cost_usd,
-            duration_seconds=recorded.duration_seconds,
+            cost_usd=answer.cost_usd,
+            duration_seconds=answer.duration_seconds,
             stop=completion.stop,
-            replayed=True,
+            replayed=replayed,
+            remembered=answer.remembered,
         )
         self.emit(MODEL_CALL_FINISHED, finished)
-        return completion
 
     async def _ask_now(self, call: ModelCall) -> Completion:
         clock = asyncio.get_running_loop()

@@ -2,17 +2,31 @@
 
 import time
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 
 from sunwell.budget.ledger_protocol import Reservation
 from sunwell.budget.tally import BilledCall as Entry
+from sunwell.core.message import digest_of
 from sunwell.core.model import Completion, ModelProtocol, Purpose, Request
 from sunwell.core.span import Span
 from sunwell.errors import ModelError
 from sunwell.events import ModelCallFinished, ModelCallStarted
-from sunwell.journal.records import Failure, Intent
+from sunwell.journal.records import Answer, Failure, Intent
+from sunwell.models.http_model import HttpModel
+
+
+class AnswerStore(Protocol):
+    """Where whole answers are kept for later runs. Both methods may block, and raise nothing of their own."""
+
+    def find(self, key: str) -> Completion | None:
+        """Return the answer that was kept under *key*, without usage; ``None`` if there is none."""
+        ...
+
+    def keep(self, key: str, completion: Completion) -> None:
+        """Keep *completion* under *key* if it is of use to a later run."""
+        ...
 
 
 @attrs.frozen
@@ -29,6 +43,37 @@ class ModelCall:
     closing: bool = False
     """Whether the call may use the closing reserve."""
     stream: bool = False
+    remember: bool = False
+    """Whether an answer of an earlier run will do, and this one is kept for later runs."""
+
+    @property
+    def memory_key(self) -> str | None:
+        """A digest of all that the answer depends on: who is asked, with which settings, and what.
+
+        ``None``: the model is of a class of the caller's own, whose name does not say which one it is.
+        """
+        model, schema = self.model, self.request.response_schema
+        if not isinstance(model, HttpModel):
+            return None
+        asked = (self.digest, model.name, self.provider, "" if schema is None else repr(schema.schema))
+        # The same name may be served at another address.
+        return digest_of(*asked, model.model_id, model.connection.url, repr(model.tuning)).hex()
+
+    def remembered(self, completion: Completion) -> Answer:
+        """Return the record of an answer that an earlier run has paid for."""
+        return Answer(
+            self.span.path,
+            self.number,
+            0,
+            self.purpose,
+            self.span.depth,
+            self.digest,
+            completion,
+            Decimal(0),
+            0.0,
+            time.time(),
+            remembered=True,
+        )
 
     def started(self) -> ModelCallStarted:
         """Return the event of the call's beginning."""

@@ -248,6 +248,9 @@ class Answer(Record):
     """``None`` where usage or price is unknown."""
     duration_seconds: float
     at: float
+    remembered: bool = False
+    """Whether it was kept by an earlier run, so that nobody was asked: it has no intent and no usage, and
+    costs nothing."""
 
     @property
     def key(self) -> Key:

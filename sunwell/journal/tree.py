@@ -33,11 +33,12 @@ NodeType = Literal["run", "sub_completion", "part", "call", "tool", "check"]
 of a model with all its attempts."""
 
 NodeStatus = Literal[
-    "ok", "incomplete", "error", "cancelled", "answered", "failed", "refused", "open", "kept"
+    "ok", "incomplete", "error", "cancelled", "answered", "failed", "refused", "open", "kept", "remembered"
 ]
 """A run ends ``ok`` to ``cancelled``; a call or a tool is ``answered``, ``failed``, ``refused`` for want
 of budget, or ``open``, which is begun and without an end in the journal. A call that is ``kept`` was copied
-from another run, which has paid for it: it has neither usage nor cost here."""
+from another run, which has paid for it: it has neither usage nor cost here. One that is ``remembered`` was
+answered by what an earlier run had kept: it has no usage and cost nothing."""
 
 
 @attrs.frozen
@@ -157,7 +158,7 @@ class CallBranch:
                 self.intents[record.attempt] = record
                 self.status = "open"
             case Answer():
-                self.answer, self.status = record, "answered"
+                self.answer, self.status = record, "remembered" if record.remembered else "answered"
                 self._book(record, record.completion)
             case Failure():
                 self.status = "failed"

@@ -5,7 +5,6 @@ result is in it.
 """
 
 import os
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from sunwell.core.user_folders import state_folder
-from sunwell.journal.user_state import file_doubt, state_doubt
+from sunwell.memory.user_database import DatabaseError, UserDatabase, is_busy, said_of
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -30,13 +29,10 @@ _SCHEMA = {
     "rung TEXT NOT NULL, model TEXT NOT NULL, after TEXT NOT NULL, passed INTEGER, cost TEXT, "
     "at REAL NOT NULL)",
     "outcomes_of_a_kind": "CREATE INDEX outcomes_of_a_kind ON outcomes (kind, id)",
+    "sqlite_sequence": "CREATE TABLE sqlite_sequence(name,seq)",
 }
-_OF_SQLITE = {"sqlite_sequence": "CREATE TABLE sqlite_sequence(name,seq)"}
-"""What SQLite adds by itself."""
 _MOST_BYTES = 32 << 20
 _MOST_VALUE_BYTES = 100_000
-_STEPS = 1_000
-"""Steps of SQLite's machine between two looks at the clock: well below a millisecond."""
 _COLUMNS = "kind, rung, model, after, passed, cost, at"
 _OFF = frozenset({"0", "off", "no", "false"})
 
@@ -181,16 +177,12 @@ class OutcomeStore:
         if self.file is None or not self._is_usable:
             return known
         found: list[RungOutcome] = []
-        with self._warned("read"):
-            if not _is_there(self.file):
-                return known
-            with _opened(self.file, self.longest_seconds) as (connection, require_time):
-                connection.execute("PRAGMA query_only = ON")
-                connection.execute("BEGIN")  # the schema that is looked at is the one that is read
-                if _has_table(connection):
-                    for row in connection.execute(f"SELECT {_COLUMNS} FROM outcomes ORDER BY id"):
-                        require_time()
-                        found.append(_outcome(row))
+        with self._warned("read"), self._database(self.file).reading() as opened:
+            if opened is not None:
+                connection, require_time = opened
+                for row in connection.execute(f"SELECT {_COLUMNS} FROM outcomes ORDER BY id"):
+                    require_time()
+                    found.append(_outcome(row))
         for outcome in found:
             known.add(outcome)
         return known
@@ -200,17 +192,19 @@ class OutcomeStore:
         rows = [_row(outcome) for outcome in outcomes]
         if self.file is None or not self._is_usable or not rows:
             return
-        with self._warned("written"):
-            if not _is_there(self.file):
-                self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                os.close(os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-            with _opened(self.file, self.longest_seconds) as (connection, _):
-                # IMMEDIATE: two processes that both read first and then write would block each other.
-                connection.execute("BEGIN IMMEDIATE")
-                if not _has_table(connection):
-                    _make_table(connection)
-                self._write(connection, rows)
-                connection.execute("COMMIT")
+        with self._warned("written"), self._database(self.file).writing() as connection:
+            self._write(connection, rows)
+
+    def _database(self, file: Path) -> UserDatabase:
+        return UserDatabase(
+            file,
+            _FORMAT,
+            _SCHEMA,
+            self.longest_seconds,
+            _MOST_BYTES,
+            _MOST_VALUE_BYTES,
+            frozenset({"sqlite_sequence"}),
+        )
 
     def _write(self, connection: "Connection", rows: Sequence[tuple[Any, ...]]) -> None:
         connection.executemany(f"INSERT INTO outcomes ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
@@ -228,89 +222,15 @@ class OutcomeStore:
 
         try:
             yield
-        except (Error, OSError, UnicodeError, _FileError) as error:
+        except (Error, OSError, UnicodeError, DatabaseError) as error:
             self._is_usable = False
-            said = error.strerror if isinstance(error, OSError) else str(error)
+            said = said_of(error, self.longest_seconds)
             advice = "Move the file away, or set SUNWELL_OUTCOMES=off"
-            if getattr(error, "sqlite_errorname", "") == "SQLITE_BUSY":
-                said, advice = "another program was writing it", "Nothing needs to be done"
-            elif getattr(error, "sqlite_errorname", "") == "SQLITE_INTERRUPT":
-                said = f"it took longer than {self.longest_seconds:g} s"
+            advice = "Nothing needs to be done" if is_busy(error) else advice
             self.warn(
                 f"outcomes of rungs cannot be {done}: {self.file}: {said}; the run goes on without them. "
                 f"{advice}"
             )
-
-
-def _is_there(file: Path) -> bool:
-    """Whether there is a *file* that is the user's alone. Raises :exc:`_FileError` if there is another."""
-    if said := state_doubt(file.parent):
-        raise _FileError(said)
-    try:
-        status = file.lstat()
-    except FileNotFoundError:
-        return False
-    said = file_doubt(status)
-    if not said and status.st_nlink > 1:  # the other one may be in a workspace, where commands write
-        said = "has another name (a hard link), under which something else can change it"
-    if said:
-        raise _FileError(f"it {said}")
-    if status.st_size > _MOST_BYTES:
-        raise _FileError(f"it has more than {_MOST_BYTES >> 20} MB")
-    return True
-
-
-@contextmanager
-def _opened(file: Path, longest_seconds: float) -> "Iterator[tuple[Connection, Callable[[], None]]]":
-    """Open a file that exists, for at most *longest_seconds*; what is not committed is undone.
-
-    The function beside the connection raises :exc:`_FileError` if the time is up.
-    """
-    import sqlite3
-
-    until = time.monotonic() + longest_seconds
-
-    def require_time() -> None:
-        if time.monotonic() > until:
-            raise _FileError(f"it took longer than {longest_seconds:g} s")
-
-    # No write-ahead log: it needs shared memory, which a home folder on a network does not have.
-    address = f"{file.absolute().as_uri()}?mode=rw"
-    connection = sqlite3.connect(address, uri=True, timeout=longest_seconds, isolation_level=None)
-    try:
-        # A statement that does not end, or a schema that takes for ever to parse, is broken off.
-        connection.set_progress_handler(lambda: time.monotonic() > until, _STEPS)
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MOST_VALUE_BYTES)
-        # As SQLite advises for files that others may have made: functions in a schema are not trusted.
-        for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0"):
-            connection.execute(f"PRAGMA {pragma}")
-        yield connection, require_time
-    finally:
-        connection.close()
-
-
-class _FileError(Exception):
-    """The file is not what this version writes."""
-
-
-def _has_table(connection: "Connection") -> bool:
-    """Whether the table is there. Raises :exc:`_FileError` if anything else is, or in another form."""
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version not in (0, _FORMAT):
-        raise _FileError(f"it has format {version}, and the installed version knows format {_FORMAT}")
-    # Read from SQLite's own table, which cannot be a view. One row more than there may be.
-    limit = len(_SCHEMA) + len(_OF_SQLITE) + 1
-    found = connection.execute("SELECT name, sql FROM sqlite_master LIMIT ?", (limit,)).fetchall()
-    expected = {**_SCHEMA, **_OF_SQLITE} if version == _FORMAT else {}
-    if len(found) != len(expected) or dict(found) != expected:
-        raise _FileError("its tables are not those that Sunwell makes")
-    return bool(version == _FORMAT)
-
-
-def _make_table(connection: "Connection") -> None:
-    for statement in _SCHEMA.values():
-        connection.execute(statement)
-    connection.execute(f"PRAGMA user_version = {_FORMAT}")
 
 
 def _row(outcome: RungOutcome) -> tuple[Any, ...]:
@@ -324,8 +244,8 @@ def _outcome(row: tuple[Any, ...]) -> RungOutcome:
     try:
         cost_usd = None if cost is None else Decimal(cost)
     except (ArithmeticError, TypeError, ValueError):
-        raise _FileError(f"a cost is not a number: {str(cost)[:40]!r}") from None
+        raise DatabaseError(f"a cost is not a number: {str(cost)[:40]!r}") from None
     if passed not in (None, 0, 1) or (cost_usd is not None and not cost_usd.is_finite()):
-        raise _FileError("a row holds what is no outcome")
+        raise DatabaseError("a row holds what is no outcome")
     is_passed = None if passed is None else bool(passed)
     return RungOutcome(str(kind), str(rung), str(model), str(after), is_passed, cost_usd, at)

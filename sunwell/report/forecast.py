@@ -22,6 +22,7 @@ from sunwell.agent.orchestration.handed_out_quote import (
 from sunwell.agent.orchestration.orchestrator_place import orchestrator_place
 from sunwell.agent.policy.handed_out_cost import ASSUMED, HandedOutShape
 from sunwell.agent.policy.task_kinds import kind_of
+from sunwell.agent.run.context_lookup import with_context_query
 from sunwell.agent.run.decision import (
     Candidates,
     LensOutlook,
@@ -136,7 +137,7 @@ def forecast(
     options, secrets = session.options, secrets_from_environment()
     models, found = _candidates(options, prices, registry)
     lens, config = options.lens, LoopConfig.of(options, prices=prices)
-    known = Toolset.of(equipment.names(options), equipment.preview(session))
+    known = with_context_query(Toolset.of(equipment.names(options), equipment.preview(session)), options)
     guidance = _guidance(session, known, secrets)
     text = secrets.redact(session.goal)
     parts = PromptParts(text, guidance, known.specs, lens)

@@ -23,7 +23,7 @@ from sunwell.report.figures import (
 from sunwell.report.forecast import lens_object, quote_object
 from sunwell.report.verdict_text import verdict_lines
 from sunwell.report.worker_entries import command_object, file_object, usage_object, workers_of_result
-from sunwell.tools.wording import on_one_line
+from sunwell.tools.wording import counted, on_one_line
 
 BASIS = (
     "an estimate, not a measurement: the tokens of the work, without lens calls, at the smart model's "
@@ -118,6 +118,7 @@ def summarize(
             {"model": model.model, "provider": model.provider, **_total(model_total(model))}
             for model in bill.models
         ],
+        "remembered_calls": bill.remembered_calls,
         "by_provider": _parts(result, "provider"),
         "by_depth": _parts(result, "depth"),
         "by_purpose": _parts(result, "purpose"),
@@ -213,8 +214,12 @@ def summary_text(
 
 def bill_lines(bill: Bill, width: int = 100) -> list[str]:
     """Return the bill by model and the total; also by provider, depth and purpose if there are several."""
+    remembered = []
+    if bill.remembered_calls:
+        many = counted(bill.remembered_calls, "call")
+        remembered = [f"{'':<8} {many} answered from memory, for nothing: --no-answer-memory asks again"]
     if not bill.lines:
-        return ["cost     $0: nothing was billed"]
+        return ["cost     $0: nothing was billed", *remembered]
     rows = [(_name(model.model), model_total(model)) for model in bill.models]
     whole: Total = Total.of([line.total for line in bill.lines])
     if len(rows) > 1:
@@ -229,7 +234,7 @@ def bill_lines(bill: Bill, width: int = 100) -> list[str]:
             lines.append(f"{f'by {by}':<11} {shown}")
     if whole.uncertain_calls:
         lines.append(_uncertain(whole))
-    return lines
+    return lines + remembered
 
 
 def _name(given: str) -> str:

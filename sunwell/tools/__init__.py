@@ -3,6 +3,7 @@
 from sunwell.tools.environment import secrets_from_environment
 from sunwell.tools.function_tool import FunctionTool, tool
 from sunwell.tools.limits import ToolLimits
+from sunwell.tools.mcp_client import McpServer
 from sunwell.tools.originals import Originals, Uncovered, UndoReport, undo
 from sunwell.tools.policy import Rules, under_rules
 from sunwell.tools.toolbox import Toolbox
@@ -11,6 +12,7 @@ from sunwell.tools.workspace import Workspace
 
 __all__ = [
     "FunctionTool",
+    "McpServer",
     "Originals",
     "Rules",
     "ToolLimits",

@@ -29,6 +29,14 @@ def read_given(file: str | PathLike[str], what: str, most_bytes: int, *, otherwi
     with Path(file).open("rb") as opened:
         data = opened.read(most_bytes + 1)
         status = os.fstat(opened.fileno())
+    require_given(file, what, data, status, otherwise=otherwise)
+    return data
+
+
+def require_given(
+    file: str | PathLike[str], what: str, data: bytes, status: os.stat_result, *, otherwise: str = ""
+) -> None:
+    """Refuse the opened *file* as :func:`read_given` does; *data* is its beginning, *status* its own."""
     real = Path(os.path.realpath(file))
     if stat.S_ISREG(status.st_mode) and not _is_same(real, status):
         raise ConfigurationError(f"{what} {file} was replaced while it was read: try again")
@@ -36,7 +44,6 @@ def read_given(file: str | PathLike[str], what: str, most_bytes: int, *, otherwi
         raise ConfigurationError(
             f"{what} {file} would be sent to a model, and it is {why}: name another one{otherwise}"
         )
-    return data
 
 
 def _is_same(real: Path, status: os.stat_result) -> bool:

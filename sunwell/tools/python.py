@@ -1,13 +1,6 @@
 """The tool execute_python, which exists only if the caller allows it."""
 
-import os
-import shlex
-import sysconfig
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
-from importlib import import_module
-from importlib.util import find_spec
-from pathlib import Path
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import attrs
@@ -15,125 +8,13 @@ import attrs
 from sunwell.core.marks import guarded
 from sunwell.core.message import FileRead
 from sunwell.core.model import ToolSpec
-from sunwell.errors import ConfigurationError, ToolError
+from sunwell.errors import ToolError
 from sunwell.tools.arguments import closed, text
-from sunwell.tools.limits import Outcome, ToolLimits
+from sunwell.tools.limits import Outcome
+from sunwell.tools.python_session import Printed, run_script
 from sunwell.tools.text_file import text_of
 from sunwell.tools.wording import counted, without_escapes
 from sunwell.tools.workspace_view import WorkspaceView
-
-_PACKAGE = "pydantic_monty"
-_MOST_DEEP = 500
-_INTERNAL = "Internal error in monty: "
-_NO_EXIT = "SystemExit takes no number here; let the script end, or raise an exception with a text"
-
-
-def require_interpreter(package: str = _PACKAGE) -> None:
-    """Raise :exc:`~sunwell.errors.ConfigurationError` unless *package* is installed; it is not loaded."""
-    if find_spec(package) is None:
-        raise ConfigurationError("execute_python needs an extra package: run pip install 'sunwell[python]'")
-
-
-def _program() -> str:
-    """Return the interpreter's program that was installed with its package.
-
-    The package itself would also search ``PATH``, which may contain a workspace.
-    """
-    schemes = (sysconfig.get_default_scheme(), sysconfig.get_preferred_scheme("user"))
-    for scheme in schemes:
-        program = Path(sysconfig.get_path("scripts", scheme)) / "monty"
-        if program.is_file():
-            return str(program)
-    raise ToolError(
-        "execute_python cannot run: its interpreter's program (monty) is not where Python installs programs; "
-        "do without it (who runs this: pip install --force-reinstall 'sunwell[python]')"
-    )
-
-
-@contextmanager
-def _silenced(program: str) -> Iterator[str]:
-    """Give the path of a program that is *program* with nothing on standard error, where the system has that.
-
-    The interpreter writes there by itself when it is out of memory, past everything that Sunwell prints, and
-    its package has no option for that. The program lies in memory: a command could change a file.
-    """
-    if not hasattr(os, "memfd_create"):
-        yield program
-        return
-    written = os.memfd_create("monty")
-    try:
-        os.write(written, f'#!/bin/sh\nexec {shlex.quote(program)} "$@" 2>/dev/null\n'.encode())
-        try:  # what is open for writing cannot be run
-            file = os.open(f"/proc/self/fd/{written}", os.O_RDONLY)
-        except OSError:  # without /proc
-            file = None
-    finally:
-        os.close(written)
-    if file is None:
-        yield program
-        return
-    try:
-        os.set_inheritable(file, True)  # the shell opens it in the new process
-        path = f"/proc/self/fd/{file}"
-        yield path if os.access(path, os.X_OK) else program
-    finally:
-        os.close(file)
-
-
-@attrs.define(eq=False)
-class Printed:
-    """Output of a script: the beginning is kept, the rest is counted."""
-
-    room_chars: int
-    left_out_chars: int = 0
-    _parts: list[str] = attrs.field(factory=list, init=False)
-
-    def __call__(self, stream: str, text: str) -> None:
-        kept = text[: self.room_chars]
-        self.room_chars -= len(kept)
-        self.left_out_chars += len(text) - len(kept)
-        if kept:
-            self._parts.append(kept)
-
-    @property
-    def text(self) -> str:
-        return "".join(self._parts)
-
-
-async def run_script(
-    code: str, functions: Mapping[str, Callable[..., Any]], limits: ToolLimits, printed: Printed
-) -> str:
-    """Run *code* in a separate process; return its error as Python reports it, or ``""``.
-
-    It has no files, network or environment, and only the interpreter's own modules; it can call only
-    *functions*, each in a thread. Raises :exc:`~sunwell.errors.ToolError` if the interpreter itself
-    ended.
-    """
-    monty = import_module(_PACKAGE)
-    bounds = {
-        "max_feed_duration_secs": limits.python_seconds,
-        "max_memory": limits.python_bytes,
-        "max_recursion_depth": _MOST_DEEP,
-        "max_suspensions": limits.python_calls,
-    }
-    try:
-        with _silenced(_program()) as program:
-            async with (
-                monty.AsyncMonty(binary_path=program, max_processes=1) as pool,
-                pool.checkout(limits=bounds, os_policy={"sleep": "zero"}) as session,
-            ):
-                # The value of a last expression would be rebuilt in this process, outside the limits.
-                script = f"{code}\n\nNone"
-                await session.feed_run(script, external_lookup=dict(functions), print_callback=printed)
-    except monty.MontyCrashedError:
-        raise ToolError(
-            "the interpreter was stopped: the code took too much time or memory; do less at a time"
-        ) from None
-    except (monty.MontyRuntimeError, monty.MontySyntaxError) as error:
-        said = str(error.display())
-        return _NO_EXIT if _INTERNAL in said and "SystemExit" in code else said
-    return ""
-
 
 _LONGEST_CODE = 100_000
 _DEEPEST = 50
@@ -168,7 +49,7 @@ class ExecutePython:
         return attrs.evolve(self, may_read="read_file" in granted, may_list="list_files" in granted)
 
     async def run(self, arguments: Mapping[str, Any]) -> Outcome:
-        code = _checked(arguments["code"])
+        code = checked_code(arguments["code"])
         limits = self.view.limits
         files = _Files(self.view, self.may_read, self.may_list)
         printed = Printed(max(limits.output_chars - 2_000, 100))
@@ -238,7 +119,8 @@ def _text(path: object) -> str:
     return path
 
 
-def _checked(code: str) -> str:
+def checked_code(code: str) -> str:
+    """Return *code*. Raises :exc:`~sunwell.errors.ToolError` if it is empty, too long or no text."""
     if not code.strip():
         raise ToolError("code is empty; write a script that prints what you want to know")
     if len(code) > _LONGEST_CODE:

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from threading import Event
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -28,6 +28,9 @@ from sunwell.tools.text_file import binary_kind, text_of
 from sunwell.tools.wording import counted, on_one_line, quoted
 from sunwell.tools.workspace import FileReader, FolderEntry
 from sunwell.tools.workspace_view import WorkspaceView
+
+if TYPE_CHECKING:
+    from regex import Pattern
 
 _DEEPEST = 50
 _LONGEST_PATTERN = 1_000
@@ -73,7 +76,7 @@ class SearchFiles:
     async def run(self, arguments: Mapping[str, Any]) -> Outcome:
         pattern = arguments["pattern"]
         plain = bool(arguments["literal"]) or re.escape(pattern) == pattern
-        _check(pattern, plain)
+        require_pattern(pattern, plain)
         limits = self.view.limits
         # Before the limit of the call, whose sentence does not say what was found.
         seconds = min(limits.search_seconds, limits.call_seconds * 0.9)
@@ -121,7 +124,7 @@ class _Search:
         self._deadline = monotonic() + self.seconds
         if not self.is_plain:
             self._expression = _Expression(self.pattern, self._check)
-        needed = self.pattern if self.is_plain else _literal_in(self.pattern)
+        needed = self.pattern if self.is_plain else literal_in(self.pattern)
         if not self.view.secrets.may_show(needed):  # a secret's name in place of it could make a match
             self._needed = max(re.findall(rb"[\x01-\x7f]*", needed.encode("utf-8", "replace")), key=len)
         with FileReader(self.view.workspace) as reader:
@@ -295,7 +298,8 @@ def _composed(text: str) -> str:
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
-def _check(pattern: str, plain: bool) -> None:
+def require_pattern(pattern: str, plain: bool) -> None:
+    """Refuse a *pattern*, of a model, that cannot be searched for in lines; *plain*: it is no expression."""
     if not pattern:
         raise ToolError("pattern is empty; write what to look for")
     if len(pattern) > _LONGEST_PATTERN:
@@ -340,18 +344,7 @@ class _Expression:
     """Whether a text that has a line with a match also has a match as a whole."""
 
     def __attrs_post_init__(self) -> None:
-        import regex
-
-        if _RECURSION.search(self.pattern):
-            raise ToolError(
-                "pattern calls itself or a group, which takes too much memory; write it out, or literal"
-            )
-        if _nodes(self.pattern) > _MOST_NODES:
-            raise ToolError("pattern repeats too much; write smaller counts, or set literal to true")
-        try:
-            self._search = regex.compile(self.pattern, regex.VERSION0).search
-        except (regex.error, OverflowError, RecursionError, ValueError) as error:  # ValueError: of its flags
-            raise ToolError(f"pattern is no regular expression: {error}; or set literal to true") from None
+        self._search = expression_of(self.pattern).search
         self._is_part = _LINE_BOUND.search(self.pattern) is None
 
     def lines(self, path: str, text: str, first: int) -> Iterator[tuple[int, str, int]]:
@@ -386,12 +379,31 @@ class _Expression:
         raise _Stopped(f"stopped at {where}, where pattern takes too long; use a simpler one")
 
 
+def expression_of(pattern: str, *, by_lines: bool = False) -> "Pattern[str]":
+    """Return *pattern*, of a model, compiled; with *by_lines*, ``^`` and ``$`` mean those of each line.
+
+    Raises :exc:`~sunwell.errors.ToolError` if it is no regular expression, or takes too much memory.
+    """
+    import regex
+
+    if _RECURSION.search(pattern):
+        raise ToolError(
+            "pattern calls itself or a group, which takes too much memory; write it out, or literal"
+        )
+    if _nodes(pattern) > _MOST_NODES:
+        raise ToolError("pattern repeats too much; write smaller counts, or set literal to true")
+    try:
+        return regex.compile(pattern, regex.VERSION0 | (regex.MULTILINE if by_lines else 0))
+    except (regex.error, OverflowError, RecursionError, ValueError) as error:  # ValueError: of its flags
+        raise ToolError(f"pattern is no regular expression: {error}; or set literal to true") from None
+
+
 _PLAIN_ESCAPE = re.compile(r"\\([^\w\s])", re.ASCII)
 _SET = re.compile(r"\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]")
 _AFTER = re.compile(r"[*?]|\{")
 
 
-def _literal_in(pattern: str) -> str:
+def literal_in(pattern: str) -> str:
     """Return a text that is in every line that *pattern* matches; empty if none is known.
 
     Only what stands outside of groups, sets and repetitions counts, and nothing if there are alternatives

@@ -251,6 +251,11 @@ class StagedRun:
                     # A summary is one line and may be cut.
                     exactly = "" if details in summary else f"\n{details}"
                     return self.terms.result(self.call, Outcome(f"dry run, not done: {summary}{exactly}"))
+                if self.terms.approve is None and getattr(self.tool, "needs_approver", False):
+                    raise CallNotApproved(
+                        f"{self.call.name} was not done: each call needs approval, and nobody is asked in "
+                        "this run; the user can allow that with --approve"
+                    )
                 conditions = getattr(self.tool, "conditions", None)
                 how = conditions(self.arguments) if callable(conditions) else ""
                 await self.terms.require_approval(self.call.name, summary, details, conditions=how)

@@ -20,10 +20,10 @@ from sunwell.tools.arguments import read_arguments
 from sunwell.tools.claims import Claimant, Claims
 from sunwell.tools.environment import secrets_from_environment
 from sunwell.tools.file_tools import EditFile, ListFiles, ReadFile, WriteFile, Writer
-from sunwell.tools.function_tool import FunctionTool
 from sunwell.tools.limits import Approve, ToolLimits, both_approve
 from sunwell.tools.originals import Keeper
-from sunwell.tools.python import ExecutePython, require_interpreter
+from sunwell.tools.python import ExecutePython
+from sunwell.tools.python_session import require_interpreter
 from sunwell.tools.sandbox import OFF_WARNING
 from sunwell.tools.search import SearchFiles
 from sunwell.tools.shell import CommandRunner, RunCommand
@@ -311,8 +311,8 @@ class Toolbox:
         try:
             tool = self._tool(call.name)
             arguments = read_arguments(call, tool.spec)
-            if isinstance(tool, FunctionTool | RunCommand):
-                tool.require_valid(arguments)  # before anybody is asked to approve it
+            if callable(require_valid := getattr(tool, "require_valid", None)):
+                require_valid(arguments)  # before anybody is asked to approve it
         except ToolError as error:
             return StagedAnswer(self._terms.refusal(call, error.sentence))
         if isinstance(tool, WriteFile | EditFile):

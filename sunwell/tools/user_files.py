@@ -13,19 +13,20 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from sunwell.core.user_folders import settings_folder, state_folder
+from sunwell.core.user_folders import cache_folder, settings_folder, state_folder
 from sunwell.errors import ConfigurationError
 from sunwell.tools.protected import MADE_FOLDERS, PROTECTED, ProtectedKind, kind_of_name, strongest
 
 STATE = ProtectedKind(
     "secret",
-    "it is in the folder in which Sunwell keeps keys and outcomes and is not open to tools; leave it alone",
+    "it is in a folder in which Sunwell keeps keys, outcomes or answers, not open to tools; leave it alone",
     (),
 )
 SETTINGS = ProtectedKind(
     "fixed", "it is your configuration of Sunwell, which only a person changes; leave it as it is", ()
 )
 _STATE_NAMES = ("journal.key", *(f"outcomes.sqlite3{end}" for end in ("", "-wal", "-shm", "-journal")))
+_CACHE_NAMES = tuple(f"answers.sqlite3{end}" for end in ("", "-journal"))
 _SETTINGS_NAMES = ("config.toml", "config.yaml", "config.yml", "trusted.json")
 
 _NAMED = tuple(
@@ -58,11 +59,14 @@ def _own_folder(found: Callable[[], Path]) -> Path | None:
 def _own_folders() -> Iterator[tuple[Path, ProtectedKind, tuple[str, ...], ProtectedKind]]:
     """Yield each folder of Sunwell's own, its kind, the files in it that are known, and their kind."""
     settings, state = _own_folder(settings_folder), _own_folder(state_folder)
+    cache = _own_folder(cache_folder)
     if settings is not None:
         yield settings, SETTINGS, _SETTINGS_NAMES, SETTINGS
     if state is not None:
         # One folder may be both, and then a model may still read the settings in it.
         yield state, SETTINGS if state == settings else STATE, _STATE_NAMES, STATE
+    if cache is not None:  # the same with SUNWELL_HOME
+        yield cache, SETTINGS if cache == settings else STATE, _CACHE_NAMES, STATE
 
 
 def of_user_in(root: Path) -> dict[str, ProtectedKind]:

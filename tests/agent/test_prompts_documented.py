@@ -86,6 +86,13 @@ def page() -> str:
             f"{prompts.passed_on_text(['task:01J8XK2M · ok (end) · find the price'])}\n\n"
             + prompts.worker_terms_text("Make prices exact everywhere", None, 50, 300.0, (), 4_000),
         ),
+        (
+            "What is looked up for a worker, behind its task, and what the tool context_query returns",
+            prompts.context_found_text(
+                "how prices are rounded",
+                [("docs", ("docs/prices.md, lines 3-9 (Prices > Rounding):\n…", ""))],
+            ),
+        ),
         ("What stands after a brief", prompts.BRIEF_STANDING),
         ("The lens writer", prompts.LENS_PROMPT),
         ("The lens writer, if the task may be split", prompts.SPLIT_PROMPT.strip()),
@@ -124,6 +131,16 @@ def page() -> str:
             "If it writes words while reports are open",
             prompts.handed_over_text("Running: 1 (01J8XK2N).", ["Worker 01J8XK2M: …"], can_set_answer=True),
         ),
+        ("A model that looks into long contexts", prompts.ASK_PROMPT),
+        (
+            "What it is told of its contexts",
+            prompts.ask_text("Which orders were paid twice?", ["orders.log: 48,120,344 bytes"], 20, 5),
+        ),
+        (
+            "A model that is asked about a part",
+            "\n\n".join(prompts.read_system("List the numbers of orders that were paid twice, or: none.")),
+        ),
+        ("A model that is shown a context whole", prompts.DIRECT_PROMPT),
         ("A judge", JUDGE_PROMPT),
         ("At a limit", prompts.closing_text("budget_usd", 600)),
         (
@@ -134,7 +151,7 @@ def page() -> str:
     versions = (
         f"Versions: lens {prompts.LENS_PROMPT_VERSION}, work {prompts.WORK_PROMPT_VERSION}, "
         f"orchestrator {prompts.ORCHESTRATOR_PROMPT_VERSION}, ladder {prompts.LADDER_PROMPT_VERSION}, "
-        f"judge {JUDGE_PROMPT_VERSION}."
+        f"ask {prompts.ASK_PROMPT_VERSION}, judge {JUDGE_PROMPT_VERSION}."
     )
     parts = [f"## {title}\n\n{fenced(text)}" for title, text in shown]
     return "\n\n".join([BEGIN.strip(), versions, *parts]) + "\n"

@@ -2,11 +2,7 @@
 
 import os
 import shutil
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +11,7 @@ from click.testing import CliRunner, Result
 from sunwell.cli.main import cli
 from sunwell.simulator import Simulator, running_simulator
 from sunwell.simulator.scripts import DEMO_MODELS
+from tests.cli.beginner import Begun, beginner
 
 TASK = "Generate CRUD endpoints for 5 entities"
 SHOP = Path(__file__).parents[2] / "examples" / "shop"
@@ -63,29 +60,14 @@ def trust(sunwell: Invoke) -> Invoke:
     return accept
 
 
-def started(arguments: Sequence[str | Path], env: dict[str, str]) -> "subprocess.Popen[str]":
-    """Start ``python -m sunwell`` in a process of its own, which Ctrl-C reaches.
-
-    A shell that starts the tests in the background has them ignore SIGINT, and children inherit that.
-    """
-    return subprocess.Popen(
-        [sys.executable, "-m", "sunwell", *map(str, arguments)],
-        env={**os.environ, **env},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
-    )
-
-
 @pytest.fixture
-def start(keys: dict[str, str]) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+def start(keys: dict[str, str]) -> Iterator[Callable[..., Begun]]:
     """Return a function that starts a command in a process of its own, ended with the test at the latest."""
-    processes: list[subprocess.Popen[str]] = []
+    processes: list[Begun] = []
 
-    def begin(*arguments: str | Path, env: dict[str, str] | None = None) -> "subprocess.Popen[str]":
-        processes.append(started(arguments, keys if env is None else env))
+    def begin(*arguments: str | Path, env: dict[str, str] | None = None) -> Begun:
+        environ = {**os.environ, **(keys if env is None else env)}
+        processes.append(beginner().piped([str(word) for word in arguments], environ))
         return processes[-1]
 
     yield begin

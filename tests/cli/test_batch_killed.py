@@ -1,7 +1,6 @@
 """``sunwell batch`` killed while it works, and taken up again by ``sunwell resume``."""
 
 import json
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from sunwell.simulator import SimulatedModel, Simulator, echo, running_simulator
+from tests.cli.beginner import Begun
 
 COUNT, SLOTS = 50, 4
 MODEL = "claude-haiku-5-5"
-Start = Callable[..., "subprocess.Popen[str]"]
+Start = Callable[..., Begun]
 
 
-def wait_for(lines: int, out: Path, process: "subprocess.Popen[str]") -> None:
+def wait_for(lines: int, out: Path, process: Begun) -> None:
     """Return once *out* has so many lines; the process must still be at work then."""
     until = time.monotonic() + 60
     while not out.exists() or len(out.read_text().splitlines()) < lines:

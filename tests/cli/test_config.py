@@ -43,7 +43,7 @@ def test_secrets_are_masked(sunwell, env, tmp_path: Path) -> None:
     refused = sunwell("config", "show", "-w", tmp_path, env=env)
     assert "a login, which is not shown" in refused.output
     assert "hidden" not in refused.output
-    (tmp_path / "sunwell.toml").write_text(THEIRS + HEADERS + '[context_source]\napi_key = "hidden-key"\n')
+    (tmp_path / "sunwell.toml").write_text(THEIRS + HEADERS + '[context.snipara]\napi_key = "hidden-key"\n')
     for form in ((), ("--json",)):
         done = sunwell("config", "show", "-w", tmp_path, *form, env=env)
         assert "lab.example" in done.output

@@ -2,7 +2,9 @@
 
 import json
 import re
+import sys
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -113,3 +115,45 @@ def test_a_cap_that_holds_an_answer_is_no_finding(sunwell, tmp_path, simulator):
     (tmp_path / "sunwell.toml").write_text("[budget]\nusd = 0.01\ntokens = 3000\n")
     examined = sunwell("doctor", "-w", tmp_path, "--model", "haiku", "--json")
     assert (examined.exit_code, json.loads(examined.stdout)["settings"]) == (0, [])
+
+
+SERVER = Path(__file__).parents[1] / "tools" / "servers" / "everything.py"
+
+
+def served(folder: Path, tools: str) -> str:
+    """Return the settings of a server with *tools* granted, and of one that is not there."""
+    return (
+        f'[mcp.some]\ncommand = "{sys.executable}"\nargs = ["{SERVER}", "{folder}"]\nsandbox = "off"\n'
+        f'tools = {tools}\n[mcp.gone]\ncommand = "no-such-program"\n'
+    )
+
+
+def test_what_each_mcp_server_offers_is_told(sunwell, tmp_path, simulator):
+    """Which of it models may call, and why a server cannot be used."""
+    pytest.importorskip("mcp")
+    config = tmp_path / "servers.toml"
+    config.write_text(served(tmp_path, '["add"]'))
+    done = sunwell("doctor", "-w", tmp_path, "-m", "haiku", "--config", config, "--trust-config", "--json")
+    assert done.exit_code == 1
+    some, gone = json.loads(done.stdout)["mcp"]
+    assert (some["name"], some["granted"], some["problem"]) == ("some", ["add"], "")
+    assert "write_note" in some["offers"]
+    assert "the program no-such-program is not found on PATH" in gone["problem"]
+    told = sunwell("doctor", "-w", tmp_path, "-m", "haiku", "--config", config, "--trust-config").stdout
+    words = " ".join(told.split())
+    assert "mcp ✓ some (2026-07-28) offers add, write_note" in words
+    assert "models may call: add" in words
+    assert told.splitlines()[-1] == "something that Sunwell needs does not work: mcp.gone"
+
+
+def test_no_server_of_an_untrusted_file_is_started(sunwell, tmp_path, simulator):
+    """A project's file starts nothing before the user has trusted it."""
+    mark = tmp_path / "started"
+    (tmp_path / "sunwell.toml").write_text(
+        f'[mcp.evil]\ncommand = "/usr/bin/touch"\nargs = ["{mark}"]\nsandbox = "off"\ntools = ["x"]\n'
+    )
+    for command in (["doctor"], ["run", "Say hello."]):
+        done = sunwell(*command, "-w", tmp_path, "-m", "haiku")
+        assert done.exit_code == 2
+        assert "mcp.evil.command" in done.stderr
+    assert not mark.exists()

@@ -12,6 +12,7 @@ import pytest
 
 from sunwell.simulator import SimulatedModel, Simulator, running_simulator
 from sunwell.simulator.scripts import DEMO_MODELS
+from tests.cli.beginner import Begun
 
 TASK = "Generate CRUD endpoints for 5 entities"
 _FOREVER_SECONDS = 3600.0
@@ -25,7 +26,7 @@ def simulator() -> Iterator[Simulator]:
         yield running
 
 
-def begun(process: "subprocess.Popen[str]") -> None:
+def begun(process: Begun) -> None:
     """Return once the lens is there: then the cheap model is being asked."""
     assert process.stderr is not None
     for line in process.stderr:

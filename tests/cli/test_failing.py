@@ -3,8 +3,6 @@
 import http.server
 import json
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from sunwell.cli.exit_codes import Commands, exit_code
+from tests.cli.beginner import done as completed
 
 NO_KEYS: dict[str, str] = {}
 DEAD = {"ANTHROPIC_BASE_URL": "http://127.0.0.1:9", "ANTHROPIC_API_KEY": "simulated-key"}
@@ -154,26 +153,26 @@ def test_a_bug_is_not_swallowed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("closed", "code"),
+    ("stream", "is_full", "code"),
     [
-        pytest.param("0<&-", 2, id="input"),
-        pytest.param("1>&-", 1, id="output"),
-        pytest.param("2>&-", 0, id="errors"),
-        pytest.param("1>/dev/full", 1, id="full"),
+        pytest.param("stdin", False, 2, id="input"),
+        pytest.param("stdout", False, 1, id="output"),
+        pytest.param("stderr", False, 0, id="errors"),
+        pytest.param("stdout", True, 1, id="full"),
     ],
 )
-def test_closed_and_full_streams_leave_no_traceback(keys, shop: Path, closed: str, code: int) -> None:
+def test_closed_and_full_streams_leave_no_traceback(
+    keys, shop: Path, stream: str, is_full: bool, code: int
+) -> None:
     """Messages that cannot be printed are done without; a task that cannot be read or an answer that cannot
     be printed is a sentence."""
-    task = "-" if closed == "0<&-" else "Say hello"
-    line = f"exec '{sys.executable}' -m sunwell run '{task}' -w '{shop}' --model haiku {closed}"
-    done = subprocess.run(
-        ["sh", "-c", line],
-        env={**os.environ, **keys},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
+    task = "-" if stream == "stdin" else "Say hello"
+    with Path("/dev/full").open("wb") as full:
+        ended = completed(
+            *("run", task, "-w", shop, "--model", "haiku"),
+            folder=shop,
+            env={**os.environ, **keys},
+            **{stream: full.fileno() if is_full else None},
+        )
+    assert ended.returncode == code, ended.stderr
+    assert b"Traceback" not in ended.stderr

@@ -2,11 +2,11 @@
 
 import os
 import pty
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.cli.beginner import beginner
 
 COLUMNS = 40
 
@@ -14,14 +14,9 @@ COLUMNS = 40
 def shown(arguments: tuple[str, ...], env: dict[str, str], folder: Path, columns: int = COLUMNS) -> list[str]:
     """Return the lines that a terminal of so many columns gets, from both streams."""
     master, slave = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "sunwell", *arguments],
-        env={**os.environ, **env, "TERM": "dumb", "COLUMNS": str(columns)},
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=slave,
-        stderr=slave,
-    )
+    environ = {**os.environ, **env, "TERM": "dumb", "COLUMNS": str(columns)}
+    with Path("/dev/null").open("rb") as nothing:
+        process = beginner().begin(arguments, environ, [nothing.fileno(), slave, slave], folder)
     os.close(slave)
     data = b""
     try:
@@ -30,7 +25,7 @@ def shown(arguments: tuple[str, ...], env: dict[str, str], folder: Path, columns
     except OSError:
         pass  # the command has closed its terminal
     os.close(master)
-    process.wait(timeout=60)
+    process.wait()
     return data.decode().split("\r\n")
 
 

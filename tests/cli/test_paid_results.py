@@ -17,22 +17,21 @@ from sunwell.core.message import Text, ToolCall
 from sunwell.events import ModelCallFinished, ModelCallStarted, ModelRetried, ModelTextArrived
 from sunwell.simulator import Fault, FaultRule, Simulator, echo, running_simulator
 from sunwell.simulator.script import Asked, Reply
+from tests.cli.beginner import Done, done
 
 MODEL = "gpt-6-luna"
 WORDS = "Grüße — 你好 😀"
 
 
-def command(simulator: Simulator, *words: str | Path, **more: Any) -> "subprocess.CompletedProcess[bytes]":
+def keys(simulator: Simulator) -> dict[str, str]:
+    """Return the environment of somebody with a key of OpenAI's."""
+    return {**os.environ, "OPENAI_BASE_URL": simulator.openai_url, "OPENAI_API_KEY": "simulated-key"}
+
+
+def command(simulator: Simulator, *words: str | Path, env: dict[str, str] | None = None, **more: Any) -> Done:
     """Run a command in a process of its own against *simulator*."""
-    environ = {
-        **os.environ,
-        "OPENAI_BASE_URL": simulator.openai_url,
-        "OPENAI_API_KEY": "simulated-key",
-        **more.pop("env", {}),
-    }
-    line = [sys.executable, "-m", "sunwell", *map(str, words)]
-    given = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
-    return subprocess.run(line, env=environ, timeout=100, check=False, **given)
+    more.setdefault("folder", Path.cwd())
+    return done(*words, env=keys(simulator) | (env or {}), **more)
 
 
 @pytest.fixture
@@ -62,8 +61,8 @@ def test_tasks_on_standard_input_are_utf_8_in_every_encoding(simulator: Simulato
         tasks.write(json.dumps(WORDS, ensure_ascii=False).encode())
         tasks.seek(0)
         env = {"PYTHONIOENCODING": "cp1252"}
-        done = command(simulator, "batch", "-", "-m", MODEL, "-w", tmp_path, stdin=tasks, env=env)
-    assert WORDS in json.loads(done.stdout)["answer"], done.stderr
+        ended = command(simulator, "batch", "-", "-m", MODEL, "-w", tmp_path, stdin=tasks.fileno(), env=env)
+    assert WORDS in json.loads(ended.stdout)["answer"], ended.stderr
 
 
 @pytest.mark.parametrize("words", [["run", "Hello"], ["run", "-q", "Hello"]], ids=["task", "question"])
@@ -73,19 +72,19 @@ def test_a_trace_that_cannot_be_written_costs_no_answer(
 ) -> None:
     """Code 1, the answer, the bill, the run, the file, and the command that writes it; one JSON object."""
     more = ["--json"] if as_json else []
-    done = command(
-        simulator, *words, "-m", MODEL, "-w", tmp_path, "--trace", "/dev/full", *more, cwd=tmp_path
+    ended = command(
+        simulator, *words, "-m", MODEL, "-w", tmp_path, "--trace", "/dev/full", *more, folder=tmp_path
     )
     [run] = (tmp_path / ".sunwell" / "runs").iterdir()
-    said = done.stderr.decode()
-    assert done.returncode == 1, said
+    said = ended.stderr.decode()
+    assert ended.returncode == 1, said
     if as_json:
-        told = json.loads(done.stdout)
+        told = json.loads(ended.stdout)
         assert (told["status"], told["run_id"], "Hello" in told["answer"]) == ("error", run.name, True)
         assert told["cost_usd"] != "0"
         said = told["error"]
     else:
-        assert b"Hello" in done.stdout
+        assert b"Hello" in ended.stdout
         assert "$" in said
     assert "/dev/full cannot be written" in said
     assert f"sunwell export {run.name}" in said
@@ -97,9 +96,9 @@ def test_a_results_file_that_is_none_is_refused_before_the_batch(
     """Code 2, no request, no journal. The same for tasks without an end."""
     (tmp_path / "tasks").write_text('"Hello"\n')
     for words in (["tasks", "--results", "/dev/full"], ["/dev/zero"]):
-        done = command(simulator, "batch", *words, "-m", MODEL, cwd=tmp_path)
-        assert done.returncode == 2, done.stderr
-        assert words[-1] in done.stderr.decode()
+        ended = command(simulator, "batch", *words, "-m", MODEL, folder=tmp_path)
+        assert ended.returncode == 2, ended.stderr
+        assert words[-1] in ended.stderr.decode()
     assert simulator.requests == ()
     assert not (tmp_path / ".sunwell").exists()
 
@@ -119,18 +118,18 @@ def test_a_results_file_that_is_lost_meanwhile_costs_no_result(tmp_path: Path, a
 
     with running_simulator(Simulator({MODEL: taking})) as simulator:
         words = ["batch", "tasks", "-m", MODEL, "--results", place / "out.jsonl"]
-        done = command(simulator, *words, *(["--json"] if as_json else []), cwd=work)
+        ended = command(simulator, *words, *(["--json"] if as_json else []), folder=work)
         [run] = (work / ".sunwell" / "runs").iterdir()
-        said = done.stderr.decode()
-        assert done.returncode == 1, said
+        said = ended.stderr.decode()
+        assert ended.returncode == 1, said
         if as_json:
-            told = json.loads(done.stdout)
+            told = json.loads(ended.stdout)
             assert (told["run_id"], told["cost_usd"] != "0") == (run.name, True)
             said = told["error"]
         assert str(place / "out.jsonl") in said
         assert f"sunwell resume {run.name}" in said
         place.unlink()
-        resumed = command(simulator, "resume", run.name, "--results", place / "out.jsonl", cwd=work)
+        resumed = command(simulator, "resume", run.name, "--results", place / "out.jsonl", folder=work)
         assert resumed.returncode == 0, resumed.stderr
         assert len(simulator.bill.entries()) == 1
         assert "Hello" in json.loads((place / "out.jsonl").read_text())["answer"]
@@ -146,12 +145,21 @@ def test_a_journal_that_cannot_be_written_after_a_call_ends_with_the_bill(tmp_pa
         resource.setrlimit(resource.RLIMIT_FSIZE, (240_000, 240_000))
 
     with running_simulator(Simulator({MODEL: talkative})) as simulator:
-        words = ["run", "Hello", "-m", MODEL, "--json"]
-        done = command(simulator, *words, cwd=tmp_path, preexec_fn=limited)
+        line = [sys.executable, "-m", "sunwell", "run", "Hello", "-m", MODEL, "--json"]
+        ended = subprocess.run(
+            line,
+            cwd=tmp_path,
+            env=keys(simulator),
+            preexec_fn=limited,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=100,
+            check=False,
+        )
         asked = len(simulator.requests)
     [run] = (tmp_path / ".sunwell" / "runs").iterdir()
-    told = json.loads(done.stdout)
-    assert (done.returncode, told["status"], told["run_id"]) == (1, "error", run.name), done.stderr
+    told = json.loads(ended.stdout)
+    assert (ended.returncode, told["status"], told["run_id"]) == (1, "error", run.name), ended.stderr
     assert asked >= 1
     assert told["usage"]["output_tokens"] > 0 or told["uncertain_usd"] != "0"
     assert str(run / "journal.jsonl") in told["error"]
@@ -169,11 +177,11 @@ def test_an_answer_that_cannot_be_printed_can_be_had_again(
         for output, code in ((full, 1), (pipe, 141)):
             words = ["run", "Hello", "-m", MODEL]
             env = {"PYTHONUNBUFFERED": unbuffered}
-            done = command(simulator, *words, cwd=tmp_path, stdout=output, env=env)
+            ended = command(simulator, *words, folder=tmp_path, stdout=output.fileno(), env=env)
             run = max((tmp_path / ".sunwell" / "runs").iterdir()).name
-            last = done.stderr.decode().splitlines()[-1]
-            assert (done.returncode, f"sunwell resume {run} prints" in last) == (code, True), done.stderr
-    again = command(simulator, "resume", run, cwd=tmp_path)
+            last = ended.stderr.decode().splitlines()[-1]
+            assert (ended.returncode, f"sunwell resume {run} prints" in last) == (code, True), ended.stderr
+    again = command(simulator, "resume", run, folder=tmp_path)
     assert b"Hello" in again.stdout
     assert len(simulator.requests) == 2
 
@@ -185,7 +193,7 @@ def test_a_pipe_that_does_not_block_takes_the_whole_answer(tmp_path: Path) -> No
     with running_simulator(Simulator({MODEL: lambda _: answer})) as simulator:
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
-        environ = {**os.environ, "OPENAI_BASE_URL": simulator.openai_url, "OPENAI_API_KEY": "k"}
+        environ = keys(simulator)
         line = [sys.executable, "-m", "sunwell", "run", "Hello", "-m", MODEL]
         with subprocess.Popen(
             line, cwd=tmp_path, env=environ, stdout=writing, stdin=subprocess.DEVNULL
@@ -208,7 +216,7 @@ def test_an_open_pipe_is_told_to_be_waited_for(
     simulator: Simulator, start: Callable[..., Any], tmp_path: Path, words: list[str], what: str
 ) -> None:
     """A command that reads standard input says so if nothing comes, and goes on when it does."""
-    env = {**os.environ, "OPENAI_BASE_URL": simulator.openai_url, "OPENAI_API_KEY": "simulated-key"}
+    env = keys(simulator)
     line = [sys.executable, "-m", "sunwell", *words, "-m", MODEL, "-w", str(tmp_path)]
     pipe = subprocess.PIPE
     with subprocess.Popen(line, env=env, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
@@ -222,7 +230,7 @@ def test_a_provider_that_says_nothing_is_told_after_seconds(tmp_path: Path) -> N
     """A line on standard error names the model and the seconds while the call goes on."""
     slow = FaultRule(Fault(stall_before_seconds=60))
     with running_simulator(Simulator({MODEL: echo}, faults=[slow])) as simulator:
-        env = {**os.environ, "OPENAI_BASE_URL": simulator.openai_url, "OPENAI_API_KEY": "simulated-key"}
+        env = keys(simulator)
         line = [sys.executable, "-m", "sunwell", "run", "Hello", "-m", MODEL, "-w", str(tmp_path)]
         with subprocess.Popen(
             line, env=env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True

@@ -89,6 +89,29 @@ def test_the_data_is_printed_for_programs(workspace: Path, sunwell) -> None:
     assert shown["cost"]["calls"] == listed["calls"]
 
 
+def test_the_page_of_a_run_of_others_says_so_and_takes_no_command_from_it(
+    workspace: Path, tmp_path: Path, sunwell
+) -> None:
+    """Neither the workspace nor the options that it recorded are offered to be pasted into a terminal."""
+    elsewhere = tmp_path / "elsewhere"
+    workspace.rename(elsewhere)  # the mark of a run holds for its path
+    (run,) = list_runs(elsewhere)
+    shown = told_in(sunwell("report", "last", "-w", elsewhere, "-o", "-").stdout)
+    assert shown["head"]["foreign"]
+    commands = [step["command"] for step in shown["reproduce"]]
+    assert commands == [
+        f"sunwell show {run.run_id} --spans -w {elsewhere}",
+        f"sunwell export {run.run_id} --with-texts -w {elsewhere}",
+        f"sunwell adopt {run.run_id} -w {elsewhere}",
+    ]
+    assert sunwell("adopt", run.run_id, "-w", elsewhere).exit_code == 0
+    shown = told_in(sunwell("report", "last", "-w", elsewhere, "-o", "-").stdout)
+    assert not shown["head"]["foreign"]
+    commands = [step["command"] for step in shown["reproduce"]]
+    assert f"sunwell replay {run.run_id} -w {elsewhere}" in commands  # where the run is now
+    assert any(one.startswith("sunwell run") for one in commands)
+
+
 def test_standard_output_gets_the_page_and_no_more(workspace: Path, sunwell) -> None:
     """With ``-o -``."""
     done = sunwell("report", "last", "-w", workspace, "-o", "-")

@@ -15,6 +15,7 @@ from sunwell.cli.exit_codes import READER_GONE
 from sunwell.cli.main import cli
 from sunwell.simulator import Simulator, running_simulator
 from sunwell.simulator.scripts import DEMO_MODELS
+from tests.cli.beginner import done, done_anew
 
 TASK = "Generate CRUD endpoints for 5 entities"
 SHOP = Path(__file__).parents[2] / "examples" / "shop"
@@ -66,10 +67,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[
     with running_simulator(Simulator(DEMO_MODELS)) as simulator:
         keys = {"OPENAI_BASE_URL": simulator.openai_url, "OPENAI_API_KEY": "simulated-key"}
         environ = {**os.environ, **keys, "SUNWELL_HOME": str(folder / "home")}
-        run = [sys.executable, "-m", "sunwell", "run", TASK, "--delegate", "--json"]
-        told = json.loads(
-            subprocess.run(run, cwd=folder, env=environ, capture_output=True, check=True).stdout
-        )
+        told = json.loads(done("run", TASK, "--delegate", "--json", folder=folder, env=environ).stdout)
         yield folder, environ, {"RUN": told["run_id"], "JOURNAL": told["journal"]}
 
 
@@ -90,92 +88,84 @@ def test_every_command_has_a_line() -> None:
 def test_what_cannot_be_printed_is_said_once(desk, line: str) -> None:
     """A full disk: code 1 and one sentence. A reader that is gone: code 141, silent if nothing was paid.
 
-    One of them with a buffer before standard output, the other without.
+    One of them with a buffer before standard output, the other without. One command is loaded by a new
+    interpreter, with all four pairs; the others begin in a copy of a loaded one.
     """
     folder, environ, known = desk
-    command = [sys.executable, "-m", "sunwell", *(known.get(word, word) for word in line.split())]
+    words, is_new = [known.get(word, word) for word in line.split()], line == "models"
     reading, gone = os.pipe()
     os.close(reading)
     full = os.open("/dev/full", os.O_WRONLY)
     order = [(full, ""), (gone, "1"), (full, "1"), (gone, "")]
     # One after the other: two commands at once would meet in the journal of the run.
-    for target, unbuffered in order if line == "models" else order[:2]:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env={**environ, "PYTHONUNBUFFERED": unbuffered},
-            stdin=subprocess.DEVNULL,
-            stdout=target,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=60,
-            check=False,
+    for target, unbuffered in order if is_new else order[:2]:
+        ended = (done_anew if is_new else done)(
+            *words, folder=folder, env={**environ, "PYTHONUNBUFFERED": unbuffered}, stdout=target
         )
+        said = ended.stderr.decode()
         expected = (1, 1) if target == full else (READER_GONE, 0)
-        assert (done.returncode, done.stderr.count("cannot write")) == expected, done.stderr
-        assert (FULL in done.stderr) == (target == full)
-        assert "Traceback" not in done.stderr
-        assert "Exception" not in done.stderr
+        assert (ended.returncode, said.count("cannot write")) == expected, said
+        assert (FULL in said) == (target == full)
+        assert "Traceback" not in said
+        assert "Exception" not in said
     os.close(full)
     os.close(gone)
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
 @pytest.mark.parametrize(
-    ("words", "redirected", "code"),
+    ("words", "output", "errors", "code"),
     [
-        pytest.param("run Hello -m gpt-6-luna", "2>/dev/full", 0, id="run-errors-full"),
-        pytest.param("run Hello -m gpt-6-luna", "2>&-", 0, id="run-errors-closed"),
-        pytest.param("run Hello -m gpt-6-luna", "1>/dev/full 2>/dev/full", 1, id="run-both-full"),
-        pytest.param("run Hello -m gpt-6-luna", "1>&- 2>&-", 1, id="run-both-closed"),
-        pytest.param("nonsense", "2>/dev/full", 2, id="usage-errors-full"),
-        pytest.param("nonsense", "2>&-", 2, id="usage-errors-closed"),
-        pytest.param("run Hello -m nonsense", "2>/dev/full", 2, id="bad-input-errors-full"),
-        pytest.param("run Hello -m nonsense --json", "1>/dev/full", 2, id="bad-input-output-full"),
+        pytest.param("run Hello -m gpt-6-luna", "read", "full", 0, id="run-errors-full"),
+        pytest.param("run Hello -m gpt-6-luna", "read", "closed", 0, id="run-errors-closed"),
+        pytest.param("run Hello -m gpt-6-luna", "full", "full", 1, id="run-both-full"),
+        pytest.param("run Hello -m gpt-6-luna", "closed", "closed", 1, id="run-both-closed"),
+        pytest.param("nonsense", "read", "full", 2, id="usage-errors-full"),
+        pytest.param("nonsense", "read", "closed", 2, id="usage-errors-closed"),
+        pytest.param("run Hello -m nonsense", "read", "full", 2, id="bad-input-errors-full"),
+        pytest.param("run Hello -m nonsense --json", "full", "read", 2, id="bad-input-output-full"),
     ],
 )
 def test_lost_messages_do_not_change_how_a_command_ends(
-    desk, tmp_path: Path, words: str, redirected: str, code: int, unbuffered: str
+    desk, tmp_path: Path, words: str, output: str, errors: str, code: int, unbuffered: str
 ) -> None:
-    """If standard error is full or closed, the command does its work and keeps its exit code."""
+    """If standard error is full or closed, the command does its work and keeps its exit code.
+
+    Each begins in a copy of a loaded interpreter; that a new one does the same with closed streams is the
+    claim of the last test of this file.
+    """
     _, environ, _ = desk  # not its folder: other commands change the settings there
-    line = f"exec '{sys.executable}' -m sunwell {words} {redirected}"
-    done = subprocess.run(
-        ["sh", "-c", line],
-        cwd=tmp_path,
-        env={**environ, "PYTHONUNBUFFERED": unbuffered},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    assert "Exception" not in done.stderr
+    with Path("/dev/full").open("wb") as full:
+        streams = {"read": -1, "full": full.fileno(), "closed": None}
+        ended = done(
+            *words.split(),
+            folder=tmp_path,
+            env={**environ, "PYTHONUNBUFFERED": unbuffered},
+            stdout=streams[output],
+            stderr=streams[errors],
+        )
+    assert ended.returncode == code, ended.stderr
+    for said in (ended.stdout, ended.stderr):
+        assert b"Traceback" not in said
+        assert b"Exception" not in said
 
 
 def test_a_settings_file_is_trusted_although_its_message_is_lost(desk, tmp_path: Path) -> None:
     """If ``init`` cannot print, the next command still accepts the file that it wrote."""
     _, environ, _ = desk
     environ = {**environ, "SUNWELL_HOME": str(tmp_path / "home")}
-    init = f"'{sys.executable}' -m sunwell init >/dev/full"
-    lost = subprocess.run(
-        ["sh", "-c", init], cwd=tmp_path, env=environ, capture_output=True, timeout=60, check=False
-    )
+    with Path("/dev/full").open("wb") as full:
+        lost = done("init", folder=tmp_path, env=environ, stdout=full.fileno())
     assert lost.returncode == 1
-    check = [sys.executable, "-m", "sunwell", "config", "check"]
-    done = subprocess.run(
-        check, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert (done.returncode, "warning" in done.stdout) == (0, False), done.stdout + done.stderr
+    ended = done("config", "check", folder=tmp_path, env=environ)
+    assert (ended.returncode, b"warning" in ended.stdout) == (0, False), ended
 
 
 def test_closed_streams_do_not_end_up_in_a_journal(desk, tmp_path: Path) -> None:
     """With all standard streams closed, the record of the run is whole: no file took their numbers."""
     _, environ, _ = desk
     line = f"exec '{sys.executable}' -m sunwell run Hello -m gpt-6-luna 0<&- 1>&- 2>&-"
-    done = subprocess.run(["sh", "-c", line], cwd=tmp_path, env=environ, timeout=60, check=False)
-    assert done.returncode == 1  # the answer could not be printed
-    show = [sys.executable, "-m", "sunwell", "runs", "--json"]
-    told = subprocess.run(show, cwd=tmp_path, env=environ, capture_output=True, check=True).stdout
+    ended = subprocess.run(["sh", "-c", line], cwd=tmp_path, env=environ, timeout=60, check=False)
+    assert ended.returncode == 1  # the answer could not be printed
+    told = done("runs", "--json", folder=tmp_path, env=environ).stdout
     assert [run["status"] for run in json.loads(told)["runs"]] == ["ok"]

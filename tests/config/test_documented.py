@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from sunwell.config.powers import DANGERS, POWERS
-from sunwell.config.schema import ROLES, ModelEntry, ProviderSettings, Quirks, Role
+from sunwell.config.schema import ROLES, McpEntry, ModelEntry, ProviderSettings, Quirks, Role
 from sunwell.config.shape import leaves, options_by_path
 from sunwell.context.kinds import without_none
 from sunwell.context.options import SECTIONS, OptionSpec, option_specs
@@ -23,6 +23,7 @@ END = "<!-- end of options -->\n"
 DOCS = Path(__file__).parents[2] / "docs"
 CONFIGURATION = (DOCS / "configuration.md").read_text()
 PROVIDERS = (DOCS / "providers.md").read_text()
+MCP = (DOCS / "mcp.md").read_text()
 OWN_NAMES = set(option_specs())
 OF_ROLES = {field.name for field in attrs.fields(Role)}
 
@@ -34,6 +35,15 @@ UNTRUSTED = {
     "subset": "name fewer",
     "superset": "add to it, take nothing back",
 }
+
+
+OTHERWISE = {
+    ("explore", "max_steps"): "lower it",
+    ("explore", "max_commit_cycles"): "lower it",
+    ("context", "*", "path"): "name a folder in the workspace, for a new source",
+    ("context", "*", "kind"): "set `folder`, for a new source",
+}
+"""What such a file may do with settings that are no options of a run."""
 
 
 def row(spec: OptionSpec) -> str:
@@ -77,7 +87,7 @@ def decisions() -> list[str]:
     shown += [path for path in POWERS if path[0] in ROLES and path[1] not in OF_ROLES]
     for path in sorted(shown, key=lambda path: list(DANGERS).index(POWERS[path].danger)):
         power, spec = POWERS[path], specs.get(path)
-        may = may_do(spec) if spec else "lower it" if path[0] == "explore" else "not set it"
+        may = may_do(spec) if spec else OTHERWISE.get(path, "not set it")
         key = ".".join(path).replace("*", "NAME").replace("model.", "ROLE.")
         words = power.words.replace("{value}", "…").replace("{name}", "NAME" if "*" in path else "ROLE")
         lines.append(f"| `{key}` | {may} | {words} |")
@@ -111,6 +121,11 @@ def test_every_other_spelling_is_documented(name):
     assert name in CONFIGURATION
 
 
+def test_every_key_of_a_server_is_documented():
+    """Of those that speak MCP."""
+    assert [field.name for field in attrs.fields(McpEntry) if f"`{field.name}`" not in MCP] == []
+
+
 @pytest.mark.parametrize("kind", [ProviderSettings, ModelEntry])
 def test_every_key_of_an_entry_is_documented(kind):
     """Of providers and models."""
@@ -132,7 +147,9 @@ def test_every_quirk_is_documented():
     assert [f.name for f in attrs.fields(Quirks) if f"{f.name} =" not in PROVIDERS] == []
 
 
-@pytest.mark.parametrize("document", [CONFIGURATION, PROVIDERS], ids=["configuration", "providers"])
+@pytest.mark.parametrize(
+    "document", [CONFIGURATION, PROVIDERS, MCP], ids=["configuration", "providers", "mcp"]
+)
 def test_every_toml_example_loads(document, project):
     """As it stands there."""
     for number, text in enumerate(re.findall(r"^```toml\n(.*?)^```", document, re.MULTILINE | re.DOTALL)):

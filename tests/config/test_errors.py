@@ -218,7 +218,7 @@ def test_a_wrong_option_is_named(project):
         '[providers.lab]\napi_key = "sk-very-secret"\n',
         '[providers.lab]\nheaders = ["sk-very-secret"]\n',
         '[providers.lab]\nneeds_key = "sk-very-secret"\n',
-        '[context_source]\napi_key = ["sk-very-secret"]\n',
+        '[context.snipara]\napi_key = ["sk-very-secret"]\n',
     ],
 )
 def test_a_secret_in_the_wrong_place_is_not_repeated(project, text):

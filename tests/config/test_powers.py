@@ -7,16 +7,17 @@ import pytest
 
 from sunwell.config.documents import read_document
 from sunwell.config.powers import DANGERS, POWERS, power_lines, power_of
-from sunwell.config.schema import ModelEntry, ProviderSettings, Quirks
+from sunwell.config.schema import ContextEntry, McpEntry, ModelEntry, ProviderSettings, Quirks
 from sunwell.config.shape import leaves
 from sunwell.config.sources import settings_in
 
 
 def test_every_setting_has_a_written_decision():
     """One line says what a trusted file does with it, by danger; nobody adds a setting without."""
-    judged = {path for path in POWERS if path[0] not in ("models", "providers")}
+    judged = {path for path in POWERS if path[0] not in ("models", "providers", "context", "mcp")}
     assert {path for path, _ in leaves()} == judged
-    for table, kind in (("models", ModelEntry), ("providers", ProviderSettings)):
+    tables = {"models": ModelEntry, "providers": ProviderSettings, "context": ContextEntry, "mcp": McpEntry}
+    for table, kind in tables.items():
         named = {path[2] for path in POWERS if path[0] == table}
         assert {field.name for field in attrs.fields(kind)} == named
     for field in attrs.fields(Quirks):
@@ -28,7 +29,7 @@ def test_the_words_name_the_value(path):
     """Nobody is asked about a value that is not shown; an unknown danger has no place in the order."""
     power = POWERS[path]
     assert power.danger in DANGERS
-    if path not in (("safe",), ("context_source", "api_key")):
+    if path != ("safe",):
         assert "{value}" in power.words
     assert set(re.findall(r"{\w+}", power.words)) <= {"{value}", "{name}"}
 

@@ -194,11 +194,11 @@ def test_a_model_takes_its_provider_with_it(project):
 RLM = {
     "RLM_MODEL": ("one", lambda v: v.model.model, "one"),
     "RLM_CHILD_MODEL": ("two", lambda v: v.delegation_model.model, "two"),
-    "RLM_MAX_EXPLORE_STEPS": ("7", lambda v: v.explore.max_steps, 7),
-    "RLM_MAX_COMMIT_CYCLES": ("8", lambda v: v.explore.max_commit_cycles, 8),
+    "RLM_MAX_EXPLORE_STEPS": ("7", lambda v: v.run.max_explore, 7),
+    "RLM_MAX_COMMIT_CYCLES": ("8", lambda v: v.run.max_commit_cycles, 8),
     "RLM_MAX_RECURSION_DEPTH": ("9", lambda v: v.run.max_depth, 9),
     "RLM_MAX_PARALLEL_JOBS": ("10", lambda v: v.run.max_concurrent, 10),
-    "RLM_CACHE_DIR": ("/tmp/c", lambda v: v.cache_dir, "/tmp/c"),
+    "RLM_CACHE_DIR": ("/tmp/c", lambda v: v.run.cache_dir, "/tmp/c"),
     "RLM_USE_NIX": ("true", lambda v: v.use_nix, True),
     "RLM_VERBOSE": ("true", lambda v: v.verbose, True),
     "RLM_SUB_CALLS_MAX_PER_TURN": ("3", lambda v: v.run.sub_calls_max_per_turn, 3),
@@ -217,7 +217,7 @@ def test_the_variables_of_the_seed_are_read(project, name):
 def test_defaults_are_the_seeds(project):
     """20 steps, 5 commits, depth 1, 4 jobs; no child model."""
     values = project.load().values
-    assert (values.explore.max_steps, values.explore.max_commit_cycles) == (20, 5)
+    assert (values.run.max_explore, values.run.max_commit_cycles) == (20, 5)
     assert (values.run.max_depth, values.run.max_concurrent) == (1, 4)
     assert (values.delegation_model.model, values.use_nix, values.verbose) == (None, False, False)
 
@@ -233,7 +233,7 @@ def test_the_seeds_loading_function(project):
     assert child(child_model="cli-model") == "cli-model"
     assert child(child_model=None) == "env-model"
     assert child() == "env-model"
-    assert load_config(workspace=project.folder, environ=environ, max_explore_steps=3).explore.max_steps == 3
+    assert load_config(workspace=project.folder, environ=environ, max_explore_steps=3).run.max_explore == 3
     both = environ | {"SUNWELL_DELEGATION_MODEL": "sunwell-model"}
     assert load_config(workspace=project.folder, environ=both).delegation_model.model == "sunwell-model"
 

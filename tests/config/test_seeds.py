@@ -11,7 +11,7 @@ from sunwell.config.resolution import Resolved, resolve
 from sunwell.config.schema import ROLES
 from sunwell.config.setting import dotted
 from sunwell.config.shape import leaves
-from sunwell.config.sources import UNREAD, Loaded, Sources
+from sunwell.config.sources import Loaded, Sources
 from sunwell.context.kinds import Count, Lines, Natural, Seconds, Share, Text
 
 SEEDS = Path(__file__).parent / "seeds"
@@ -130,32 +130,8 @@ def test_the_sub_call_example_is_understood_whole(tmp_path):
     limits = options.sub_call_limits
     assert limits.budget_inheritance == 0.5
     assert (limits.max_sub_calls_per_turn, limits.max_cost_per_session) == (5, Decimal("1.0"))
-    source = values.context_source
+    source = values.context["snipara"]
     assert (source.api_key, source.project_slug, source.auto_context) == ("rlm_...", "my-project", True)
-
-
-UNREAD_PATHS = [path for path, _ in leaves() if any(path[: len(unread)] == unread for unread in UNREAD)]
-
-
-@pytest.mark.parametrize("path", UNREAD_PATHS, ids=dotted)
-def test_what_has_no_effect_yet_is_said(path, tmp_path):
-    """Whoever sets it reads so, with what happens in its place: nothing is ignored in silence."""
-    written = {"auto_context": "true", "max_steps": "3", "max_commit_cycles": "3"}.get(path[-1], "text")
-    variable = "SUNWELL_" + "_".join(path).upper()
-    environ = {"SUNWELL_HOME": str(tmp_path), variable: written}
-    (warning,) = Sources(tmp_path, None, environ).load().warnings
-    assert warning.startswith(f"environment {variable}: {dotted(path)} has no effect: ")
-    assert warning.endswith(UNREAD.get(path[:1], ""))
-
-
-def test_the_example_with_a_source_says_what_is_not_queried(tmp_path):
-    """Three keys of it, three sentences."""
-    warnings = loaded("002.toml", tmp_path).warnings
-    assert [warning.rpartition("context_source.")[2].split()[0] for warning in warnings] == [
-        "api_key",
-        "project_slug",
-        "auto_context",
-    ]
 
 
 SHOWN_ELSEWHERE = {("verbose",), ("use_nix",), ("gateway",), ("safe",)}
@@ -173,9 +149,7 @@ A_VALUE = {
     str: "haiku",
 }
 SETTINGS = [
-    pytest.param(path, kind, id=dotted(path))
-    for path, kind in leaves()
-    if path not in SHOWN_ELSEWHERE and not any(path[: len(unread)] == unread for unread in UNREAD)
+    pytest.param(path, kind, id=dotted(path)) for path, kind in leaves() if path not in SHOWN_ELSEWHERE
 ]
 
 
@@ -194,7 +168,8 @@ def test_every_other_setting_comes_to_something(path, kind, tmp_path):
     is_choice = typing.get_origin(present) is typing.Literal
     value = typing.get_args(present)[1] if is_choice else A_VALUE[present]
     base = {f"{path[0]}_model": "opus"} if len(path) == 2 and path[0] in ROLES else {}
-    if dotted(path) in ("scratchpad.persist_decisions", "orchestrator.enabled", "workspace_advice", "scout"):
+    on_anyway = ("scratchpad.persist_decisions", "orchestrator.enabled", "explore.answer_memory")
+    if dotted(path) in (*on_anyway, "workspace_advice", "scout"):
         value = False
     if path[-1] == "provider":
         value = "xai"

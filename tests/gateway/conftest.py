@@ -71,13 +71,13 @@ class Door:
         return [event for event in self.events if isinstance(event, kind)]
 
     async def ask(self, model: Any, prompt: str | None = None, **given: Any) -> Completion:
-        """Ask *model* one plain question; ``closing``, ``stream``, ``span``, ``purpose`` go to the door.
+        """Ask *model* one plain question; ``span`` and what is in *names* below go to the door.
 
         Unless it is given, the question differs from the one before, and is as long.
         """
         prompt = f"Say it{_ENDS[self.asked % len(_ENDS)]}" if prompt is None else prompt
         self.asked += 1
-        names = ("closing", "stream", "purpose")
+        names = ("closing", "stream", "purpose", "remember")
         options = {"purpose": "work"} | {name: given.pop(name) for name in names if name in given}
         span = given.pop("span", self.span)
         request = Request([user(prompt)], **({"max_output_tokens": 100} | given))

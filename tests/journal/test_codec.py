@@ -29,7 +29,7 @@ JSON = st.recursive(
 )
 KINDS = [
     item
-    for item in (*vars(records).values(), *vars(records).values())
+    for item in vars(records).values()
     if isinstance(item, type) and issubclass(item, Record) and item not in (Record, Unknown)
 ]
 

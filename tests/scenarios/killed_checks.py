@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from killed_runs import DeadlyJournals, How, counted, files_of, fresh, has_begun, in_a_process
+from killed_runs import WAYS, DeadlyJournals, How, counted, files_of, fresh, has_begun, in_a_process
 
 from sunwell.agent import Agent
 from sunwell.context.options import RunOptions
@@ -160,15 +160,19 @@ def kill_at(at: int, how: How, again: int) -> dict[str, Any] | None:
 
 
 def main(stride: int, first: int, again: int) -> None:
-    """Print the outcome of an unbroken run, then of killed ones: every *stride*-th record from *first* on."""
+    """Print the outcome of an unbroken run, then of killed ones: every *stride*-th record from *first* on.
+
+    A stride of one has each record in each of the three ways, a longer one has them by turns.
+    """
     for number in range(2):  # the first loads in this process what every forked one then has
         folder = fresh()
         whole = outcome(folder) if number else asyncio.run(result_of(folder))
         shutil.rmtree(folder)
     print(json.dumps({"unbroken": whole}), flush=True)
     for at in range(first, 1_000, stride):
-        killed = [kill_at(at, how, again) for how in ("before", "after", "inside")]
-        if killed == [None] * 3:
+        ways = WAYS if stride == 1 else (WAYS[at // stride % 3],)
+        killed = [kill_at(at, how, again) for how in ways]
+        if not any(killed):
             return
         for one in killed:
             if one is not None:

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from killed_runs import PLACE, DeadlyJournals, How, counted, files_of, has_begun, in_a_process
+from killed_runs import PLACE, WAYS, DeadlyJournals, How, counted, files_of, has_begun, in_a_process
 
 from sunwell.agent import Agent
 from sunwell.context.options import RunOptions
@@ -153,17 +153,15 @@ def main(is_orchestrated: bool, stride: int) -> None:
             asyncio.run(answer_to(folder, 0, is_orchestrated))
             asyncio.run(answer_to(folder, 1, is_orchestrated))
         shutil.rmtree(folder)
-    ways: tuple[How, ...] = ("before", "after", "inside")
     for number, resumes in ((0, False), (1, True), (2, True)):
         at = 0
         while True:
-            chosen = ways if stride == 1 else (ways[at // stride % 3],)
-            outcomes = [kill_at(number, at, how, is_orchestrated, resumes=resumes) for how in chosen]
-            killed = [one for one in outcomes if one is not None]
-            for one in killed:
-                print(json.dumps(one), flush=True)
-            if not killed:
+            # The records of one question are like those of the next: each kind is met in each of the ways.
+            how = WAYS[(at // stride + number) % 3]
+            killed = kill_at(number, at, how, is_orchestrated, resumes=resumes)
+            if killed is None:
                 break
+            print(json.dumps(killed), flush=True)
             at += stride
 
 

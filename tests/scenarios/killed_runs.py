@@ -4,8 +4,8 @@ Started as a program by ``test_resume.py`` and ``benchmarks/resume.py``: each ru
 its own that is ended by SIGKILL before a record is written, after it, or in the middle of its line. The
 first argument is the number of turns, the second the step from one record to the next, the third how many
 times a run is killed again while it is resumed, a fourth the record to begin with, a fifth how rarely a
-record is one at which the run is killed again while it is resumed: 1 is every one. Prints one JSON line for
-the unbroken run and each kill.
+record is one at which the run is killed again while it is resumed: 1 is every one, in each of the three ways;
+otherwise a record has one of the ways, by turns. Prints one JSON line for the unbroken run and each kill.
 """
 
 import asyncio
@@ -39,6 +39,7 @@ from sunwell.simulator import Asked, InProcessModel, Reply, Script
 from sunwell.simulator.scripts import smart, steps
 
 How = Literal["before", "after", "inside"]
+WAYS: tuple[How, ...] = ("before", "after", "inside")
 TASK = "Generate CRUD endpoints for 5 entities"
 PLACE = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 """Where the folders of runs lie: in memory where that can be. What a killed process has written stays there,
@@ -242,9 +243,10 @@ def main(turns: int, stride: int, again: int, first: int = 0, rarely: int = 3) -
     shutil.rmtree(folder)
     at = first
     while True:
-        outcomes = [kill_at(at, how, turns) for how in ("before", "after", "inside")]
+        outcomes = [kill_at(at, how, turns) for how in (WAYS if rarely == 1 else (WAYS[at % 3],))]
         if at % rarely == 0:
-            outcomes += [kill_at(at, how, turns, again) for how in ("before", "after", "inside")]
+            ways = WAYS if rarely == 1 else (WAYS[at // rarely % 3],)
+            outcomes += [kill_at(at, how, turns, again) for how in ways]
         # A pause of the reader is a record, too, so two runs may differ in their last record.
         killed = [one for one in outcomes if one is not None]
         if not killed:

@@ -34,23 +34,24 @@ def require_same(whole: dict[str, Any], killed: list[dict[str, Any]]) -> None:
 @pytest.mark.timeout(280)
 @pytest.mark.parametrize("again", [0, 2], ids=["once", "again-while-resumed"])
 def test_a_climb_over_five_rungs_survives_a_kill_at_any_record(again: int) -> None:
-    """Before, after and inside the line of every sixth record, in another process each time.
+    """Before, after or inside the line of every fourth or sixth record, in another process each time.
 
     Answer, files, tokens of each rung and verification are those of the unbroken run, and each rung costs
     what the bill says. Outcomes that were recorded before the kill do not change what is climbed after it.
+    ``benchmarks/resume.py --climbs`` kills at each record in each of the three ways.
     """
-    whole, killed = outcomes("run", "6" if not again else "10", str(again), str(again))
+    whole, killed = outcomes("run", "4" if not again else "7", str(again), str(again))
     assert {name for name, *_ in whole["rungs"]} == RUNGS
     assert [passed for _, _, passed, _ in whole["rungs"]] == [False] * 4 + [True]
-    assert len(killed) >= (30 if not again else 17)
+    assert len(killed) >= (16 if not again else 8)
     require_same(whole, killed)
 
 
 @pytest.mark.timeout(280)
 def test_a_batch_with_a_failing_item_survives_a_kill_at_any_record() -> None:
     """The failing item goes up as in the unbroken batch; the others keep their results."""
-    whole, killed = outcomes("batch", "7", "1", "1")
+    whole, killed = outcomes("batch", "5", "1", "1")
     assert [len(item["rungs"]) for item in whole["items"]] == [3, 1, 1]
     assert {item["passed"] for item in whole["items"]} == {True}
-    assert len(killed) >= 17
+    assert len(killed) >= 12
     require_same(whole, killed)

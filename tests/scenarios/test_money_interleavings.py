@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-TREES = 2_500
+TREES = 1_200
 CONDUCTS = ("steady", "hidden", "changing", "small", "large", "missing", "routed")
-CHUNKS = 3
+CHUNKS = 2
 
 
 @pytest.fixture
@@ -31,22 +31,21 @@ def test_the_bill_of_thousands_of_interleavings_stays_within_every_ceiling(bench
     """Of the run and of each part, unless a provider bills the same bytes differently: then it is told.
 
     Books, bill and journal agree, exactly if nothing hid the bill. A dead-lock would end the test: parents
-    wait for children that wait for room.
+    wait for children that wait for room. The benchmark plays a million of them.
     """
     seen: Counter[str] = bench.small_trees(chunk * TREES, TREES)
     assert seen["interleavings"] == TREES
     rare = ("kills", "cancels", "cut", "missing", "wrong", "hidden", "dated", "stranger", "quota", "closed")
-    assert min(seen[kind] for kind in rare) > 10
-    assert min(seen[f"bound {source}"] for source in ("reported", "counted", "bytes")) > 100
-    assert min(seen[f"conduct {one}"] for one in CONDUCTS) > 50
+    assert min(seen[kind] for kind in rare) > 4
+    assert min(seen[f"bound {source}"] for source in ("reported", "counted", "bytes")) > 50
+    assert min(seen[f"conduct {one}"] for one in CONDUCTS) > 25
     assert seen["exact"] > TREES / 4
-    assert seen["bound-exceeded"] > 100
+    assert seen["bound-exceeded"] > 50
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_thousand_workers_at_once_stay_within_every_ceiling(bench, seed) -> None:
-    """On one cap that only some of them fit under, and caps of their own."""
-    seen = bench.crowds(seed, 1)
+def test_a_thousand_workers_at_once_stay_within_every_ceiling(bench) -> None:
+    """On one cap that only some of them fit under, and caps of their own. The benchmark has twenty crowds."""
+    seen = bench.crowds(1, 1)
     assert seen["model-call-started"] > 1_000
     assert seen["plain"] > 300
 

@@ -9,25 +9,25 @@ from typing import Any
 import pytest
 
 PROGRAM = Path(__file__).parent / "killed_runs.py"
-PARTS = 2
+RECORDS = 45
 
 
 @pytest.mark.timeout(280)
-@pytest.mark.parametrize("first", range(PARTS))
-def test_a_run_of_ten_turns_survives_a_kill_at_any_record(first: int) -> None:
-    """Killed by SIGKILL before, after and inside the line of every record, each third again while resuming.
+def test_a_run_of_ten_turns_survives_a_kill_at_any_record() -> None:
+    """Killed by SIGKILL before, after or inside the line of every record, each third again while resuming.
 
     The answer and the files are those of the unbroken run, byte for byte. Only a call that was in
-    flight at a kill is asked again, and it is listed as uncertain. Each part takes its share of the records.
+    flight at a kill is asked again, and it is listed as uncertain. The three ways take turns;
+    ``benchmarks/resume.py`` kills a longer run at each record in each of them.
     """
-    program = [sys.executable, PROGRAM, "10", str(PARTS), "2", str(first)]
+    program = [sys.executable, PROGRAM, "10", "1", "2"]
     done = subprocess.run(program, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     unbroken, *killed = [json.loads(line) for line in done.stdout.splitlines()]
     whole: dict[str, Any] = unbroken["unbroken"]
     assert whole["turns"] == 11
-    assert len(killed) > 150 / PARTS
-    assert {one["at"] % PARTS for one in killed} == {first}
+    assert {one["how"] for one in killed} == {"before", "after", "inside"}
+    assert {one["at"] for one in killed} >= set(range(RECORDS))
     assert {one["code"] for one in killed} == {-9}
     for one in killed:
         case = (one["at"], one["how"], one["kills"])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Route
 
 from sunwell.journal import FileJournal, read_records
 from sunwell.report.page.html_page import page_html
@@ -110,6 +110,24 @@ def test_a_page_that_was_open_all_the_time_ends_as_the_finished_page(
         final = told(page)
     assert live == final
     assert begun["summary"] != final["summary"]
+
+
+def test_a_request_that_is_on_its_way_is_not_asked_for_again(tmp_path: Path, browser: Browser) -> None:
+    """The run is played for each, and a call that is open is drawn again with each change of the run."""
+    sample = made("small", tmp_path / "made")
+    path, lines = tmp_path / "journal.jsonl", sample.journal.read_bytes().splitlines(keepends=True)
+    half = len(lines) // 2
+    path.write_bytes(b"".join(lines[:half]))
+    held: list[Route] = []
+    with served(path) as address, opened(browser, address) as page:
+        page.route("**/request?*", lambda route: held.append(route))
+        page.evaluate("location.hash = 'calls/run/direct:0'")
+        page.locator("#detail", has_text="It is being made again").wait_for()
+        for line in lines[half : half + 3]:
+            grow(path, line, page)
+        assert len(held) == 1
+        held[0].continue_()
+        page.locator("#detail summary", has_text="Show it").wait_for()
 
 
 def grow(path: Path, added: bytes, page: Page) -> None:

@@ -13,7 +13,7 @@ from sunwell.core.secrets import Secrets
 from sunwell.errors import ConfigurationError
 from sunwell.tools import Toolbox
 from sunwell.tools.limits import ToolLimits
-from sunwell.tools.python import Printed, require_interpreter, run_script
+from sunwell.tools.python_session import Printed, require_interpreter, run_script
 from tests.tools.conftest import CANARY
 
 

@@ -108,7 +108,7 @@ def options_now(settings: Mapping[str, Any], terms: CallerTerms, equipment: Equi
         _require_own_checks(settings, chosen)
     plugins = equipment.own_plugins
     if plugins is not None and terms.options is None and "tools" not in terms.given:
-        _require_tools(before, plugins, own)
+        _require_tools(before, plugins, own | equipment.served_names)
     held = [ceiling for ceiling in ceilings_now(recorded.budget, terms) if ceiling.value is not None]
     budget = Budget(**{ceiling.kind: ceiling.value for ceiling in held})
     return attrs.evolve(chosen, budget=budget, dry_run=chosen.dry_run or recorded.dry_run)
@@ -118,7 +118,8 @@ def _require_permission(name: str, recorded: RunOptions, chosen: RunOptions, ter
     value, permission = getattr(recorded, name), permissions()[name]
     if value == permission.harmless or name in terms.given:
         return
-    now = chosen.check_commands if name == "checks" else getattr(chosen, name)
+    texts = {"checks": "check_commands", "context_sources": "context_source_texts"}
+    now = getattr(chosen, texts.get(name, name))
     if terms.options is not None and (now == value or terms.accept_changes):
         return
     option = _as_typed(permission, value)

@@ -177,6 +177,11 @@ def _ended(journals: Journals, asked: NextQuestion) -> Journal:
     settings = latest_settings(source.records())
     if not settings:
         raise JournalError(f"{source.path} does not record how the run was started: start a new run")
+    if "asked" in settings:
+        raise ConfigurationError(
+            f"the run {run_id} answered a question about long contexts, and its session is gone: ask the "
+            "next question with sunwell ask (Agent.ask in Python)"
+        )
     if "batch" in settings:
         raise ConfigurationError(_many(run_id, "it is a batch, and each of its tasks"))
     if settings.get("lens_only"):

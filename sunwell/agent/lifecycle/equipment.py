@@ -3,20 +3,26 @@
 Whichever it is, the run's options hold for it.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import attrs
 
 from sunwell.agent.orchestration.orchestration import tools_called
+from sunwell.agent.run.context_lookup import CONTEXT_QUERY
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
+from sunwell.core.model import ToolSpec
 from sunwell.core.secrets import Secrets
 from sunwell.core.tool import Tool, ToolExecutor
-from sunwell.errors import ConfigurationError
+from sunwell.errors import ConfigurationError, JournalError
 from sunwell.journal.protocol import Journal
 from sunwell.tools.described_tool import DescribedExecutor, DescribedTool, has_only_execute
 from sunwell.tools.function_tool import require_distinct
+from sunwell.tools.mcp_tools import McpServers
 from sunwell.tools.originals import Originals
 from sunwell.tools.policy import Rules, under_rules
 from sunwell.tools.tool_plugins import BUILT_IN, Plugged, ToolPlugins
@@ -33,6 +39,53 @@ class Equipment:
     plugins: ToolPlugins = attrs.field(factory=ToolPlugins)
     tools: tuple[Tool, ...] = ()
     """The agent's own tools, which are added to a toolbox."""
+
+    servers: McpServers | None = None
+    """The MCP servers that a run starts."""
+    served: tuple[Tool, ...] = ()
+    """The tools of the servers that this run has started, or has recorded."""
+    problems: tuple[str, ...] = ()
+    """A sentence for each server, and each tool of one, that cannot be used."""
+    server_secrets: Secrets = attrs.field(factory=Secrets, repr=False)
+
+    @asynccontextmanager
+    async def serving(self, workspace: Path) -> AsyncIterator["Equipment"]:
+        """Start the servers for a run in *workspace* and yield this with their tools; end them afterwards.
+
+        Raises :exc:`~sunwell.errors.ConfigurationError` if the caller's own executor cannot have the tools.
+        """
+        if self.servers is None or not self.servers.tool_names:
+            yield self
+            return
+        if self.executor is not None and not isinstance(self.executor, Toolbox):
+            raise ConfigurationError(
+                f"MCP servers add their tools to a Toolbox, and the executor {type(self.executor).__name__} "
+                "is none: leave the servers out, or use a Toolbox"
+            )
+        async with self.servers.served(Workspace(workspace).root) as found:
+            yield attrs.evolve(
+                self, served=found.tools, problems=found.problems, server_secrets=found.secrets
+            )
+
+    def recorded(self, settings: Mapping[str, Any]) -> "Equipment":
+        """Return this with the tools of servers that *settings* of a run describe; nobody carries them out.
+
+        Raises :exc:`~sunwell.errors.JournalError` for a description that is damaged.
+        """
+        try:
+            told = settings.get("served_tools", ())
+            specs = [ToolSpec(name, said, dict(json.loads(schema))) for name, said, schema in told]
+        except (TypeError, ValueError, RecursionError):
+            raise JournalError(
+                "the settings in the journal are damaged: the tools of MCP servers cannot be read"
+            ) from None
+        return attrs.evolve(self, served=tuple(DescribedTool(spec) for spec in specs), problems=())
+
+    @property
+    def served_names(self) -> frozenset[str]:
+        """The names of the tools of servers, whether or not these can be used."""
+        granted = () if self.servers is None else self.servers.tool_names
+        return frozenset((*granted, *(tool.spec.name for tool in self.served)))
 
     @property
     def own_plugins(self) -> ToolPlugins | None:
@@ -76,6 +129,7 @@ class Equipment:
         Raises :exc:`~sunwell.errors.ConfigurationError` for rules that the executor cannot be held to.
         """
         kept = Originals(journal.path.parent / "originals") if journal.path else None
+        secrets.join(self.server_secrets)
         return self._ruled(session, secrets, kept, workspace)
 
     def preview(self, session: SessionContext, workspace: Workspace | None = None) -> ToolExecutor:
@@ -109,6 +163,8 @@ class Equipment:
             executor = Toolbox(workspace, self.plugged(options).tools, secrets=secrets)
         if own and isinstance(executor, Toolbox):
             executor = executor.adding(own)
+        if self.served and isinstance(executor, Toolbox):
+            executor = executor.adding(self.served)
         rules = Rules(
             workspace,
             allow_shell=options.allow_shell,
@@ -154,18 +210,21 @@ class Equipment:
         if not self.plugins.offered and (names is None or BUILT_IN.issuperset(names)):
             return Plugged()
         own = {tool.spec.name for tool in self.own_tools(options)}
-        return self.plugins.chosen(names, taken_names() | own)
+        return self.plugins.chosen(names, taken_names() | own | self.served_names)
 
     def names(self, options: RunOptions) -> tuple[str, ...] | None:
-        """Return the tools that *options* name, without those of plugins that are broken."""
+        """Return the tools that *options* name, without those of plugins and servers that are broken."""
         chosen = None if options.tools is None else options.tool_names
         if chosen is None:
             return None
-        left_out = self.plugged(options).left_out
+        left_out = set(self.plugged(options).left_out)
+        left_out |= self.served_names - {tool.spec.name for tool in self.served}
+        if options.context_sources:  # it is no tool of the executor's
+            left_out.add(CONTEXT_QUERY)
         return tuple(name for name in chosen if name not in left_out)
 
 
 def taken_names() -> frozenset[str]:
     """Return the names that no plugin's tool may have."""
     handing_out = (tool for kind in ("delegate", "rlm", "subagent") for tool in tools_called(kind))
-    return BUILT_IN | {tool.spec.name for tool in handing_out} | {"set_answer", "run_checks"}
+    return BUILT_IN | {tool.spec.name for tool in handing_out} | {"set_answer", "run_checks", CONTEXT_QUERY}

@@ -1,5 +1,6 @@
 """A run is opened: journal, toolbox and settings, for a new run or one that is taken up again."""
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -25,6 +26,9 @@ from sunwell.agent.lifecycle.run_settings import (
     own_checks,
     settings_of,
 )
+from sunwell.agent.prompts import ASK_PROMPT_VERSION
+from sunwell.agent.run.asked_contexts import AskedContexts, Sources
+from sunwell.agent.run.context_lookup import ContextLookup, with_context_query
 from sunwell.agent.run.files_seen import FilesSeen, Hashes
 from sunwell.agent.run.guidance import Guidance, surroundings_of
 from sunwell.agent.run.ladder_terms import LadderTerms
@@ -64,6 +68,7 @@ from sunwell.journal.records import (
     ToolFinished,
 )
 from sunwell.journal.worked_time import WorkedTime
+from sunwell.memory.answer_memory import AnswerMemory, answers_file
 from sunwell.memory.outcomes import outcomes_file
 from sunwell.models.connection import Connection
 from sunwell.tools.environment import secrets_from_environment
@@ -134,6 +139,9 @@ def _require_own_span(run: Run, record: Record) -> None:
 
 
 def _book_answer(run: Run, answer: Answer, intent: Intent | None) -> None:
+    if answer.remembered:
+        run.tally.add_remembered(answer.span)
+        return
     billed = answer.completion.billed_tokens
     if billed is None:
         if intent is not None:
@@ -218,6 +226,8 @@ class RunStart:
     """Whether receivers of the signals hear of the run."""
     workspace: Workspace | None = None
     """That of the session, if it is known already."""
+    asked: AskedContexts | None = None
+    """The long contexts that the task is a question about; ``None``: it is none."""
 
     @property
     def is_finished(self) -> bool:
@@ -271,6 +281,9 @@ class RunStart:
         own = self.equipment.own_tools(session.options)
         if own:
             settings["own_tools"] = digests_of(tool.spec for tool in own)
+        if self.equipment.served:
+            told = [tool.spec for tool in self.equipment.served]
+            settings["served_tools"] = [[one.name, one.description, one.schema_text] for one in told]
         if not self.recorded_only:  # what a toolbox of the caller's says itself must hold on resume, too
             settings["asks"] = approver_of(self.executor) is not None
             settings["options"]["dry_run"] = is_dry_run(self.executor)
@@ -278,6 +291,9 @@ class RunStart:
             settings["batch"] = self.batch.settings()
         if self.lens_only:
             settings["lens_only"] = True
+        if self.asked is not None:
+            settings["asked"] = self.asked.settings()
+            settings["code"]["prompts"]["ask"] = ASK_PROMPT_VERSION
         if self.checks is not None and (schema := self.checks.schema_text):
             settings["answer_schema"] = schema
         if foreign := own_checks(session.options):
@@ -313,13 +329,20 @@ class RunStart:
         """Return the lens that the run is given; older records have that of a batch beside its tasks."""
         return session.options.lens or (self.batch.lens if self.batch is not None else None)
 
-    def _tools(self, session: SessionContext) -> Toolset:
+    def _lookup(self, session: SessionContext) -> ContextLookup | None:
+        if self.recorded_only:  # what a folder holds by now is not what was found
+            return ContextLookup.recorded(session.options.context_sources)
+        return lookup_of(session, self.secrets)
+
+    def _tools(self, session: SessionContext, lookup: ContextLookup | None = None) -> Toolset:
+        """Return the tools of the run, which ask *lookup*; ``None``: they are only described."""
         tools = Toolset.of(self.equipment.names(session.options), self.executor)
         if self.recorded_only:  # as it was, whoever plays it again
             had = [name for name, _ in (self.settings or {}).get("code", {}).get("tools", ())]
             offers = "run_checks" in had
         else:
             offers = bool(tools.granted) and not is_dry_run(self.executor)
+        tools = with_context_query(tools, session.options, lookup)
         if self.checks is None or not offers or not self.checks.has_midway():
             return tools
         from sunwell.checks.run_checks_tool import RunChecksTool  # most runs have no checks
@@ -342,7 +365,8 @@ class RunStart:
         """Return the run, with its first record written, or with what it spent before booked."""
         if isinstance(self.journal, FileJournal | MemoryJournal):
             self.journal.secrets = self.secrets
-        tools = self._tools(session)
+        lookup = self._lookup(session)
+        tools = self._tools(session, lookup)
         settings = self.settings_now(session, roles, tools)
         if self.checks is not None:
             place = self.journal.path
@@ -357,7 +381,7 @@ class RunStart:
         run = Run(
             sender,
             self.journal,
-            config.ceilings if self.batch is None else config.budget,
+            config.ceilings if self.batch is None and self.asked is None else config.budget,
             config,
             task=_with_recalled(self.secrets.redact(session.goal), settings["recalled"]),
             tools=tools,
@@ -375,17 +399,15 @@ class RunStart:
             given_lens=EphemeralLens(**settings["lens"]) if "lens" in settings else None,
             lens_left_out=tuple(settings.get("lens_left_out", ())),
             checks=self.checks,
+            lookup=lookup,
             resumed=self.settings is not None,
             confinement=Confinement.read(settings.get("confinement")),
             is_told=self.is_told,
+            asked=self.asked,
         )
         if self.checks is not None:
             self.checks.quiet = run.quiet.checking
-        run.gateway.accept_changes = self.accept_changes
-        run.gateway.heed_refusals = self.heed_refusals
-        run.gateway.recorded_only = self.recorded_only
-        run.gateway.secrets = self.secrets
-        run.gateway.compare = self.compare
+        self._set_gateway(run, session.options)
         run.files.hashes = hashes_of(self.executor)
         if self.settings is None:
             await run.journal.append(self.first_record(session, settings))
@@ -396,6 +418,29 @@ class RunStart:
         await self._take_conversation(run)
         await self._tell_findings(run, session, roles)
         return run
+
+    def _set_gateway(self, run: Run, options: RunOptions) -> None:
+        run.gateway.accept_changes = self.accept_changes
+        run.gateway.heed_refusals = self.heed_refusals
+        run.gateway.recorded_only = self.recorded_only
+        run.gateway.secrets = self.secrets
+        run.gateway.compare = self.compare
+        run.gateway.memory = self._answer_memory(run, options)
+
+    def _answer_memory(self, run: Run, options: RunOptions) -> AnswerMemory | None:
+        """Return the answers of earlier runs for a run that asks about long contexts."""
+        if self.asked is None or self.recorded_only or not options.answer_memory:
+            return None
+        loop = asyncio.get_running_loop()
+
+        def warn(sentence: str) -> None:  # from any thread
+            loop.call_soon_threadsafe(run.tell, WARNED, Warned(sentence))
+
+        try:
+            return AnswerMemory(answers_file(options.cache_dir), warn=warn)
+        except ConfigurationError as error:  # this user has no home folder
+            warn(f"{error}; answers are not remembered")
+            return None
 
     async def _take_conversation(self, run: Run) -> None:
         """Have *run* go on with the conversation of another one, if it does: the recorded one counts."""
@@ -425,13 +470,23 @@ class RunStart:
         unused = "" if self.batch or self.lens_only or self.recorded_only else _unused_worker(options, roles)
         unmarked = self.journal.unmarked if isinstance(self.journal, FileJournal) else ""
         found = [said for said in (*self.notes, unmarked, dearer, unconfined, unused) if said]
-        for warning in (*found, *roles.warnings, *self.equipment.plugged(options).problems):
+        found += [*roles.warnings, *self.equipment.plugged(options).problems, *self.equipment.problems]
+        for warning in found:
             run.tell(WARNED, Warned(warning))
         if roles.fell_back is not None:
             key = (run.root.path, "model_fell_back")
             if run.journal.find(Note, key) is None:
                 await run.journal.append(Note(*key, attrs.asdict(roles.fell_back)))
             run.tell(MODEL_FELL_BACK, roles.fell_back)
+
+
+def lookup_of(session: SessionContext, secrets: Secrets) -> ContextLookup | None:
+    """Return the sources of context of a run of *session*; ``None`` if it has none.
+
+    Raises :exc:`~sunwell.errors.ConfigurationError` for a folder that cannot be one.
+    """
+    options = session.options
+    return ContextLookup.of(options.context_sources, session.workspace, secrets, ignore=options.ignore)
 
 
 def _unused_worker(options: RunOptions, roles: Roles) -> str:
@@ -479,14 +534,15 @@ def open_new(
 ) -> RunStart:
     """Make the journal of a new run in the session's workspace.
 
-    Raises :exc:`~sunwell.errors.ConfigurationError` for a tool that nobody offers, and if commands are
-    allowed and there is no sandbox for them; there is no journal then.
+    Raises :exc:`~sunwell.errors.ConfigurationError` for a tool that nobody offers, for a source of context
+    that is none, and if commands are allowed and there is no sandbox for them; there is no journal then.
     """
     workspace = Workspace(session.workspace)
     preview = equipment.preview(session, workspace)
     equipment.require_sandbox(session, preview)
     Toolset.of(equipment.names(session.options), preview)
     secrets = learn_keys(secrets_from_environment(), roles)
+    lookup_of(session, secrets)
     if (checks := chosen_checks(session, batch, secrets)) is not None:
         checks.require_sandbox()
     journal = journals.create(session.workspace, new_run_id())
@@ -499,12 +555,17 @@ def open_new(
 
 
 def reopen(
-    journals: Journals, workspace: Path, run_id: str, terms: CallerTerms, equipment: Equipment
+    journals: Journals,
+    workspace: Path,
+    run_id: str,
+    terms: CallerTerms,
+    equipment: Equipment,
+    contexts: Sources | None = None,
 ) -> tuple[RunStart, SessionContext]:
     """Open the journal of a run for going on, and return it with the session that it recorded.
 
     What the record may not decide is the caller's, by *terms*. A run that is finished is only played again,
-    so it keeps its recorded options.
+    so it keeps its recorded options. *contexts* are those of a run that asks about them, given again.
     """
     journal = journals.open(workspace, run_id)
     try:
@@ -514,8 +575,10 @@ def reopen(
         if "forked" in recorded.settings and journal.find(Forked, ()) is None:
             raise JournalError(f"the fork {recorded.run_id} was cut off while it was made: fork again")
         settings = latest_settings(journal.records())
-        before = equipment.playable(options_from(settings), settings)
         is_finished = came_to_its_end(journal.records())
+        if is_finished:
+            equipment = equipment.recorded(settings)
+        before = equipment.playable(options_from(settings), settings)
         chosen = before if is_finished else options_now(settings, terms, equipment)
         batch, left = batch_now(batch_in(settings), workspace, terms.results, is_finished=is_finished)
         if not is_finished:
@@ -533,6 +596,7 @@ def reopen(
             accept_changes=terms.accept_changes,
             batch=batch,
             lens_only=bool(settings.get("lens_only")),
+            asked=AskedContexts.again(settings.get("asked"), workspace, contexts),
             notes=tuple(said for said in (_cut_off(journal), left) if said),
             checks=chosen_checks(session, batch, secrets, settings),
         )

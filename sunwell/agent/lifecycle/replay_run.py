@@ -12,6 +12,7 @@ from sunwell.agent.lifecycle.model_roles import Roles
 from sunwell.agent.lifecycle.open_run import RunStart, chosen_checks
 from sunwell.agent.lifecycle.run_settings import batch_in, latest_settings, options_from
 from sunwell.agent.loop import AgentLoop
+from sunwell.agent.run.asked_contexts import AskedContexts
 from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.recorded_tools import RecordedTools
 from sunwell.agent.run.run_context import Run
@@ -64,6 +65,7 @@ def replay_of(
     if recorded is None:
         raise JournalError(f"{journal.path} does not begin with a run: it cannot be played again")
     settings = latest_settings(journal.records())
+    equipment = equipment.recorded(settings)
     options = options or equipment.playable(options_from(settings), settings)
     session = SessionContext.build(workspace, recorded.task, options)
     tools = equipment.described(session)
@@ -79,6 +81,7 @@ def replay_of(
         batch=batch,
         lens_only=bool(settings.get("lens_only")),
         recorded_only=True,
+        asked=AskedContexts.again(settings.get("asked"), workspace),
         checks=chosen_checks(session, batch, Secrets(), settings),
     ), session
 
@@ -208,7 +211,8 @@ class _Comparison:
         answers = [record for record in self.journal.records() if isinstance(record, Answer)]
         # A run that met a limit and was given more room later has an end that nobody asks for again.
         # What a check found is on record, so its judge is not asked again.
-        answers = [record for record in answers if record.purpose not in ("closing", "check")]
+        # What scripts asked is not asked again either: their results are on record, and the context is not.
+        answers = [record for record in answers if record.purpose not in ("closing", "check", "read")]
         unasked = [record for record in answers if (record.span, record.number) not in self._asked]
         if unasked:
             first = unasked[0]

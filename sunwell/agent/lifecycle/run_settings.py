@@ -48,11 +48,13 @@ _PARTS: Mapping[str, Any] = MappingProxyType(
         "lens_only": bool,
         "code": dict[str, Any],
         "batch": dict[str, Any],
+        "asked": dict[str, list[tuple[str, str]]],
         "forked": dict[str, str],
         "continues": dict[str, str],
         "lens": dict[str, Any],
         "lens_left_out": list[str],
         "own_tools": list[tuple[str, str]],
+        "served_tools": list[tuple[str, str, str]],
         "own_checks": list[str],
         "answer_schema": str,
         "watched": dict[str, Any],
@@ -79,6 +81,8 @@ def _value(options: RunOptions, spec: OptionSpec) -> Any:
         return getattr(options.budget, spec.key)
     if spec.name == "checks":
         return options.check_commands
+    if spec.name == "context_sources":
+        return options.context_source_texts
     return options.tool_names if spec.name == "tools" else getattr(options, spec.name)
 
 

@@ -20,8 +20,10 @@ from sunwell.agent.lifecycle.open_run import RunStart, learn_keys, open_new, reo
 from sunwell.agent.loop import AgentLoop
 from sunwell.agent.orchestration.worker_checks import require_worker_checks
 from sunwell.agent.policy.cache_planner import CacheLessons
+from sunwell.agent.run.asked_contexts import AskedContexts, Sources
+from sunwell.agent.run.context_lookup import with_context_query
 from sunwell.agent.run.loop_config import LoopConfig
-from sunwell.agent.run.run_context import EventStream
+from sunwell.agent.run.run_context import EventStream, came_to_its_end
 from sunwell.agent.run.toolset import Toolset
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
@@ -59,21 +61,23 @@ class RunStarter:
         *,
         batch: Batch | None = None,
         lens_only: bool = False,
+        asked: AskedContexts | None = None,
     ) -> AsyncIterator[EventStream]:
         """Start a run of *session*; what speaks against it is found before anything is written."""
         if not isinstance(session, SessionContext):
             raise TypeError(f"a session is wanted, SessionContext.build(workspace, goal), got {session!r}")
         roles = self._roles(session.options)
         loop = self._loop(session.options, roles)
-        loop.check(batch, lens_only=lens_only)  # before there is a journal
+        loop.check(batch, lens_only=lens_only, asks=asked is not None)  # before there is a journal
         recalled = recall(session.goal) if recall is not None else ""
-        self._require_named(session, batch)
-        start = open_new(self.journals, session, roles, recalled, self.equipment, batch)
-        start = attrs.evolve(start, lens_only=lens_only)
-        async with self._events(start, session, roles, loop) as events:
-            yield events
+        async with self.equipment.serving(session.workspace) as equipment:
+            self._require_named(session, batch, equipment)
+            start = open_new(self.journals, session, roles, recalled, equipment, batch)
+            start = attrs.evolve(start, lens_only=lens_only, asked=asked)
+            async with self._events(start, session, roles, loop) as events:
+                yield events
 
-    def _require_named(self, session: SessionContext, batch: Batch | None) -> None:
+    def _require_named(self, session: SessionContext, batch: Batch | None, equipment: Equipment) -> None:
         """Refuse what the caller names and a run could not use: earlier runs, a results file, tools of tasks.
 
         A run that is refused leaves no journal behind.
@@ -81,7 +85,7 @@ class RunStarter:
         left_by(self.journals, session.workspace, session.options.earlier_runs)
         options = session.options
         if options.escalate and (options.orchestrate or options.delegation_tools) and batch is None:
-            require_worker_checks(self.equipment.preview(session), self.equipment.names(options))
+            require_worker_checks(equipment.preview(session), equipment.names(options))
         if batch is None:
             return
         if batch.results is not None:
@@ -89,7 +93,8 @@ class RunStarter:
         named = {name for task in batch.tasks for name in task.tools or ()}
         if not named:
             return
-        tools = Toolset.of(self.equipment.names(options), self.equipment.preview(session))
+        tools = Toolset.of(equipment.names(options), equipment.preview(session))
+        tools = with_context_query(tools, options)
         has_checks = options.has_checks or bool(batch.checks)
         for number, task in enumerate(batch.tasks, 1):
             for name in task.tools or ():
@@ -97,24 +102,44 @@ class RunStarter:
                     raise ConfigurationError(f"task {number}: {unknown_tool(name, tuple(tools.granted))}")
 
     @asynccontextmanager
-    async def resumed(self, workspace: Path, run_id: str, terms: CallerTerms) -> AsyncIterator[EventStream]:
-        """Go on with a recorded run on *terms*; one that is finished is only played again."""
+    async def resumed(
+        self,
+        workspace: Path,
+        run_id: str,
+        terms: CallerTerms,
+        contexts: Sources | None = None,
+    ) -> AsyncIterator[EventStream]:
+        """Go on with a recorded run on *terms*; one that is finished is only played again.
+
+        *contexts* are those of a run that asks about them.
+        """
         from sunwell.agent.lifecycle.replay_run import played_again, recorded_roles
 
-        start, session = reopen(self.journals, workspace, run_id, terms, self.equipment)
-        try:
-            if start.is_finished:  # nobody is asked any more, so it does not matter what has changed
-                start, roles = played_again(start, accept_changes=True), recorded_roles(start)
-            else:
-                roles = self._roles_again(session.options, terms=terms)
-                learn_keys(start.secrets, roles)
-                await start.check(session, roles)
-                start = await self._continued_again(start, workspace, terms)
-        except BaseException:
-            start.journal.close()
-            raise
-        async with self._events(start, session, roles) as events:
-            yield events
+        async with self._serving_again(workspace, run_id) as equipment:
+            start, session = reopen(self.journals, workspace, run_id, terms, equipment, contexts)
+            try:
+                if start.is_finished:  # nobody is asked any more, so it does not matter what has changed
+                    start, roles = played_again(start, accept_changes=True), recorded_roles(start)
+                else:
+                    roles = self._roles_again(session.options, terms=terms)
+                    learn_keys(start.secrets, roles)
+                    await start.check(session, roles)
+                    start = await self._continued_again(start, workspace, terms)
+            except BaseException:
+                start.journal.close()
+                raise
+            async with self._events(start, session, roles) as events:
+                yield events
+
+    @asynccontextmanager
+    async def _serving_again(self, workspace: Path, run_id: str) -> AsyncIterator[Equipment]:
+        """Start the servers for a recorded run, unless it is only played again."""
+        has_servers = self.equipment.servers is not None
+        if has_servers and came_to_its_end(self.journals.read(workspace, run_id).records()):
+            yield self.equipment
+            return
+        async with self.equipment.serving(workspace) as equipment:
+            yield equipment
 
     @asynccontextmanager
     async def replayed(
@@ -139,9 +164,10 @@ class RunStarter:
 
         fork = Fork(workspace, run_id, Cut.of(at), terms)
         resolve = partial(self._roles_again, terms=terms)
-        start, session, roles = await open_fork(self.journals, fork, self.equipment, resolve)
-        async with self._events(start, session, roles) as events:
-            yield events
+        async with self.equipment.serving(workspace) as equipment:
+            start, session, roles = await open_fork(self.journals, fork, equipment, resolve)
+            async with self._events(start, session, roles) as events:
+                yield events
 
     @asynccontextmanager
     async def continued(
@@ -160,9 +186,10 @@ class RunStarter:
             made.append(loop)
             return roles
 
-        start, session, roles = await open_continued(self.journals, asked, self.equipment, resolve)
-        async with self._events(start, session, roles, made[-1]) as events:
-            yield events
+        async with self.equipment.serving(workspace) as equipment:
+            start, session, roles = await open_continued(self.journals, asked, equipment, resolve)
+            async with self._events(start, session, roles, made[-1]) as events:
+                yield events
 
     async def _continued_again(self, start: RunStart, workspace: Path, terms: CallerTerms) -> RunStart:
         """Return *start* with the conversation that it goes on with if it ended before that was recorded."""
@@ -174,7 +201,7 @@ class RunStarter:
         opened = start.journal.find(RunOpened, ())
         assert opened is not None
         asked = NextQuestion(workspace, continues["run_id"], opened.task, terms)
-        continuation = await earlier_conversation(self.journals, asked, self.equipment)
+        continuation = await earlier_conversation(self.journals, asked, start.equipment)
         return attrs.evolve(start, continuation=continuation)
 
     @asynccontextmanager
@@ -186,7 +213,8 @@ class RunStarter:
         self.loops.append(loop)
         try:
             if checked is None:
-                loop.check(start.batch, lens_only=start.lens_only, is_replay=start.recorded_only)
+                asks = start.asked is not None
+                loop.check(start.batch, lens_only=start.lens_only, asks=asks, is_replay=start.recorded_only)
             named = session.options.earlier_runs
             if named and start.settings is None:  # a run that is taken up has it in its own journal
                 earlier = left_by(self.journals, session.workspace, named)

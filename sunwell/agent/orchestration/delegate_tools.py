@@ -7,7 +7,13 @@ from typing import Any
 
 from sunwell.agent.orchestration.reports import fitting, left_out_of, told_reports
 from sunwell.agent.orchestration.spawner import MOST_PASSED_ON, Order, Spawner, WorkerStates
-from sunwell.agent.orchestration.spawner_tool import Arguments, SpawnerTool, spec
+from sunwell.agent.orchestration.spawner_tool import (
+    CONTEXT_PARAMETERS,
+    Arguments,
+    SpawnerTool,
+    looked_up,
+    spec,
+)
 from sunwell.agent.orchestration.worker_checks import CHECK
 from sunwell.agent.workers.receipt_lines import error_lines, receipt_lines
 from sunwell.core.addresses import without_addresses
@@ -141,8 +147,6 @@ _DELEGATE_TEXT = (
     'of the workspace and reports back. Example: {"task": "Read src/auth.py and report how tokens are '
     'checked, with line numbers.", "tools": null, "context": null%s}'
 )
-_DELEGATE = spec("delegate", _DELEGATE_TEXT % ', "check": null', {**_ITEM, "check": CHECK})
-_DELEGATE_UNCHECKED = spec("delegate", _DELEGATE_TEXT % "", _ITEM)
 _BATCH_TEXT = (
     "Start several workers at once, one for each task, and return their task_ids without waiting. For "
     'tasks that do not need each other\'s results. Example: {"tasks": [{"task": "Count the tests in '
@@ -159,10 +163,21 @@ def _batch_spec(description: str, item: Mapping[str, Any]) -> ToolSpec:
     return spec("delegate_batch", description, {"tasks": tasks})
 
 
-_DELEGATE_BATCH = _batch_spec(
-    _BATCH_TEXT % (', "check": null', ', "check": "pytest -q tests/b"'), {**_ITEM, "check": CHECK}
-)
-_BATCH_UNCHECKED = _batch_spec(_BATCH_TEXT % ("", ""), _ITEM)
+def _told(can_check: bool, can_query: bool) -> tuple[ToolSpec, ToolSpec]:
+    """Return what is told of ``delegate`` and ``delegate_batch`` where this is possible."""
+    item = {
+        **_ITEM,
+        **({"check": CHECK} if can_check else {}),
+        **(CONTEXT_PARAMETERS if can_query else {}),
+    }
+    query = _QUERIES if can_query else ""
+    checks = (', "check": null', ', "check": "pytest -q tests/b"') if can_check else ("", "")
+    one = spec("delegate", _DELEGATE_TEXT % (checks[0] + query), item)
+    return one, _batch_spec(_BATCH_TEXT % (checks[0] + query, checks[1] + query), item)
+
+
+_QUERIES = ', "context_query": null, "context_budget": null'
+_DELEGATE, _DELEGATE_BATCH = _told(can_check=True, can_query=True)
 _STREAM = spec(
     "stream_results",
     "Return the reports that have come in since the last call, without waiting. If nothing is new and you "
@@ -234,12 +249,12 @@ _WRITE_BRIEF = spec(
 )
 
 
-def delegating_tools(*, can_check: bool = True) -> tuple[SpawnerTool, ...]:
+def delegating_tools(*, can_check: bool = True, can_query: bool = True) -> tuple[SpawnerTool, ...]:
     """Return the tools with which a model starts workers and reads their results.
 
-    They show the parameter ``check`` only if checks can run.
+    They show the parameter ``check`` only if checks can run, and those of context only if there is a source.
     """
-    one, several = (None, None) if can_check else (_DELEGATE_UNCHECKED, _BATCH_UNCHECKED)
+    one, several = _told(can_check, can_query)
     return (
         SpawnerTool(_DELEGATE, _delegate, _recall_delegate, _order_asked, shown=one),
         SpawnerTool(_DELEGATE_BATCH, _delegate_batch, _recall_delegate_batch, _orders_asked, shown=several),
@@ -259,7 +274,7 @@ def order_of(spawner: Spawner, place: Place, arguments: Mapping[str, Any]) -> Or
     """Return the order that a model wrote in the call at *place*.
 
     Raises :exc:`~sunwell.errors.ToolError` for an empty task, a tool that the worker cannot have, too many
-    keys, and a check that may not be run.
+    keys, a budget of context that cannot be one, and a check that may not be run.
     """
     if not str(arguments["task"]).strip():
         raise ToolError("the task is empty: say in words what the worker is to do")
@@ -270,7 +285,8 @@ def order_of(spawner: Spawner, place: Place, arguments: Mapping[str, Any]) -> Or
         )
     tools = known_tools(spawner, place, arguments["tools"])
     check = spawner.check_of(place.span, arguments["check"], recalled=spawner.has_started(place))
-    return Order(Task(arguments["task"], tools=tools, check=check), context=keys)
+    task = Task(arguments["task"], tools=tools, check=check)
+    return Order(task, context=keys, **looked_up(arguments))
 
 
 def _key_of(key: str) -> str:

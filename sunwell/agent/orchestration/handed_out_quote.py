@@ -42,7 +42,8 @@ def writes_lens_first(config: LoopConfig, given: EphemeralLens | None) -> bool:
 def orchestrator_tools(config: LoopConfig) -> tuple[ToolSpec, ...]:
     """Return what an orchestrator is told of its tools."""
     answers = AnswerTool(Span(), config.orchestrator_confidence_threshold)
-    return tuple(tool.spec for tool in (*tools_called("delegate"), answers.tool()))
+    tools = tools_called("delegate", can_query=False)
+    return tuple(tool.shown or tool.spec for tool in (*tools, answers.tool()))
 
 
 @attrs.frozen
@@ -105,7 +106,8 @@ def with_handed_out(
     else:
         base = made.chosen(decision)
         price = models.own.price if base.name == "direct" else worker
-        more = tuple(tool.spec for tool in tools_called(config.delegation_tools or "delegate"))
+        offered = tools_called(config.delegation_tools or "delegate", can_query=False)
+        more = tuple(tool.shown or tool.spec for tool in offered)
         prompt = _tokens(parts.task, system, (*parts.tools, *more))
         lead = Lead(price=price, prompt_tokens=prompt, max_turns=config.budget.turns or DEFAULT_TURNS)
         side = with_workers_side(output, base, lead, worker, shape, assumed)

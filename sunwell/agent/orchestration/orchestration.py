@@ -131,18 +131,18 @@ def _delivered(results: tuple[TaskResult, ...], most_bytes: int) -> str:
     return "\n\n".join(parts)
 
 
-_TOOLS = {"rlm": rlm_tools, "subagent": subagent_tools}
-
-
-def tools_called(kind: DelegationTools, *, can_check: bool = True) -> tuple[SpawnerTool, ...]:
+def tools_called(
+    kind: DelegationTools, *, can_check: bool = True, can_query: bool = True
+) -> tuple[SpawnerTool, ...]:
     """Return the delegation tools of one kind; never two kinds are offered at once.
 
     All have the tool that reads long results in full. Those of ``delegate`` show how to name a check only if
-    one can run.
+    one can run, and both kinds of workers' tools how to look something up only if there is a source.
     """
     if kind == "delegate":
-        return delegating_tools(can_check=can_check)
-    return (*_TOOLS[kind](), inspecting_tool())
+        return delegating_tools(can_check=can_check, can_query=can_query)
+    own = rlm_tools(can_query=can_query) if kind == "rlm" else subagent_tools()
+    return (*own, inspecting_tool())
 
 
 @attrs.frozen
@@ -211,7 +211,8 @@ class Delegating:
         return spawner
 
     def _tools(self, spawner: Spawner) -> tuple[SpawnerTool, ...]:
-        return tools_called(self.kind, can_check=spawner.checks is not None and spawner.checks.can_run)
+        can_check = spawner.checks is not None and spawner.checks.can_run
+        return tools_called(self.kind, can_check=can_check, can_query=self.run.lookup is not None)
 
     async def _to_the_end(
         self, spawner: Spawner, given: Assignment, tools: Toolset, answers: AnswerTool | None

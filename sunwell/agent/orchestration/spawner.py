@@ -16,6 +16,7 @@ from sunwell.agent.orchestration.reports import EXCERPT_CHARACTERS, excerpt, fit
 from sunwell.agent.orchestration.worker_checks import WorkerChecks
 from sunwell.agent.policy.cache_planner import LONGEST_LINGER_SECONDS, seconds_for
 from sunwell.agent.prompts import BRIEF_STANDING, CALL_NO_TOOLS, handed_over_text, passed_on_text
+from sunwell.agent.run.context_lookup import CONTEXT_TOKENS, ContextQuestion
 from sunwell.agent.run.run_context import Run
 from sunwell.agent.run.toolset import Toolset
 from sunwell.agent.workers.dispatcher import Dispatcher
@@ -128,6 +129,10 @@ class Order:
     """Keys of the scratchpad whose text it is shown behind its task."""
     max_answer_tokens: int | None = None
     """Most tokens of its whole answer; ``None``: no limit but that of each message."""
+    context_query: str = ""
+    """What is looked up for it when it begins; empty: nothing."""
+    context_tokens: int = CONTEXT_TOKENS
+    """Most tokens of what is found."""
 
 
 @attrs.frozen
@@ -473,9 +478,16 @@ class Spawner:
             system=(*terms.system, *more),
             brief=brief,
             max_answer_tokens=order.max_answer_tokens,
+            looks_up=self._looks_up(order),
             report_characters=self.report_characters,
             hand_over=partial(self.hand_over, span) if may_start else None,
         )
+
+    def _looks_up(self, order: Order) -> ContextQuestion | None:
+        lookup = self.run.lookup
+        if lookup is None or not order.context_query:
+            return None
+        return ContextQuestion(order.context_query, order.context_tokens, lookup)
 
     def _pass_brief_on(self, asking: Span, span: Span) -> None:
         """Have the workers of the worker at *span* read the brief that it reads, unless it writes its own."""

@@ -7,11 +7,12 @@ from typing import Any, ClassVar
 import attrs
 
 from sunwell.agent.orchestration.spawner import Order, Spawner
+from sunwell.agent.run.context_lookup import CONTEXT_TOKENS, MOST_CONTEXT_TOKENS
 from sunwell.core.message import FileChange, ToolCall, ToolResult
 from sunwell.core.model import ToolSpec
 from sunwell.core.tool import Place, Staged
 from sunwell.errors import ToolError
-from sunwell.tools.arguments import Schema, closed, read_arguments
+from sunwell.tools.arguments import Schema, closed, nullable, read_arguments, text, whole
 from sunwell.tools.limits import Outcome
 from sunwell.tools.tool_plugins import unknown_tool
 
@@ -45,6 +46,32 @@ class SpawnerTool:
 def spec(name: str, description: str, properties: Mapping[str, Schema]) -> ToolSpec:
     """Return a spec whose schema both providers take as strict."""
     return ToolSpec(name, description, closed(properties))
+
+
+CONTEXT_PARAMETERS = {
+    "context_query": nullable(
+        text(
+            "What to look up in the sources of context before the work begins: the worker is shown the "
+            "passages that fit best. Names and rare words find most. null: nothing is looked up."
+        )
+    ),
+    "context_budget": nullable(
+        whole(f"Most tokens of these passages, up to {MOST_CONTEXT_TOKENS}. Default: {CONTEXT_TOKENS}.")
+    ),
+}
+"""The parameters by which a model has something looked up for a worker; offered only if there is a source."""
+
+
+def looked_up(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an order has of the context parameters in *arguments*.
+
+    Raises :exc:`~sunwell.errors.ToolError` for a budget that cannot be one.
+    """
+    given = arguments.get("context_budget")
+    if given is not None and not 1 <= given <= MOST_CONTEXT_TOKENS:
+        raise ToolError(f"context_budget is a number from 1 to {MOST_CONTEXT_TOKENS}, got {given}")
+    query = (arguments.get("context_query") or "").strip()
+    return {"context_query": query, "context_tokens": CONTEXT_TOKENS if given is None else given}
 
 
 @attrs.define(eq=False)

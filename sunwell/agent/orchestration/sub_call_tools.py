@@ -7,8 +7,15 @@ from typing import Any
 from sunwell.agent.orchestration.delegate_tools import known_tools
 from sunwell.agent.orchestration.reports import told_reports
 from sunwell.agent.orchestration.spawner import Order, Spawner
-from sunwell.agent.orchestration.spawner_tool import Arguments, SpawnerTool, spec
+from sunwell.agent.orchestration.spawner_tool import (
+    CONTEXT_PARAMETERS,
+    Arguments,
+    SpawnerTool,
+    looked_up,
+    spec,
+)
 from sunwell.core.markdown import one_line
+from sunwell.core.model import ToolSpec
 from sunwell.core.task import Task, TaskResult
 from sunwell.core.tool import Place
 from sunwell.errors import ToolError
@@ -70,59 +77,67 @@ MAX_PARALLEL = 3
 TOTAL_BUDGET = 8000
 
 _QUERY = text("The focused question, complete in itself: whoever answers sees nothing of your conversation.")
-_SUB_COMPLETE = spec(
-    "rlm_sub_complete",
+_SUB_TEXT = (
     "Ask a fresh model one focused question and wait for its answer. It has its own conversation and the "
     'tools of the workspace. Example: {"query": "Explain the life of a token in src/auth.py", '
-    '"max_tokens": 3000, "system": null, "tools": null}',
-    {
+    '"max_tokens": 3000, "system": null, "tools": null%s}'
+)
+_SUB = {
+    "query": _QUERY,
+    "max_tokens": nullable(
+        whole(f"Most tokens of the whole answer; a longer one is cut, and says so. Default: {MAX_TOKENS}.")
+    ),
+    "system": nullable(text("A system prompt of its own, after the one that all have.")),
+    "tools": nullable(
+        {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "Names of the tools that it may use; null: all of yours.",
+        }
+    ),
+}
+_WITH_QUERY = ', "context_query": "token refresh", "context_budget": null'
+_SUB_COMPLETE = spec("rlm_sub_complete", _SUB_TEXT % _WITH_QUERY, {**_SUB, **CONTEXT_PARAMETERS})
+_SUB_ALONE = spec("rlm_sub_complete", _SUB_TEXT % "", _SUB)
+
+
+def _batch_spec(more: Mapping[str, Any], example: str) -> ToolSpec:
+    one = {
         "query": _QUERY,
         "max_tokens": nullable(
-            whole(
-                f"Most tokens of the whole answer; a longer one is cut, and says so. Default: {MAX_TOKENS}."
-            )
+            whole("Most tokens of this answer, at most its even share. Default: its even share.")
         ),
-        "system": nullable(text("A system prompt of its own, after the one that all have.")),
-        "tools": nullable(
-            {
+    }
+    return spec(
+        "rlm_batch_complete",
+        "Ask several fresh models a question each, side by side, and wait for all answers. Example: "
+        f'{{"queries": [{{"query": "What does a.py do?", "max_tokens": null{example}}}, '
+        f'{{"query": "What does b.py do?", "max_tokens": null{example}}}], "max_parallel": null, '
+        '"total_budget": null}',
+        {
+            "queries": {
                 "type": "array",
-                "items": {"type": "string"},
-                "description": "Names of the tools that it may use; null: all of yours.",
-            }
-        ),
-    },
-)
-_BATCH_COMPLETE = spec(
-    "rlm_batch_complete",
-    "Ask several fresh models a question each, side by side, and wait for all answers. Example: "
-    '{"queries": [{"query": "What does a.py do?", "max_tokens": null}, {"query": "What does b.py do?", '
-    '"max_tokens": null}], "max_parallel": null, "total_budget": null}',
-    {
-        "queries": {
-            "type": "array",
-            "items": closed(
-                {
-                    "query": _QUERY,
-                    "max_tokens": nullable(
-                        whole("Most tokens of this answer, at most its even share. Default: its even share.")
-                    ),
-                }
+                "items": closed({**one, **more}),
+                "description": "The questions.",
+            },
+            "max_parallel": nullable(whole(f"Most of them at once. Default: {MAX_PARALLEL}.")),
+            "total_budget": nullable(
+                whole(f"Tokens of all answers together, split evenly. Default: {TOTAL_BUDGET}.")
             ),
-            "description": "The questions.",
         },
-        "max_parallel": nullable(whole(f"Most of them at once. Default: {MAX_PARALLEL}.")),
-        "total_budget": nullable(
-            whole(f"Tokens of all answers together, split evenly. Default: {TOTAL_BUDGET}.")
-        ),
-    },
-)
+    )
 
 
-def rlm_tools() -> tuple[SpawnerTool, ...]:
-    """Return the two tools."""
+_BATCH_COMPLETE = _batch_spec(CONTEXT_PARAMETERS, ', "context_query": null, "context_budget": null')
+_BATCH_ALONE = _batch_spec({}, "")
+
+
+def rlm_tools(*, can_query: bool = True) -> tuple[SpawnerTool, ...]:
+    """Return the two tools. They show how to have something looked up only if there is a source."""
+    one, several = (None, None) if can_query else (_SUB_ALONE, _BATCH_ALONE)
     return (
-        SpawnerTool(_SUB_COMPLETE, _complete, _recall_complete, _orders_of, parallel=True),
-        SpawnerTool(_BATCH_COMPLETE, _batch, _recall_batch, batch_orders),
+        SpawnerTool(_SUB_COMPLETE, _complete, _recall_complete, _orders_of, parallel=True, shown=one),
+        SpawnerTool(_BATCH_COMPLETE, _batch, _recall_batch, batch_orders, shown=several),
     )
 
 
@@ -132,9 +147,11 @@ def _order(spawner: Spawner, place: Place, arguments: Mapping[str, Any], max_tok
     if max_tokens < 1:
         raise ToolError(f"max_tokens must be at least 1, got {max_tokens}")
     tools = known_tools(spawner, place, arguments.get("tools"))
-    return Order(
-        Task(arguments["query"], tools=tools), arguments.get("system") or "", max_answer_tokens=max_tokens
-    )
+    more = looked_up(arguments)
+    if spawner.options.auto_context and not more["context_query"]:
+        more["context_query"] = arguments["query"]
+    system = arguments.get("system") or ""
+    return Order(Task(arguments["query"], tools=tools), system, max_answer_tokens=max_tokens, **more)
 
 
 def _orders_of(spawner: Spawner, place: Place, arguments: Arguments) -> list[Order]:

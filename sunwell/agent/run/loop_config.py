@@ -18,7 +18,7 @@ DEFAULT_TURNS = 50
 NOT_OF_A_LOOP = (
     "model", "smart_model", "delegation_model", "second_model", "judge_model", "fallback", "tools",
     "system_prompt", "allow_shell", "allow_python", "sandbox", "allow_network", "approve", "dry_run",
-    "earlier_runs", "workspace_advice", "allow_write", "ignore",
+    "earlier_runs", "workspace_advice", "allow_write", "ignore", "context_sources",
 )  # fmt: skip
 """Options that whoever makes a loop decides: its models, its executor, and what its ``run`` is given."""
 

@@ -13,8 +13,10 @@ from weakref import WeakSet
 import attrs
 from blinker import NamedSignal
 
+from sunwell.agent.run.asked_contexts import AskedContexts
 from sunwell.agent.run.command_calls import command_of
 from sunwell.agent.run.composed_answer import composed_answer
+from sunwell.agent.run.context_lookup import ContextLookup
 from sunwell.agent.run.deadlines import TimeLimits
 from sunwell.agent.run.files_seen import FilesSeen
 from sunwell.agent.run.guidance import Guidance
@@ -344,10 +346,14 @@ class Run:
     """Returns what the smart model is shown for another task than that of the run; ``None``: ``context``."""
     checks: "ChosenChecks | None" = attrs.field(default=None, kw_only=True)
     """What says whether results stand; ``None`` if nothing does."""
+    lookup: ContextLookup | None = attrs.field(default=None, kw_only=True)
+    """The sources of context that are asked; ``None`` if there is none."""
     confinement: Confinement = attrs.field(default=Confinement(), kw_only=True)
     """How the commands of the run, and of its checks, are confined."""
     is_told: bool = attrs.field(default=True, kw_only=True)
     """Whether receivers of the signals hear of it."""
+    asked: AskedContexts | None = attrs.field(default=None, kw_only=True)
+    """The long contexts that its task is a question about; ``None``: it is none."""
     begun: Continued | None = attrs.field(default=None, init=False)
     """The conversation that it goes on with; ``None``: it begins one."""
     root: Span = attrs.field(default=Span(), init=False)

@@ -429,8 +429,12 @@ class Dispatcher:
         model = terms.model.name
         before = run.journal.find(WorkerOpened, (span.path,))
         own = () if self.verifier is None else self.verifier.told(worker)
-        left = run.ledger.seconds_left(worker.parent.path)
-        told = terms.told(task, own, left) if before is None else before.told
+        asks = terms.looks_up
+        if before is not None:  # what was looked up is in it: no source is asked again
+            told = before.told
+        else:
+            looked_up = await asks.told() if asks is not None and not run.gateway.recorded_only else ""
+            told = terms.told(task, own, run.ledger.seconds_left(worker.parent.path), looked_up)
         opened = WorkerOpened(
             span.path,
             worker.parent.path,
@@ -439,6 +443,7 @@ class Dispatcher:
             model,
             time.time(),
             worker.origin.turn if worker.origin else None,
+            asks.query if asks is not None else None,
             told=told,
         )
         await run.journal.append(opened, durable=False)  # the intent of its first call is synced after it

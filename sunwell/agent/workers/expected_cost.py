@@ -57,6 +57,7 @@ def first_guess(worker: Worker, prices: PriceBook) -> Guess:
     for spec in terms.tools.specs:
         texts += (spec.name, spec.description, spec.schema_text)
     prompt = sum(estimate_tokens(text) for text in texts)
+    prompt += 0 if terms.looks_up is None else terms.looks_up.most_tokens
     limits = (terms.max_output_tokens, terms.max_answer_tokens)
     limit = min((tokens for tokens in limits if tokens is not None), default=None)
     longest = min(prices.room(terms.model, limit).output_tokens, _MOST_OUTPUT_TOKENS)

@@ -11,6 +11,7 @@ from sunwell.agent.conversation.conversation import Assignment
 from sunwell.agent.conversation.facts_seen import FactsAsked
 from sunwell.agent.conversation.final_call import closing_seconds
 from sunwell.agent.prompts import worker_terms_text
+from sunwell.agent.run.context_lookup import ContextQuestion
 from sunwell.agent.run.loop_config import DEFAULT_TURNS
 from sunwell.agent.run.run_context import Work
 from sunwell.agent.run.toolset import Toolset
@@ -163,6 +164,8 @@ class WorkerTerms:
     """The section of :attr:`system` that the model wrote that asked for the worker; empty: none."""
     passed_on: str = ""
     """What a worker is shown behind its task of what others have found; empty: nothing."""
+    looks_up: ContextQuestion | None = None
+    """What is looked up for the worker when it begins; ``None``: nothing."""
     report_characters: int | None = None
     """What a model reads of the report at once; ``None``: no model asked for it."""
     hand_over: Callable[[int], Awaitable[str]] | None = None
@@ -176,11 +179,13 @@ class WorkerTerms:
         turns = self.turns if given.turns is None else given.turns
         return attrs.evolve(given, seconds=seconds, turns=turns)
 
-    def told(self, task: Task, checks: Sequence[str] = (), left_seconds: float | None = None) -> str:
+    def told(
+        self, task: Task, checks: Sequence[str] = (), left_seconds: float | None = None, looked_up: str = ""
+    ) -> str:
         """Return what a worker is told behind its task: what differs among siblings.
 
         *checks* says of each check of this task alone what must hold; *left_seconds* is the time that its
-        parents have left, ``None`` for no limit.
+        parents have left, ``None`` for no limit; *looked_up* is what was found for it.
         """
         has_tools = bool(self.tools.granted) and task.tools != ()
         limits = self.ceilings(task)
@@ -193,7 +198,7 @@ class WorkerTerms:
             checks,
             self.report_characters,
         )
-        return "\n\n".join(part for part in (self.passed_on, terms) if part)
+        return "\n\n".join(part for part in (self.passed_on, looked_up, terms) if part)
 
     def assignment(self, span: Span, task: Task, told: str, left_seconds: float | None) -> Assignment:
         """Return what the worker at *span* is given, of whose own and its parents' time so much is left.

@@ -82,6 +82,7 @@ def closed(worker: Worker, result: TaskResult, result_tokens: int | None) -> Wor
         conflicts=result.conflicts,
         at=time.time(),
         parent_turn=worker.origin.turn if worker.origin else None,
+        context_query=None if worker.terms.looks_up is None else worker.terms.looks_up.query,
         answer_by=result.answer_by,
         unresolved=result.unresolved,
         verification=result.verification,

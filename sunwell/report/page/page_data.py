@@ -106,6 +106,8 @@ class RunHead:
     """What does not fit a finished task, what commands left behind, how commands were kept apart."""
     continues: str
     forked_from: str
+    foreign: bool = False
+    """Whether the run was not started by this user on this machine."""
 
 
 @attrs.frozen
@@ -243,7 +245,8 @@ class CallEntry:
     model: str
     provider: str
     status: str
-    """``answered``, ``failed``, ``refused``, ``open``, or ``kept``: copied from a run that paid for it."""
+    """``answered``, ``failed``, ``refused``, ``open``, ``kept``: copied from a run that paid for it, or
+    ``remembered``: answered by what an earlier run had kept, for nothing."""
     started_at: float | None
     seconds: float | None
     attempts: tuple[CallAttempt, ...]

@@ -36,8 +36,8 @@ class SharedPrefixes:
     """Follows the calls of workers that were started under one parent on one model.
 
     That their prompts begin alike is taken from the provider's own counts alone: the first calls of at least
-    two workers read as many tokens from the cache, or one wrote what others then read. Where these counts
-    differ, nothing is said.
+    two workers read as many tokens from the cache, or one wrote what others then read. Part of what it wrote
+    may have been there before, from another run. Where these counts do not fit, nothing is said.
     """
 
     _workers: dict[str, tuple[str, str]] = attrs.field(factory=dict, init=False)
@@ -98,14 +98,13 @@ class SharedPrefixes:
         calls = self._calls[parent, model]
         others = _others(calls)
         calls = [call for call in calls if call.worker not in others]
-        read = {call.usage.cache_read_tokens for call in calls if call.is_first} - {0}
+        tokens = _shared_tokens([call for call in calls if call.is_first])
         readers = {call.worker for call in calls if call.is_first}
-        if len(read) != 1 or len(readers) < 2:
+        if not tokens or len(readers) < 2:
             return None
-        (tokens,) = read
         reads = [call for call in calls if call.usage.cache_read_tokens >= tokens]
         writes = [call for call in calls if call.usage.cache_read_tokens < tokens]
-        if any(call.usage.input_tokens < tokens or call.usage.cache_read_tokens for call in writes):
+        if any(call.usage.input_tokens < tokens or _shares_less(call, tokens) for call in writes):
             return None  # their prompts are shorter, or share less: they do not begin alike
         last = parent.rpartition("/")[2]
         name = "beginning of the prompts of the run's workers"
@@ -114,7 +113,7 @@ class SharedPrefixes:
         usd = _sum([_cost(call, tokens) for call in calls])
         return PrefixEntry(
             name, model, len(readers), tokens, len(writes), len(reads), usd,
-            _least(calls, len(writes), tokens), self._plans.get(parent, ""),
+            _least(calls, writes, tokens), self._plans.get(parent, ""),
         )  # fmt: skip
 
 
@@ -124,14 +123,35 @@ def _others(calls: Sequence[_PrefixCall]) -> set[str]:
     They began soon after an answer to another one, sooner than any entry expires, so their prompts begin
     otherwise, for example since they have other tools.
     """
+    silent = [call for call in calls if call.is_first and not call.usage.cache_read_tokens]
+    return {call.worker for call in _late(silent, calls)}
+
+
+def _late(some: Sequence[_PrefixCall], calls: Sequence[_PrefixCall]) -> list[_PrefixCall]:
+    """Return those of *some* that began when what an answer of *calls* left in the cache was surely there."""
     known = sorted(call.ended_at for call in calls if _cached_tokens(call))
 
     def is_late(call: _PrefixCall) -> bool:
         before = bisect_left(known, call.began_at)
         return before > 0 and call.began_at - known[before - 1] < _SURE_SECONDS
 
-    silent = (call for call in calls if call.is_first and not call.usage.cache_read_tokens)
-    return {call.worker for call in silent if is_late(call)}
+    return [call for call in some if is_late(call)]
+
+
+def _shared_tokens(first: Sequence[_PrefixCall]) -> int:
+    """Return how much of their prompts the *first* calls of workers share; 0: nothing is known.
+
+    A call that began before another one had written it may have read less, from an earlier run. One that
+    began later read all that it shares.
+    """
+    reading = [call for call in first if call.usage.cache_read_tokens]
+    late = [call.usage.cache_read_tokens for call in _late(reading, first)]
+    return min(late) if late else max((call.usage.cache_read_tokens for call in reading), default=0)
+
+
+def _shares_less(call: _PrefixCall, tokens: int) -> bool:
+    """Whether *call* read a part of the prefix and did not write the rest."""
+    return bool(call.usage.cache_read_tokens) and _cached_tokens(call) < tokens
 
 
 def _cached_tokens(call: _PrefixCall) -> int:
@@ -144,20 +164,23 @@ def _cost(call: _PrefixCall, tokens: int) -> Usd:
     rates, usage = call.rates, call.usage
     if rates is None:
         return None
-    rate: Decimal | None = None
-    if usage.cache_read_tokens >= tokens:
-        rate = _or_plain(rates.cache_read_usd, rates)
-    elif usage.cache_write_tokens >= tokens:
+    read = min(usage.cache_read_tokens, tokens)
+    rest, rate = tokens - read, None
+    if not rest:
+        rate = Decimal(0)
+    elif usage.cache_write_tokens >= rest:
         rate = _or_plain(rates.cache_write_usd, rates)
-    elif usage.cache_write_1h_tokens >= tokens:
+    elif usage.cache_write_1h_tokens >= rest:
         rate = _or_plain(rates.cache_write_1h_usd, rates)
     elif not usage.cache_write_tokens and not usage.cache_write_1h_tokens:
         rate = rates.input_usd
-    return None if rate is None else tokens * rate / _PER_MILLION
+    if rate is None:
+        return None
+    return (read * _or_plain(rates.cache_read_usd, rates) + rest * rate) / _PER_MILLION
 
 
-def _least(calls: Sequence[_PrefixCall], written: int, tokens: int) -> Usd:
-    """Return what as many calls cost if one writes the prefix and all others read it.
+def _least(calls: Sequence[_PrefixCall], writes: Sequence[_PrefixCall], tokens: int) -> Usd:
+    """Return what as many calls cost if one of *writes* writes what was missing, and all others read all.
 
     If nobody wrote it, it was in the cache before, and all read it.
     """
@@ -165,12 +188,13 @@ def _least(calls: Sequence[_PrefixCall], written: int, tokens: int) -> Usd:
     if len(known) < len(calls):
         return None
     reads = [_or_plain(rates.cache_read_usd, rates) for rates in known]
-    rate = sum(reads, Decimal(0))
-    if written:
-        rate += min(
+    usd = tokens * sum(reads, Decimal(0))
+    if writes:
+        missing = tokens - max(call.usage.cache_read_tokens for call in writes)
+        usd += missing * min(
             _or_plain(rates.cache_write_usd, rates) - read for rates, read in zip(known, reads, strict=True)
         )
-    return tokens * rate / _PER_MILLION
+    return usd / _PER_MILLION
 
 
 def _or_plain(rate: Decimal | None, rates: Rates) -> Decimal:

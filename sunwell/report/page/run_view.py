@@ -5,6 +5,7 @@ from pathlib import Path
 
 import attrs
 
+from sunwell.journal.folders import FOLDER
 from sunwell.journal.reading import Repair
 from sunwell.journal.records import Record, RunOpened, RunResumed, Unknown
 from sunwell.models.prices import PriceBook
@@ -47,6 +48,8 @@ class RunView:
     """Prices by which costs are explained; ``None``: those of the installed table on the day of each call."""
     diff_of: DiffOf | None = None
     """Shows what changed in a file; ``None``: no diffs are shown."""
+    is_foreign: bool = False
+    """Whether the run was not started by this user on this machine."""
     _texts: PageTexts = attrs.field(factory=PageTexts, init=False)
     _times: ProcessTimes = attrs.field(factory=ProcessTimes, init=False)
     _facts: RunFacts = attrs.field(init=False)
@@ -145,6 +148,7 @@ class RunView:
             notices=tuple(name for name in dict.fromkeys(notices) if name),
             continues=facts.continues,
             forked_from=facts.forked_from,
+            foreign=self.is_foreign,
         )
 
     def _root_span(self, files: tuple[str, ...]) -> SpanEntry:
@@ -217,6 +221,12 @@ class RunView:
             found.basis,
         )
 
+    @property
+    def _place(self) -> str:
+        """The workspace in which the journal lies, which may not be where the run began; empty: in none."""
+        above = Path(self.journal).absolute().parents if self.journal else ()
+        return str(above[3]) if len(above) > 3 and above[2].name == FOLDER else ""
+
     def _reproduce(self, calls: dict[str, CallEntry]) -> tuple[ShellStep, ...]:
         facts = self._facts
         answered = [
@@ -227,7 +237,7 @@ class RunView:
         return shell_steps(
             RunState(
                 facts.run_id,
-                facts.workspace,
+                self._place or ("" if self.is_foreign else facts.workspace),
                 facts.task,
                 self._status,
                 facts.settings,
@@ -235,5 +245,6 @@ class RunView:
                 self._work.has_changed_files,
                 is_single,
                 at,
+                self.is_foreign,
             )
         )

@@ -150,7 +150,8 @@ class RunWork:
                 if record.closing_usd is not None:
                     self.money.closing_usd = record.closing_usd
             case Answer():
-                self.paid_twice += call.answer_again(record.digest)
+                if not record.remembered:
+                    self.paid_twice += call.answer_again(record.digest)
                 self._tell(call, record.completion)
             case Failure():
                 call.details[record.attempt] = self.texts.add(record.detail)

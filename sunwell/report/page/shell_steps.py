@@ -33,6 +33,8 @@ class RunState:
     """Whether there is one conversation that can go on: a batch has none."""
     fork_at: str = ""
     """A call from which the run could be begun anew; empty: it has none."""
+    is_foreign: bool = False
+    """Whether others may have written its record. It then decides nothing that is typed."""
 
 
 def shell_steps(state: RunState) -> tuple[ShellStep, ...]:
@@ -43,6 +45,11 @@ def shell_steps(state: RunState) -> tuple[ShellStep, ...]:
 
 def _steps(state: RunState) -> Iterator[tuple[list[str], str]]:
     run, where = state.run_id, ["-w", state.workspace] if state.workspace else []
+    if state.is_foreign:
+        yield ["sunwell", "show", run, "--spans", *where], "shows every call with its place"
+        yield ["sunwell", "export", run, "--with-texts", *where], "writes all of it as JSON"
+        yield ["sunwell", "adopt", run, *where], "makes the run yours; others prepared it, so read it first"
+        return
     if state.status != "ok":
         yield ["sunwell", "resume", run, *where], "goes on where it ended; no answered call is paid again"
     yield ["sunwell", "show", run, "--spans", *where], "shows every call with its place"

@@ -11,6 +11,7 @@ import attrs
 from sunwell.core.message import Text, ToolCall
 from sunwell.simulator.script import Asked, Reply, Script
 from sunwell.simulator.scripts.conversation_state import ScriptedConversation, all_text
+from sunwell.simulator.scripts.scripted_asker import looked_into, read_part
 from sunwell.simulator.scripts.scripted_orchestrator import handed_out
 from sunwell.simulator.scripts.scripted_worker import work_on
 from sunwell.simulator.scripts.shop_entities import Entity, entities_in, is_about_endpoints, wanted_entities
@@ -228,9 +229,12 @@ def smart(asked: Asked) -> Reply:
 
     With a schema: JSON that obeys it, a lens written from what stands in the prompt. With tools
     and a task about endpoints: it reads ``CONVENTIONS.md`` first and keeps to every rule that it
-    has read. With tools to hand work out, it has the task done in parts. Otherwise: a sentence.
+    has read. With tools to hand work out, it has the task done in parts; with one to look into a context, it
+    asks about parts that have the word quoted in the question. Otherwise: a sentence.
     """
     talk = ScriptedConversation.of(asked)
+    if "explore" in asked.tools:
+        return looked_into(asked)
     if "set_answer" in asked.tools:
         return handed_out(asked, _PARTS, f"look at {_one_line(talk.task.partition(_STATUS)[0])}")
     if asked.schema is not None or _is_scouting(asked):
@@ -255,7 +259,7 @@ def cheap(asked: Asked) -> Reply:
         return Reply((Text(json.dumps(filled(asked.schema, {}))),))
     if _is_work(asked, talk):
         return work_on(asked, known_in(asked.system), _READS)
-    return _wanted_call(asked) or _sentence(talk)
+    return _wanted_call(asked) or read_part(asked) or _sentence(talk)
 
 
 _CALL_WANTED = re.compile(r"Call the tool (\w+) with the key (\w+)")

@@ -76,7 +76,9 @@ def child(*lines: Line, seconds: float = 1.0, price: Price = FREE) -> ScriptedMo
 
 def test_the_tools_have_their_names_parameters_and_defaults() -> None:
     """Which are told to the model where it reads of the parameter."""
-    one, many = (each.spec for each in rlm_tools())
+    one, many = (each.shown for each in rlm_tools(can_query=False))
+    assert one is not None
+    assert many is not None
     assert (one.name, list(one.parameters["properties"])) == (
         "rlm_sub_complete", ["query", "max_tokens", "system", "tools"],
     )  # fmt: skip

@@ -449,9 +449,9 @@ def test_the_time_line_tells_and_opens_what_it_shows(
     with opened(browser, written(values) + "#time") as page:
         call = page.locator("rect.call.lens[data-call]")
         call.hover()
-        assert "call 1, lens, claude-opus-5-5: answered" in call.inner_html()
+        assert "call 2, lens, claude-opus-5-5: answered" in call.inner_html()
         call.click()
-        assert page.inner_text("#detail h2") == "Call 1 of run ✓ answered"
+        assert page.inner_text("#detail h2") == "Call 2 of run ✓ answered"
         page.keyboard.press("+")
         assert page.locator("rect.call.lens[data-call]").count() == 0
         page.keyboard.press("0")

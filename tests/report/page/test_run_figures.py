@@ -6,10 +6,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from sunwell.core.model import Usage
 from sunwell.journal import read_records
+from sunwell.journal.records import Answer
 from sunwell.report.page.page_data import BillRow, PageData, TokenCounts
 from sunwell.report.page.run_view import RunView
 from sunwell.report.summary import compare_with_smart_model
@@ -176,6 +178,29 @@ def test_a_batch_reads_its_prefix_once_for_each_further_call(
     least = prefix.tokens * (rates.write_usd + prefix.read * rates.read_usd) / 1_000_000
     assert (prefix.usd, prefix.least_usd) == (least, least)
     assert prefix.plan.startswith("after-first is the cheapest")
+
+
+def test_a_prefix_of_which_an_earlier_run_left_a_part_is_written_by_one_worker(
+    runs: Mapping[str, RecordedRun], pages: Mapping[str, PageData]
+) -> None:
+    """The first worker reads what was there and writes the rest; the cost of the prefix has both."""
+    (before,) = pages["batch"].prefixes.values()
+    rates = runs["batch"].sample.billing.price_of(HAIKU).rates
+    assert rates.write_usd is not None
+    assert rates.read_usd is not None
+    left, view = 1000, RunView()
+    less_usd = left * (rates.write_usd - rates.read_usd) / 1_000_000
+    for record in runs["batch"].records:
+        if isinstance(record, Answer) and not record.completion.usage.cache_read_tokens:
+            usage = record.completion.usage
+            written = usage.cache_write_tokens - left
+            usage = attrs.evolve(usage, cache_read_tokens=left, cache_write_tokens=written)
+            done = attrs.evolve(record.completion, usage=usage)
+            record = attrs.evolve(record, completion=done, cost_usd=record.cost_usd - less_usd)
+        view.take(record)
+    (prefix,) = view.data().prefixes.values()
+    assert (prefix.readers, prefix.written, prefix.read) == (6, 1, before.read)
+    assert (prefix.usd, prefix.least_usd) == (before.usd - less_usd, before.usd - less_usd)
 
 
 def test_work_without_siblings_shares_nothing(pages: Mapping[str, PageData]) -> None:

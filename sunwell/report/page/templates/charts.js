@@ -200,14 +200,14 @@ class TimeView {
   // Calls that would cover each other are drawn once; a failed attempt always is.
   call(picture, key, call, drawnTo, inSight) {
     for (const attempt of call.attempts) {
-      const end = attempt.ended_at ?? endOfRun();
+      const end = endOfAttempt(attempt);
       if (!inSight(attempt.at, end)) continue;
       const left = this.times.x(attempt.at);
       const right = this.times.x(end);
       const failed = attempt.outcome === "failed";
       if (right < drawnTo + 1 && !failed) continue;
       drawnTo = Math.max(right, left + 1.5);
-      const told = () => `call ${call.number}, ${cutLine(call.purpose, 30)}, ${cutLine(attempt.model, 60)}: ${cutLine(attempt.outcome, 20)} ${cutLine(attempt.error, 60)} ${secondsText(end - attempt.at)}, ${dollars(attempt.usd)}`;
+      const told = () => `call ${call.number + 1}, ${cutLine(call.purpose, 30)}, ${cutLine(attempt.model, 60)}: ${cutLine(outcomeOf(attempt), 20)} ${cutLine(attempt.error, 60)} ${secondsText(end - attempt.at)}, ${dollars(attempt.usd)}`;
       const kind = failed ? "failed" : attempt.outcome === "open" ? "open" : PURPOSE_KINDS.get(call.purpose) || "other";
       picture.append(rect(left, 4, right - left, 13, `call ${kind}`, {"data-call": "", "data-part": "calls", "data-at": this.places.get(key)}, told));
       if (failed) picture.append(drawn("text", {x: left + 1, y: 15, class: "sign bad", "aria-hidden": "true"}, "✗"));
@@ -307,6 +307,7 @@ const BANDS = [
 const CHART_HEIGHT = 300;
 const LEFT = 70;
 const FAR_CAP = 8;
+const MOST_PLACES_DRAWN = 20;
 
 class MoneyView {
   constructor() {
@@ -352,7 +353,7 @@ class MoneyView {
   drawAxes(svg, width, most, y) {
     const power = 10 ** Math.floor(Math.log10(most / 4));
     const step = [1, 2, 5, 10].map((part) => part * power).find((one) => most / one <= 5) || most / 4;
-    const places = Math.max(2, -Math.floor(Math.log10(step)));
+    const places = Math.min(Math.max(2, -Math.floor(Math.log10(step))), MOST_PLACES_DRAWN);
     for (let amount = 0; amount <= most; amount += step) {
       svg.append(drawn("line", {x1: LEFT, x2: width - 12, y1: y(amount), y2: y(amount), class: "grid"}), drawn("text", {x: LEFT - 6, y: y(amount) + 4, "text-anchor": "end", class: "mark"}, `$${amount.toFixed(places)}`));
     }

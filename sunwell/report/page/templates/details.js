@@ -78,7 +78,7 @@ function triedTable(path, parts) {
   }
   for (const key of parts.calls) {
     const call = run.calls.get(key);
-    rows.push([call.started_at, `calls[${key}].started_at`, linkTo("calls", key, `call ${call.number}`), [cutLine(call.purpose, 30), " ", callRemark(call)], state(call.status), usd(`calls[${key}].usd`, call.usd)]);
+    rows.push([call.started_at, `calls[${key}].started_at`, linkTo("calls", key, `call ${call.number + 1}`), [cutLine(call.purpose, 30), " ", callRemark(call)], state(call.status), usd(`calls[${key}].usd`, call.usd)]);
   }
   for (const key of parts.tools) {
     const tool = run.tools.get(key);
@@ -95,19 +95,21 @@ function triedTable(path, parts) {
   return [table("In the order of time; cost without workers below", ["When", "What", "About it", "State", ">Cost"], shown), more];
 }
 
+const PAID_BEFORE = new Map([["kept", "paid for by another run"], ["remembered", "nothing: an earlier run had kept the answer"]]);
+
 function callDetail(key, call) {
   const path = `calls[${key}]`;
   return [
     crumbs(call.span),
-    h("h2", {tabindex: "-1"}, `Call ${call.number} of `, h("bdi", {}, spanName(call.span)), " ", state(call.status)),
+    h("h2", {tabindex: "-1"}, `Call ${call.number + 1} of `, h("bdi", {}, spanName(call.span)), " ", state(call.status)),
     neighbours(key, call),
     listed([
       ["Purpose", [cutLine(call.purpose, 40), call.rung ? [", rung ", cutLine(call.rung, 40)] : ""]],
       ["Model", [cutLine(call.model, 100), call.provider ? ` at ${cutLine(call.provider, 60)}` : ""]],
-      ["Cost", call.status === "kept" ? "paid for by another run" : usd(`${path}.usd`, call.usd)],
+      ["Cost", PAID_BEFORE.get(call.status) || usd(`${path}.usd`, call.usd)],
       ["Unconfirmed", uncertain(`${path}.unconfirmed_usd`, call.unconfirmed_usd)],
       ["Tokens", tokensLine(`${path}.tokens`, call.tokens)],
-      ["Time", [duration(`${path}.seconds`, call.seconds), ", began ", since(`${path}.started_at`, call.started_at)]],
+      ["Time", call.status === "refused" ? "it was not sent" : [duration(`${path}.seconds`, call.seconds), ", began ", since(`${path}.started_at`, call.started_at)]],
       ["Ended with", cutLine(call.stop, 80)],
     ]),
     textBlock(call.refusal, "Why it was refused"),
@@ -148,7 +150,7 @@ function attemptsTable(path, call) {
     const own = `${path}.attempts[${at}]`;
     return [
       number(`${own}.number`, attempt.number), since(`${own}.at`, attempt.at), cutLine(attempt.model, 60),
-      [state(attempt.outcome), " ", cutLine(attempt.error, 60), " ", lineOf(attempt.detail, 300)],
+      [state(outcomeOf(attempt)), " ", cutLine(attempt.error, 60), " ", lineOf(attempt.detail, 300)],
       usd(`${own}.reserved_usd`, attempt.reserved_usd), number(`${own}.reserved_tokens`, attempt.reserved_tokens), cutLine(attempt.bound, 80),
       [usd(`${own}.usd`, attempt.usd), " ", uncertain(`${own}.unconfirmed_usd`, attempt.unconfirmed_usd)],
     ];
@@ -226,10 +228,21 @@ function requestBlocks(key, sent) {
   ];
 }
 
+// Questions on the way, by the key of the call: each plays the run again, and the details may be drawn again
+// before it is answered.
+const asking = new Map();
+
+function askForRequest(key) {
+  if (!asking.has(key)) {
+    const answer = fetch(`${liveAddress}request?call=${encodeURIComponent(key)}`).then((given) => (given.ok ? given.json() : {}));
+    asking.set(key, answer.finally(() => asking.delete(key)));
+  }
+  return asking.get(key);
+}
+
 async function fetchRequest(key, place) {
   try {
-    const answer = await fetch(`${liveAddress}request?call=${encodeURIComponent(key)}`);
-    const given = answer.ok ? await answer.json() : {};
+    const given = await askForRequest(key);
     for (const [name, one] of Object.entries(given.sent || {})) requests.sent.set(name, one);
     for (const [id, text] of Object.entries(given.texts || {})) requests.texts.set(id, text);
     if (requests.sent.has(key)) place.replaceWith(requestPart(key));

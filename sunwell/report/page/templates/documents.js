@@ -5,6 +5,11 @@ function documentView(make) {
   return {element, update: () => element.replaceChildren(...make().flat(Infinity).filter((one) => one instanceof Node))};
 }
 
+// Why a view is empty.
+function nothing(sentence) {
+  return h("p", {}, isOn(filterNow) ? "The filter selects nothing here." : sentence);
+}
+
 const SUMMARY_FAILURES = 100;
 
 // What failed: for each span what went wrong in it, the first cause first; what was got over comes after.
@@ -99,6 +104,7 @@ function began({path, span, events}) {
 
 function failurePart() {
   const all = failures().filter(({path, span, events}) => !isOn(filterNow) || matches(filterNow, "span", path, span) || events.some((event) => matches(filterNow, event.kind, event.key, event.entry)));
+  const isOver = run.head.status !== "open";
   const last = all.filter((failure) => failure.lasting);
   const over = all.filter((failure) => !failure.lasting);
   const listing = (entries) => [
@@ -106,8 +112,8 @@ function failurePart() {
     entries.length > SUMMARY_FAILURES ? h("p", {class: "faint"}, `${counted(entries.length - SUMMARY_FAILURES)} more: filter the tree with status:failed.`) : null,
   ];
   const overs = over.length ? h("details", {open: last.length === 0}, h("summary", {}, `${plural(over.length, "place")} where something failed and the work went on`), listing(over)) : null;
-  if (!all.length) return [h("h2", {}, "What failed"), h("p", {}, isOn(filterNow) ? "Nothing that the filter selects." : "✓ Nothing failed.")];
-  return [h("h2", {}, "What failed, the first cause first"), last.length ? listing(last) : h("p", {}, "✓ Nothing failed in the end."), overs];
+  if (!all.length) return [h("h2", {}, "What failed"), h("p", {}, isOn(filterNow) ? "Nothing that the filter selects." : isOver ? "✓ Nothing failed." : "Nothing has failed so far: the run has not ended.")];
+  return [h("h2", {}, "What failed, the first cause first"), last.length ? listing(last) : h("p", {}, isOver ? "✓ Nothing failed in the end." : "Nothing that failed has ended the work."), overs];
 }
 
 function costPart() {
@@ -248,7 +254,7 @@ function cache() {
 
 function sharedPrefixes() {
   const entries = [...run.prefixes].filter(([key, entry]) => matches(filterNow, "prefix", key, entry));
-  if (!entries.length) return [h("h2", {}, "Shared prefixes"), h("p", {}, "No part of a prompt was shared by several workers, or the filter selects none.")];
+  if (!entries.length) return [h("h2", {}, "Shared prefixes"), nothing("The provider's counts show no part of a prompt that several workers share.")];
   const rows = entries.map(([key, entry]) => {
     const path = `prefixes[${key}]`;
     const counts = ["readers", "tokens", "written", "read"].map((name) => number(`${path}.${name}`, entry[name]));
@@ -268,7 +274,7 @@ function leastWord(entry) {
 
 function lenses() {
   const entries = [...run.lenses].filter(([key, entry]) => matches(filterNow, "lens", key, entry));
-  if (!entries.length) return [h("h2", {}, "Lens"), h("p", {}, "No lens was written, or the filter selects none.")];
+  if (!entries.length) return [h("h2", {}, "Lens"), nothing("No lens was written.")];
   return [
     h("h2", {}, entries.length > 1 ? "Lenses" : "Lens"),
     entries.map(([key, lens]) => h(
@@ -294,7 +300,7 @@ function checks() {
   const place = (span) => found.get(span) || found.set(span, []).get(span);
   for (const [key, rung] of run.rungs) if (matches(filterNow, "rung", key, rung)) place(rung.span).push({at: rung.at, element: rungEntry(key, rung)});
   for (const [key, check] of run.checks) if (matches(filterNow, "check", key, check)) place(check.span).push({at: check.started_at, element: checkEntry(key, check)});
-  if (!found.size) return [h("h2", {}, "Checks and rungs"), h("p", {}, "Nothing was checked, or the filter selects nothing.")];
+  if (!found.size) return [h("h2", {}, "Checks and rungs"), nothing("Nothing was checked.")];
   const {key: wanted} = readAddress();
   const entries = [...found].sort(([a], [b]) => (b === wanted) - (a === wanted) || 0);
   return [
@@ -335,13 +341,13 @@ function files() {
   return [
     h("h2", {}, "Files"),
     undo >= 0 ? commandLine(run.reproduce[undo]) : null,
-    made.length ? made : h("p", {}, "No file was changed, or the filter selects none."),
+    made.length ? made : nothing("No file was changed."),
     entries.length > MOST_FILES ? h("p", {class: "faint"}, `${counted(entries.length - MOST_FILES)} more: use the filter, such as file:src.`) : null,
   ];
 }
 
 function commandLine(step) {
-  return h("div", {class: "command"}, h("div", {class: "faint"}, cutLine(step.does, 300)), h("div", {class: "row"}, h("code", {}, step.command.slice(0, 4000)), copyButton(() => step.command, "the command")));
+  return h("div", {class: "command"}, h("div", {class: "faint"}, cutLine(step.does, 300)), h("div", {class: "row"}, h("code", {}, step.command), copyButton(() => step.command, "the command")));
 }
 
 function journal() {

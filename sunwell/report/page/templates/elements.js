@@ -155,9 +155,9 @@ function since(path, at) {
 
 const STATES = new Map([
   ["ok", ["✓", "good"]], ["answered", ["✓", "good"]], ["passed", ["✓", "good"]], ["closed", ["✓", "good"]],
-  ["kept", ["=", "calm"]], ["open", ["…", "calm"]], ["unclear", ["?", "warn"]], ["incomplete", ["!", "warn"]],
+  ["kept", ["=", "calm"]], ["remembered", ["=", "calm"]], ["open", ["…", "calm"]], ["unclear", ["?", "warn"]], ["incomplete", ["!", "warn"]],
   ["cancelled", ["–", "warn"]], ["failed", ["✗", "bad"]], ["error", ["✗", "bad"]], ["refused", ["⊘", "bad"]],
-  ["killed", ["✗", "bad"]],
+  ["killed", ["✗", "bad"]], ["cut off", ["!", "warn"]],
 ]);
 
 function state(status) {

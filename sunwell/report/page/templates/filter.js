@@ -31,7 +31,7 @@ function termOf(key, value, all, problems) {
 }
 
 function numberTerm(key, value, problems) {
-  const found = /^(>=|<=|>|<|=)?\$?(\d*\.?\d+)$/.exec(value.replace(/,/g, ""));
+  const found = /^(>=|<=|>|<|=)?\$?(\d+(?:\.\d+)?|\.\d+)$/.exec(value.replace(/,/g, ""));
   if (!found) {
     problems.push(`${key}: needs a number: write ${key}:>${key === "cost" ? "0.01" : "10"} or ${key}:<=5.`);
     return null;

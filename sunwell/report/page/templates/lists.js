@@ -14,8 +14,9 @@ function itemsOf(path) {
         .filter((key) => !owned.has(key))
         .map((key) => ({kind: "tool", key, entry: run.tools.get(key), at: run.tools.get(key).started_at})),
       ...parts.checks.map((key) => ({kind: "check", key, entry: run.checks.get(key), at: run.checks.get(key).started_at})),
-      ...parts.spans.map((key) => ({kind: "span", key, entry: run.spans.get(key), at: run.spans.get(key).started_at})),
+      ...parts.spans.map((key) => ({kind: "span", key, entry: run.spans.get(key), at: run.spans.get(key).started_at ?? -Infinity})),
     ];
+    // A span without a time was done by the run that this one was forked from; a call without one was not sent.
     const late = (item) => (typeof item.at === "number" ? item.at : Infinity);
     return items.sort((a, b) => late(a) - late(b) || 0);
   });
@@ -130,13 +131,18 @@ function treeCells(row) {
     cutLine(entry.model || "", 60),
     "usd" in entry ? usd(`${path}.usd`, entry.usd) : null,
     tokens && [tokens, " in, ", number(`${path}.tokens.output`, entry.tokens.output), " out"],
-    "seconds" in entry ? duration(`${path}.seconds`, entry.seconds) : null,
+    "seconds" in entry ? timeOf(path, entry) : null,
   ];
+}
+
+// A call that was refused was never sent, and one that is kept took time in another run.
+function timeOf(path, entry) {
+  return ["refused", "kept"].includes(entry.status) ? null : duration(`${path}.seconds`, entry.seconds);
 }
 
 function treeName(kind, key, entry) {
   if (kind === "span") return [spanName(key), entry.task ? h("span", {class: "faint"}, ` ${lineOf(entry.task, 90)}`) : null];
-  if (kind === "call") return [`${entry.number} ${cutLine(entry.purpose, 30)}`, h("span", {class: "faint"}, ` ${callRemark(entry)}`)];
+  if (kind === "call") return [`${entry.number + 1} ${cutLine(entry.purpose, 30)}`, h("span", {class: "faint"}, ` ${callRemark(entry)}`)];
   if (kind === "tool") return [cutLine(entry.name, 64), h("span", {class: "faint"}, ` ${cutLine(entry.subject, 90)}`)];
   if (kind === "check") return [cutLine(entry.by.join(", "), 90)];
   return [entry.rung ? cutLine(entry.rung, 40) : "no further rung", h("span", {class: "faint"}, ` ${lineOf(entry.reason, 90)}`)];
@@ -200,8 +206,8 @@ function callCells(key, call) {
   const path = `calls[${key}]`;
   const tries = call.attempts.length > 1 ? h("span", {class: "faint"}, ` ${plural(call.attempts.length, "attempt")}`) : null;
   return [
-    h("span", {class: "named"}, h("bdi", {}, `${longName(call.span)} ${call.number}`), tries),
-    state(call.status), cutLine(call.purpose, 30), cutLine(call.model, 60), since(`${path}.started_at`, call.started_at), duration(`${path}.seconds`, call.seconds),
+    h("span", {class: "named"}, h("bdi", {}, `${longName(call.span)} ${call.number + 1}`), tries),
+    state(call.status), cutLine(call.purpose, 30), cutLine(call.model, 60), call.status === "refused" ? null : since(`${path}.started_at`, call.started_at), timeOf(path, call),
     call.tokens ? [number(`${path}.tokens.input`, call.tokens.input), " in, ", number(`${path}.tokens.output`, call.tokens.output), " out"] : null,
     usd(`${path}.usd`, call.usd),
   ];

@@ -211,10 +211,11 @@ function drawHead() {
   const title = byId("verdict");
   title.replaceChildren();
   const sign = head.verified === true ? "✓" : head.verified === false ? "✗" : "–";
-  append(title, [h("span", {"aria-hidden": "true", class: `seal ${head.verified === true ? "good" : head.verified === false ? "bad" : "calm"}`}, sign), " ", cutLine(head.verdict || "no verdict", 400)]);
+  append(title, [h("span", {"aria-hidden": "true", class: `seal ${head.verified === true ? "good" : head.verified === false ? "bad" : "calm"}`}, sign), " ", cutLine(head.verdict || (head.status === "open" ? "no verdict yet: the run has not ended" : "no verdict"), 400)]);
   const facts = byId("facts");
   facts.replaceChildren();
   append(facts, [
+    head.foreign ? h("span", {class: "warn"}, "! foreign: not started by you on this machine") : null,
     state(head.status), head.stop_reason === "end" ? null : h("span", {}, cutLine(head.stop_reason, 60)), h("span", {}, usd("cost.usd", cost.usd), cost.cap_usd === null ? "" : [" of ", usd("cost.cap_usd", cost.cap_usd)]),
     cost.alone && cost.alone.usd !== null ? h("span", {}, "smart model alone ", usd("cost.alone.usd", cost.alone.usd)) : null,
     cost.estimate && cost.estimate.expected_usd !== null ? h("span", {}, "estimated ", usd("cost.estimate.expected_usd", cost.estimate.expected_usd)) : null,

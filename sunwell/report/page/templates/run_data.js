@@ -145,8 +145,35 @@ function moneyPoints() {
   return once("points", () => [...run.money.keys()].sort((a, b) => Number(a) - Number(b)).flatMap((key) => run.money.get(key).map((point, at) => ({...point, path: `money[${key}][${at}]`}))));
 }
 
+// The seconds of a run do not count pauses, such as that between a kill and what followed it.
 function endOfRun() {
-  return run.head.started_at + (run.head.seconds || 0);
+  return once("end", () => run.health.processes.reduce((last, process) => Math.max(last, process.last_at), run.head.started_at + (run.head.seconds || 0)));
+}
+
+// The process that worked on the run at a time: the last one that had begun.
+function processAt(at) {
+  const {processes} = run.health;
+  let [low, high] = [0, processes.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (processes[middle].began_at <= at) low = middle + 1;
+    else high = middle;
+  }
+  return processes[low - 1];
+}
+
+// Nothing ended an attempt that was under way when its process did.
+function isCutOff(attempt) {
+  const process = attempt.ended_at === null ? processAt(attempt.at) : undefined;
+  return process !== undefined && process.end !== "open";
+}
+
+function endOfAttempt(attempt) {
+  return attempt.ended_at ?? (isCutOff(attempt) ? processAt(attempt.at).last_at : endOfRun());
+}
+
+function outcomeOf(attempt) {
+  return isCutOff(attempt) ? "cut off" : attempt.outcome;
 }
 
 const MOST_ADDRESS = 4000;

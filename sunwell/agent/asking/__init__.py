@@ -1,0 +1,1 @@
+"""Questions about contexts that no prompt holds: the session, what scripts may ask, and the answer."""

@@ -1,0 +1,321 @@
+"""A run that answers a question about long contexts: in one call, or by looking into them."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import attrs
+
+from sunwell.agent.asking.ask_tools import SPECS, AskTools
+from sunwell.agent.asking.exploration import Exploration, SharedReading
+from sunwell.agent.asking.part_reader import Coverage, PartReader
+from sunwell.agent.conversation.conversation import Assignment, Conversation
+from sunwell.agent.prompts import ASK_PROMPT, DIRECT_PROMPT, ask_text
+from sunwell.agent.run.asked_contexts import AskedContexts
+from sunwell.agent.run.run_context import Ending, Run
+from sunwell.agent.run.toolset import Toolset
+from sunwell.context.long_context import Handle
+from sunwell.core.markdown import fenced, one_line
+from sunwell.core.model import Caching, ModelProtocol
+from sunwell.core.price import DelegationDecision, Price, Quote, Side
+from sunwell.core.span import Span
+from sunwell.core.task import StopReason
+from sunwell.core.threads import in_thread
+from sunwell.errors import ConfigurationError, ToolError
+from sunwell.events import DELEGATION_SKIPPED, DELEGATION_STARTED, DelegationSkipped, DelegationStarted
+from sunwell.journal.records import Decided, Note
+from sunwell.models.room import own_output_tokens
+from sunwell.models.tokens import estimate_tokens
+from sunwell.tools.python_session import has_interpreter
+
+_BYTES_PER_TOKEN = 4
+_ANSWER_TOKENS = 500
+_TURNS = 6
+_TURN_TOKENS, _TURN_OUTPUT_TOKENS = 900, 250
+_CHUNK_TOKENS, _CHUNK_OUTPUT_TOKENS, _CHUNK_PROMPT_TOKENS = 5_000, 150, 300
+_ASSUMED_WINDOW_TOKENS = 100_000
+_UNPRICED_TOKENS = 30_000
+"""Longest context that goes into the prompt if a price is unknown."""
+_MARGIN = 1.25
+"""A context must be so much shorter than the window as an estimate of its tokens may be too low."""
+_MORE_TURNS = 5
+"""Turns besides the steps: mistakes that are told, and the answer."""
+_OPENED, _DIRECT = "ask-contexts", "ask-direct"
+
+
+@attrs.frozen
+class AskHooks:
+    """The :class:`ConversationHooks` of a model that looks into contexts."""
+
+    exploration: Exploration
+
+    async def remark(self, turn: int) -> str:
+        """Say nothing: what is left is asked for, or told at the end of a step."""
+        return ""
+
+    def declared(self) -> Ending | None:
+        """Return the end with the answer that was set."""
+        answer = self.exploration.answer
+        return None if answer is None else Ending("ok", "end", answer)
+
+    async def wind_up(self, reason: StopReason, turn: int, most_bytes: int) -> str:
+        """End the session; nothing was handed out that could still be at work."""
+        await self.exploration.close()
+        return ""
+
+    def partial(self) -> str:
+        """Return nothing: answers to scripts are no answer to the user."""
+        return ""
+
+    def draft(self) -> str:
+        """Return nothing: an answer that is set ends the work."""
+        return ""
+
+
+@attrs.frozen
+class Asking:
+    """Answers the task of *run*, a question about its contexts."""
+
+    run: Run
+    asked: AskedContexts
+    model: ModelProtocol
+    """It looks into the contexts, or reads them whole."""
+    reader: ModelProtocol
+    """It is asked about parts."""
+
+    async def to_the_end(self) -> Ending:
+        """Return how the work ended. The answer says which share of the contexts was read."""
+        try:
+            ended = await self._answered()
+            return attrs.evolve(ended, unresolved=(*ended.unresolved, *self.asked.changed()))
+        finally:
+            self.asked.close()
+
+    async def _answered(self) -> Ending:
+        run = self.run
+        run.decision, run.quote = await self._decide()
+        if not run.decision:
+            run.tell(DELEGATION_SKIPPED, DelegationSkipped(run.task, run.decision.reason))
+            direct = None if run.quote is None else run.quote.direct.expected_usd
+            if self.asked.confirm and not await self.asked.confirm(f"1 call to {self.model.name}", direct):
+                raise ConfigurationError("not begun: nothing was spent")
+            return await self._direct()
+        started = DelegationStarted(run.task, "", self.reader.name, run.decision.reason)
+        run.tell(DELEGATION_STARTED, started)
+        sizes = dict(await self._opened())
+        span = run.root.child("ask")
+        reader = PartReader(run, self.reader, run.root.worker("calls"))
+        shared = SharedReading(run, reader, self._recurse, self.asked.confirm)
+        exploration = Exploration(shared, span, self.model, self.asked.handles, Coverage(sizes))
+        told = [f"{one_line(name)}: {size:,} bytes" for name, size in sizes.items()]
+        return await self._explored(exploration, run.task, told)
+
+    async def _recurse(
+        self, above: Exploration, question: str, part: Handle, key: str
+    ) -> tuple[Ending, Coverage]:
+        """Answer a question of a script in a session of its own, by the model that is asked about parts."""
+        shared = above.shared
+        place = str(await in_thread(lambda: part.place))
+        span = Span(shared.reader.span.child(f"ask-{key}").path, above.span.depth + 1)
+        sizes = {part.place.name: part.end - part.start}
+        exploration = Exploration(shared, span, self.reader, lambda: {"context": part}, Coverage(sizes))
+        told = [f"context: {part.end - part.start:,} bytes of {place}"]
+        ended = await self._explored(exploration, question, told, states_coverage=False)
+        return ended, exploration.coverage
+
+    async def _explored(
+        self,
+        exploration: Exploration,
+        question: str,
+        told: list[str],
+        *,
+        states_coverage: bool = True,
+    ) -> Ending:
+        run, config, model = self.run, self.run.config, exploration.model
+        given = Assignment(
+            exploration.span,
+            model,
+            run.gateway.redact(ask_text(question, told, config.max_explore, config.max_commit_cycles)),
+            tuple(filter(None, (run.guidance.caller, ASK_PROMPT))),
+            own_output_tokens(model, config.max_output_tokens),
+            config.effort if exploration.span.depth == 0 else None,
+            stream=config.stream,
+            purpose="work" if exploration.span.depth == 0 else "read",
+            most_turns=config.max_explore + config.max_commit_cycles + _MORE_TURNS,
+        )
+        tools = Toolset((), frozenset(), {}).joined(AskTools(exploration))
+        work = Conversation(run, given, tools, AskHooks(exploration))
+        if states_coverage:
+            run.works.append(work)
+        try:
+            ended = await work.to_the_end()
+        finally:
+            await exploration.close()
+        if not states_coverage or not ended.answer.strip():
+            return ended
+        covered = f"[Coverage, from the harness: {exploration.coverage.sentence()}.]"
+        return attrs.evolve(ended, answer=f"{ended.answer}\n\n{covered}")
+
+    async def _direct(self) -> Ending:
+        run = self.run
+        given = Assignment.of(run, run.root.child("direct"), self.model, effort=run.config.effort)
+        text = await self._recorded_text()
+        given = attrs.evolve(
+            given,
+            prompt=f"{run.task}\n\n{text}",
+            system=tuple(filter(None, (run.guidance.caller, DIRECT_PROMPT))),
+            caching=Caching(None, conversation=False),  # nobody reads it a second time
+        )
+        work = Conversation(run, given, Toolset((), frozenset(), {}))
+        run.works.append(work)
+        ended = await work.to_the_end()
+        if ended.status != "ok":
+            return ended
+        covered = "[Coverage, from the harness: the whole context was in the prompt.]"
+        return attrs.evolve(ended, answer=f"{ended.answer}\n\n{covered}")
+
+    async def _recorded_text(self) -> str:
+        """Return the contexts as the prompt has them. A run that goes on sends what is on record."""
+        run = self.run
+        key = (run.root.path, _DIRECT)
+        noted = run.journal.find(Note, key)
+        if noted is not None:
+            return str(noted.value)
+        texts = []
+        for name, part in (await self.asked.open(run.gateway.secrets)).items():
+            try:
+                texts.append(f"{one_line(name)}:\n{fenced(await in_thread(part.text))}")
+            except ToolError as error:
+                raise ConfigurationError(f"{name} cannot be read: {error.sentence}") from None
+        text = run.gateway.redact("\n\n".join(texts))
+        await run.journal.append(Note(*key, text), durable=False)
+        return text
+
+    async def _opened(self) -> Mapping[str, int]:
+        """Return the bytes of each context, by name; a run that goes on takes them from its record.
+
+        Raises :exc:`~sunwell.errors.ConfigurationError` if a context is another one than it was.
+        """
+        run = self.run
+        key = (run.root.path, _OPENED)
+        noted = run.journal.find(Note, key)
+        if noted is not None and run.gateway.recorded_only:
+            return {name: size for name, size, _ in noted.value}
+        now: list[list[Any]] = []
+        for name, part in (await self.asked.open(run.gateway.secrets)).items():
+            now.append([name, part.end - part.start, await in_thread(part.digest)])
+        if noted is None:
+            await run.journal.append(Note(*key, now), durable=False)
+        elif noted.value != now and not run.gateway.accept_changes:
+            changed = next(old[0] for old, new in zip(noted.value, now, strict=False) if old != new)
+            raise ConfigurationError(
+                f"the context {changed} has changed since the run saw it: undo that, or keep the answers "
+                "with --accept-changes"
+            )
+        return {name: size for name, size, _ in now}
+
+    async def _decide(self) -> tuple[DelegationDecision, Quote | None]:
+        """Return the recorded decision and its quote, or make them and record them."""
+        run = self.run
+        recorded = run.journal.find(Decided, (run.root.path,))
+        if recorded is not None:
+            await self._opened()
+            return recorded.decision, recorded.quote
+        size = sum((await self._opened()).values())
+        prices = run.gateway.prices
+        window = prices.room(self.model, run.config.max_output_tokens).prompt_tokens
+        tokens = size // _BYTES_PER_TOKEN + estimate_tokens(run.task)
+        fits = tokens * _MARGIN <= (_ASSUMED_WINDOW_TOKENS if window is None else window)
+        decision, quote = decide_way(
+            tokens,
+            prices.price(self.model),
+            prices.price(self.reader),
+            fits=fits,
+            can_explore=has_interpreter(),
+            tokens_left=run.ledger.tokens_left(run.root.path),
+            usd_left=run.ledger.usd_left(run.root.path),
+        )
+        await run.journal.append(Decided(run.root.path, decision, quote))
+        return decision, quote
+
+
+def decide_way(
+    tokens: int,
+    price: Price | None,
+    reader_price: Price | None,
+    *,
+    fits: bool,
+    can_explore: bool = True,
+    tokens_left: int | None = None,
+    usd_left: Decimal | None = None,
+) -> tuple[DelegationDecision, Quote]:
+    """Decide by price whether a question is answered in one call, or by looking into its contexts.
+
+    Args:
+        tokens: Estimate for contexts and question.
+        price: Of the model that looks into the contexts, or reads them; ``None``: unknown.
+        reader_price: Of the model that is asked about parts.
+        fits: Whether the contexts fit into the window of the first.
+        can_explore: Whether scripts can run here.
+        tokens_left: Tokens that the budget leaves; ``None``: it has no such limit.
+        usd_left: Its dollars.
+
+    Raises :exc:`~sunwell.errors.ConfigurationError` if neither is possible.
+    """
+    direct, explored = _direct_side(tokens, price), _explored_side(tokens, price, reader_price)
+    quote = Quote(explored, direct, assumptions=_ASSUMPTIONS, price_date="" if price is None else price.date)
+    is_affordable = (tokens_left is None or tokens + _ANSWER_TOKENS <= tokens_left) and (
+        usd_left is None or direct.expected_usd is None or direct.expected_usd <= usd_left
+    )
+    if not can_explore and not fits:
+        raise ConfigurationError(
+            f"the context has about {tokens:,} tokens, more than the model's window holds, and looking into "
+            "it needs an extra package: run pip install 'sunwell[python]'"
+        )
+    said = f"direct {_usd(direct)}, exploring {_usd(explored)} expected"
+    if not can_explore:
+        explores, why = False, "scripts cannot run here"
+    elif not fits:
+        explores, why = True, f"about {tokens:,} tokens do not fit into one prompt"
+    elif not is_affordable:
+        explores, why = True, f"about {tokens:,} tokens in one prompt do not fit the budget"
+    elif direct.expected_usd is None or explored.expected_usd is None:
+        explores = tokens > _UNPRICED_TOKENS
+        why = f"a price is unknown, and about {tokens:,} tokens are {'many' if explores else 'few'}"
+    else:
+        explores = direct.expected_usd > explored.expected_usd
+        why = f"{'exploring' if explores else 'one call'} is expected to cost less"
+    reason = f"{'exploring' if explores else 'one direct call'}: {why} ({said})"
+    return DelegationDecision(explores, reason, _ANSWER_TOKENS, 0, tokens_left), quote
+
+
+_ASSUMPTIONS = (
+    f"exploring takes {_TURNS} turns, and asks about all of the context once; at the low end about nothing",
+    "tokens are estimated from bytes; nothing is cached",
+)
+
+
+def _usd(side: Side) -> str:
+    return "at an unknown price" if side.expected_usd is None else f"${side.expected_usd:.4f}"
+
+
+def _direct_side(tokens: int, price: Price | None) -> Side:
+    if price is None:
+        return Side("direct", None, None, None)
+    usd = price.conversation_usd([(tokens, _ANSWER_TOKENS, 0, 0)])
+    return Side("direct", usd, usd, None, usd)
+
+
+def _explored_side(tokens: int, price: Price | None, reader_price: Price | None) -> Side:
+    if price is None or reader_price is None:
+        return Side("explored", None, None, None)
+    tools = sum(estimate_tokens(spec.description + spec.schema_text) for spec in SPECS)
+    begins = estimate_tokens(ASK_PROMPT) + tools
+    turns = price.conversation_usd(
+        (begins + turn * _TURN_TOKENS, _TURN_OUTPUT_TOKENS, 0, 0) for turn in range(_TURNS)
+    )
+    chunk = reader_price.conversation_usd(
+        [(_CHUNK_TOKENS + _CHUNK_PROMPT_TOKENS, _CHUNK_OUTPUT_TOKENS, 0, 0)]
+    )
+    once = chunk * -(-tokens // _CHUNK_TOKENS)
+    return Side("explored", turns, turns + once, None, turns + 2 * once)

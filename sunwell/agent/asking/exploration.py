@@ -1,0 +1,484 @@
+"""A model that looks into contexts with scripts: its session, what a step costs, how it is repeated."""
+
+import ast
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import attrs
+
+from sunwell.agent.asking.part_reader import (
+    MOST_ANSWER_TOKENS,
+    MOST_PARTS,
+    Coverage,
+    FanOut,
+    PartQuestion,
+    PartReader,
+    ReadAnswer,
+    extents_in,
+)
+from sunwell.agent.asking.passages import Extent, PartInScript, Passages, as_parts, bound
+from sunwell.agent.prompts import COMMITS_ENDED, EXPLORING_ENDED, EXPLORING_ENDS, SESSION_LOST
+from sunwell.agent.run.asked_contexts import Confirm
+from sunwell.agent.run.run_context import Ending, Run
+from sunwell.context.long_context import Handle
+from sunwell.core.marks import guarded
+from sunwell.core.message import digest_of
+from sunwell.core.model import ModelProtocol
+from sunwell.core.span import Span
+from sunwell.core.tool import Place
+from sunwell.errors import ToolError
+from sunwell.journal.records import Intent, Note, RunOpened
+from sunwell.tools.limits import Outcome, ToolLimits, as_text
+from sunwell.tools.python import checked_code
+from sunwell.tools.python_session import Printed, PythonSession, SessionLost
+from sunwell.tools.wording import counted, nearest, without_escapes
+
+_BEGINNING_CHARS, _END_CHARS = 6_000, 2_000
+_MOST_ANSWER_BYTES = 2_000_000
+_ANSWER_NAME = "answer_is"
+_ASKS = re.compile(r"\b(?:llm_query|llm_map|rlm_query)\b")
+_FUNCTIONS: Mapping[str, tuple[str, ...]] = {
+    "llm_query": ("prompt", "part", "most_tokens"),
+    "llm_map": ("prompt", "parts", "most_tokens"),
+    "rlm_query": ("question", "part"),
+    "budget": (),
+    _ANSWER_NAME: ("value",),
+}
+_LIMITS = ToolLimits(python_bytes=256_000_000)
+_RECURSIVE_TOKENS = 2_000
+
+
+Recurse = Callable[["Exploration", str, Handle, str], Awaitable[tuple[Ending, Coverage]]]
+"""Carries a question of a script out in a session of its own, at the place that the last argument names."""
+
+
+@attrs.frozen
+class SharedReading:
+    """What all sessions of one run have in common."""
+
+    run: Run
+    reader: PartReader
+    recurse: Recurse
+    confirm: Confirm | None = None
+    questions: dict[str, str] = attrs.field(factory=dict)
+    """Answers to questions that had a session of their own, by name: each is paid once."""
+
+
+@attrs.define(eq=False)
+class Exploration:
+    """The work of one model on its contexts: steps in a session whose names persist.
+
+    A step is a function of the steps before and of what is in the journal: answers, and notes on what else a
+    script was told. So a run that is taken up runs the steps again, once a new one needs their names.
+    """
+
+    shared: SharedReading
+    span: Span
+    """That of the conversation whose steps these are."""
+    model: ModelProtocol
+    """It writes the scripts."""
+    contexts: Callable[[], Mapping[str, Handle]]
+    """Opens the contexts; called when a script looks at one for the first time."""
+    coverage: Coverage
+    steps: int = attrs.field(default=0, init=False)
+    """Steps that asked nothing."""
+    commits: int = attrs.field(default=0, init=False)
+    """Steps that asked."""
+    answer: str | None = attrs.field(default=None, init=False)
+    """The declared answer."""
+    _done: list[tuple[Place, str]] = attrs.field(factory=list, init=False)
+    """Steps since the session began, which a new process runs again."""
+    _session: PythonSession | None = attrs.field(default=None, init=False)
+    _stack: AsyncExitStack = attrs.field(factory=AsyncExitStack, init=False)
+    _passages: Passages = attrs.field(factory=Passages, init=False)
+    _whole: dict[str, Any] = attrs.field(factory=dict, init=False)
+    """The contexts as the session sees them."""
+    _step: "_RunningStep | None" = attrs.field(default=None, init=False)
+    _value: str | None = attrs.field(default=None, init=False)
+
+    @property
+    def run(self) -> Run:
+        """The run that this is part of."""
+        return self.shared.run
+
+    async def explore(self, place: Place, code: str) -> Outcome:
+        """Run *code* as the step at *place*, and return what it printed and what it asked."""
+        checked_code(code)
+        config = self.run.config
+        if self.steps >= config.max_explore and not _ASKS.search(code):
+            raise ToolError(EXPLORING_ENDED.format(most=config.max_explore))
+        await self._open()
+        step = self._step = _RunningStep(place)
+        printed = Printed(_BEGINNING_CHARS, _END_CHARS)
+        try:
+            failed = await self._fed(code, printed)
+        except SessionLost as lost:
+            step.lost = SESSION_LOST.format(reason=lost)
+            failed = step.lost
+        self._count(place, code, asks=step.asks, is_lost=bool(step.lost))
+        if step.lost:
+            await self.close()
+        value = {"asks": step.asks, "lost": bool(step.lost)}
+        await self._note(place, "step", value)
+        return self._told(step, printed, failed)
+
+    def recall(self, place: Place, code: str) -> None:
+        """Take note of a step that an earlier process ran: its cost, and that its names may be needed."""
+        done = self._noted(place, "step")
+        if done is None:
+            return
+        number = 0
+        while (noted := self._noted(place, f"asked-{number}")) is not None:
+            self._account(noted)
+            number += 1
+        self._count(place, code, asks=done["asks"], is_lost=done["lost"])
+
+    async def declare(self, place: Place, content: str | None, variable: str | None) -> str:
+        """Set the answer: *content*, or the value of the name *variable* of the session."""
+        content, variable = content or "", (variable or "").strip()
+        if bool(content.strip()) == bool(variable):
+            raise ToolError("give either content, the answer itself, or variable, the name that holds it")
+        if variable:
+            content = await self._value_of(place, variable)
+        if not content.strip():
+            raise ToolError("the answer is empty: write its content, or name what holds it")
+        await self._note(place, "answer", content)
+        self.answer = content
+        return "The run ends with this answer."
+
+    def recall_answer(self, place: Place) -> None:
+        """Take note of an answer that an earlier process set."""
+        noted = self._noted(place, "answer")
+        self.answer = self.answer if noted is None else str(noted)
+
+    async def close(self) -> None:
+        """End the session's process; a later step opens another one."""
+        stack, self._stack, self._session = self._stack, AsyncExitStack(), None
+        self._passages, self._whole = Passages(), {}
+        await stack.aclose()
+
+    # What a script reaches: it is a ScriptHost.
+
+    def value_of(self, name: str) -> tuple[Any, bool]:
+        """Return a context or a function by its *name*, and whether there is one."""
+        if name in _FUNCTIONS:
+
+            def named() -> None:
+                """Never called: the interpreter knows a function by its name."""
+
+            named.__name__ = name
+            return named, True
+        if name == "context":
+            return next(iter(self._whole.values())), True
+        if name == "contexts":
+            return dict(self._whole), True
+        return self._whole.get(name), name in self._whole
+
+    async def call(self, function: str, owner: Any, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        """Carry out a function or a method of a part for the script."""
+        if owner is not None:
+            return await self._passages.call(function, owner, args, named)
+        given = bound(function, _FUNCTIONS[function], {"most_tokens": MOST_ANSWER_TOKENS}, args, named)
+        if function == "budget":
+            return await self._budget()
+        if function == _ANSWER_NAME:
+            self._value = _as_answer(given["value"])
+            return None
+        if function == "rlm_query":
+            return await self._recursive(given["question"], as_parts(given["part"]))
+        if function == "llm_query":
+            return (await self._asked(given["prompt"], [as_parts(given["part"])], given["most_tokens"]))[0]
+        parts = as_parts(given["parts"])
+        if not isinstance(parts, list):
+            raise ToolError("llm_map takes a list of parts; for one part use llm_query")
+        if len(parts) > MOST_PARTS:
+            raise ToolError(
+                f"llm_map takes at most {MOST_PARTS:,} parts, not {len(parts):,}: take longer ones"
+            )
+        return await self._asked(given["prompt"], parts, given["most_tokens"])
+
+    async def _asked(self, prompt: Any, parts: Sequence[Any], most_tokens: Any) -> list[str]:
+        reader, step = self.shared.reader, self._now()
+        questions = [await reader.asked(prompt, part, most_tokens) for part in parts]
+        name = step.next_name()
+        noted = self._noted(step.place, name)
+        if noted is not None:
+            self._require_allowed(noted)
+            if not step.is_again:  # the process ended in the middle of the step
+                step.asks = True
+                self._account(noted)
+            failed: Mapping[str, str] = noted["failed"]
+            return [(await reader.recorded(one, failed.get(one.name, ""))).value for one in questions]
+        fan_out = reader.counted(questions)
+        await self._allow(step, name, fan_out)
+        spent = self._spent_usd()
+        answers = await reader.read(questions)
+        value = _outcome(questions, answers)
+        await self._note(step.place, name, value)
+        self._see(value)
+        missing = len(value["failed"])
+        lacking = f", {counted(missing, 'question')} without an answer" if missing else ""
+        after = self._spent_usd()
+        cost = "" if spent is None or after is None else f": they cost ${after - spent:.4f}"
+        step.told.append(f"{fan_out}{cost}{lacking}")
+        return [answer.value for answer in answers]
+
+    async def _recursive(self, question: Any, part: Any) -> str:
+        """Return the answer to *question* from a session of its own, or from one call if none may begin."""
+        if not isinstance(question, str) or not question.strip():
+            raise ToolError("the question is a text")
+        if not isinstance(part, Handle) or self.span.depth >= self.run.config.max_depth:
+            return (await self._asked(question, [part], _RECURSIVE_TOKENS))[0]
+        step, shared = self._now(), self.shared
+        key = digest_of(question, part.digest(), str(part.start)).hex()[:24]
+        name = step.next_name()
+        noted = self._noted(step.place, name)
+        if noted is not None:
+            self._require_allowed(noted)
+            if not step.is_again:  # the process ended in the middle of the step
+                step.asks = True
+                self._account(noted)
+            return str(noted["answer"])
+        await self._allow(step, name, None)
+        if key in shared.questions:
+            value: dict[str, Any] = {"key": key, "answer": shared.questions[key], "read": [], "failed": {}}
+        else:
+            value = {"key": key, **await self._answer_of(question, part, key)}
+        await self._note(step.place, name, value)
+        self._account(value)
+        return str(value["answer"])
+
+    async def _answer_of(self, question: str, part: Handle, key: str) -> dict[str, Any]:
+        ended, coverage = await self.shared.recurse(self, question, part, key)
+        is_of_use = bool(ended.answer.strip()) and ended.status != "error"
+        answer = ended.answer if is_of_use else f"[no answer: {ended.error or 'it ended without one'}]"
+        read = [list(attrs.astuple(extent)) for extent in coverage.read]
+        return {"answer": answer, "failed": {}, "read": sorted(read)}
+
+    async def _allow(self, step: "_RunningStep", name: str, fan_out: FanOut | None) -> None:
+        """Make the step one that asks. Raises ToolError if it may not, and notes that."""
+        try:
+            self._require_commit()
+            if fan_out is not None:
+                self.shared.reader.require_room(fan_out, *self._kept(step.place))
+                confirm = self.shared.confirm
+                if (
+                    confirm is not None
+                    and fan_out.calls
+                    and not await confirm(str(fan_out), fan_out.most_usd)
+                ):
+                    raise ToolError(f"the user refused {fan_out}")
+        except ToolError as error:
+            await self._note(step.place, name, {"refused": error.sentence})
+            raise
+        step.asks = True
+
+    def _kept(self, place: Place) -> tuple[Decimal, int]:
+        """Return about the dollars and tokens that the next turn of this model must have left.
+
+        It reads no less than the one at *place* did. Answers that nobody can read any more are of no use.
+        """
+        intent = self.run.journal.find(Intent, (self.span.path, place.turn, 0))
+        if intent is None:
+            return Decimal(0), 0
+        gateway = self.run.gateway
+        read = intent.reserved_tokens - intent.max_output_tokens
+        written = gateway.enough_output_tokens(self.model, intent.purpose)
+        price = gateway.prices.price(self.model)
+        usd = Decimal(0) if price is None else price.worst_usd([(read, written)])
+        return usd, read + written
+
+    def _require_commit(self) -> None:
+        most = self.run.config.max_commit_cycles
+        if not self._now().asks and self.commits >= most:
+            raise ToolError(COMMITS_ENDED.format(most=most))
+
+    def _require_allowed(self, noted: Mapping[str, Any]) -> None:
+        if "refused" in noted:
+            raise ToolError(noted["refused"])
+
+    def _account(self, noted: Mapping[str, Any]) -> None:
+        """Take a note on a call of a script into account, in a process that has not made the call."""
+        for name, failed in noted.get("failed", {}).items():
+            self.shared.reader.recall(name, failed)
+        if "key" in noted and not str(noted["answer"]).startswith("[no answer"):
+            self.shared.questions[noted["key"]] = noted["answer"]
+        self._see(noted)
+
+    def _see(self, noted: Mapping[str, Any]) -> None:
+        self.coverage.see(list(extents_in(noted.get("read", ()))), "")
+        for extent in noted.get("unread", ()):
+            self.coverage.see(list(extents_in([extent[:-1]])), str(extent[-1]))
+
+    async def _budget(self) -> dict[str, Any]:
+        step = self._now()
+        name = step.next_name()
+        noted = self._noted(step.place, name)
+        if noted is None:
+            ledger, path, config = self.run.ledger, self.span.path, self.run.config
+            usd = ledger.usd_left(path)
+            noted = {
+                "usd_left": None if usd is None else float(usd),
+                "tokens_left": ledger.tokens_left(path),
+                "seconds_left": ledger.seconds_left(path),
+                "steps_left": max(0, config.max_explore - self.steps),
+                "commits_left": max(0, config.max_commit_cycles - self.commits),
+            }
+            await self._note(step.place, name, noted)
+        return dict(noted)
+
+    async def _open(self) -> None:
+        """Open the session if there is none, and run the steps that gave it its names."""
+        if self._session is not None:
+            return
+        opened = self.run.journal.find(RunOpened, ())
+        at = datetime.fromtimestamp(0.0 if opened is None else opened.at, UTC)
+        try:
+            self._session = await self._stack.enter_async_context(
+                PythonSession.opened(_LIMITS, at=at, seed=len(self.span.path))
+            )
+            self._whole = {name: self._passages.shown(part) for name, part in self.contexts().items()}
+            for place, code in self._done:
+                self._step = _RunningStep(place, is_again=True)
+                try:
+                    await self._fed(code, Printed(0))
+                except SessionLost as lost:
+                    raise ToolError(SESSION_LOST.format(reason=lost)) from None
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _fed(self, code: str, printed: Printed) -> str:
+        assert self._session is not None
+        try:
+            return await self._session.feed(code, self, printed)
+        except SessionLost:
+            raise
+        except BaseException:  # the script waits for an answer that never comes: its process ends
+            await self.close()
+            raise
+
+    async def _value_of(self, place: Place, variable: str) -> str:
+        if not variable.isidentifier():
+            raise ToolError(f"{variable[:60]!r} is not a name: give the name alone, or the answer in content")
+        await self._open()
+        self._step, self._value = _RunningStep(place, is_again=True), None
+        try:
+            failed = await self._fed(f"{_ANSWER_NAME}({variable})", Printed(0))
+        except SessionLost as lost:
+            await self.close()
+            raise ToolError(str(lost)) from None
+        if self._value is None:
+            known = self._names()
+            near = nearest(variable, known)
+            hint = (
+                f", did you mean {near}?" if near else f"; there are: {', '.join(known[-20:]) or 'none yet'}"
+            )
+            last = failed.strip().splitlines()[-1][:200] if failed.strip() else "it has no value"
+            raise ToolError(f"{last}{hint}" if "NameError" in last else last)
+        return self._value
+
+    def _names(self) -> list[str]:
+        """Return the names that the steps have set, oldest first."""
+        found: dict[str, None] = {}
+        for _, code in self._done:
+            try:
+                tree = ast.parse(code)
+            except (SyntaxError, ValueError, RecursionError):
+                continue
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                    found[node.id] = None
+        return list(found)
+
+    def _count(self, place: Place, code: str, *, asks: bool, is_lost: bool) -> None:
+        self.commits += asks
+        self.steps += not asks
+        self._done = [] if is_lost else [*self._done, (place, code)]
+
+    def _told(self, step: "_RunningStep", printed: Printed, failed: str) -> Outcome:
+        redact = self.run.gateway.redact
+        parts = [guarded(without_escapes(redact(printed.text)))]
+        if printed.left_out_chars:
+            parts.append(f"[{counted(printed.left_out_chars, 'character')} it printed were left out here]")
+        if printed.end:
+            parts.append(guarded(without_escapes(redact(printed.end))))
+        if not "".join(parts).strip():
+            parts = [] if failed else ["(it printed nothing; only what is printed is shown)"]
+        if failed:
+            parts.append(f"[it failed]\n{guarded(redact(failed[-1_500:]))}")
+        parts += [f"[From the harness: {one}]" for one in step.told]
+        if not step.asks and self.steps == self.run.config.max_explore - 1:
+            parts.append(f"[From the harness: {EXPLORING_ENDS}]")
+        return Outcome("\n".join(parts), is_error=bool(failed))
+
+    def _spent_usd(self) -> Decimal | None:
+        return self.run.tally.bill(self.run.root.path).cost_usd
+
+    def _now(self) -> "_RunningStep":
+        assert self._step is not None
+        return self._step
+
+    def _noted(self, place: Place, name: str) -> Any:
+        noted = self.run.journal.find(Note, (_path(place), name))
+        return None if noted is None else noted.value
+
+    async def _note(self, place: Place, name: str, value: Any) -> None:
+        if self._noted(place, name) is None:
+            await self.run.journal.append(Note(_path(place), name, value), durable=False)
+
+
+@attrs.define(eq=False)
+class _RunningStep:
+    """One step while it runs."""
+
+    place: Place
+    is_again: bool = False
+    """Whether it only runs for its names: what it cost is known."""
+    asks: bool = False
+    lost: str = ""
+    told: list[str] = attrs.field(factory=list, init=False)
+    _calls: int = attrs.field(default=0, init=False)
+
+    def next_name(self) -> str:
+        """Return the name of the note on the next call whose result is no function of the steps."""
+        self._calls += 1
+        return f"asked-{self._calls - 1}"
+
+
+def _path(place: Place) -> str:
+    return f"{place.span.path}/turn-{place.turn}-{place.index}"
+
+
+def _outcome(questions: Sequence[PartQuestion], answers: Sequence[ReadAnswer]) -> dict[str, Any]:
+    """Return what a note holds of *questions*: what was read, what was not and why."""
+    read: dict[Extent, None] = {}
+    unread: dict[Extent, str] = {}
+    failed: dict[str, str] = {}
+    for one, answer in zip(questions, answers, strict=True):
+        if answer.failed:
+            failed[one.name] = answer.failed
+            unread |= dict.fromkeys(one.extents, answer.failed)
+        else:
+            read |= dict.fromkeys(one.extents)
+    return {
+        "failed": failed,
+        "read": [list(attrs.astuple(extent)) for extent in read],
+        "unread": [[*attrs.astuple(extent), why] for extent, why in unread.items()],
+    }
+
+
+def _as_answer(value: Any) -> str:
+    value = as_parts(value)
+    if isinstance(value, Handle):
+        return value.text()
+    if isinstance(value, PartInScript | None):
+        raise ToolError("the name holds None, which is no answer")
+    text = as_text(value)
+    if len(text.encode("utf-8", "replace")) > _MOST_ANSWER_BYTES:
+        raise ToolError(f"the answer is longer than {_MOST_ANSWER_BYTES:,} bytes: make it shorter")
+    return text

@@ -1,0 +1,123 @@
+"""The contexts of a run that answers a question about them."""
+
+import os
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Self
+
+import attrs
+
+from sunwell.context.long_context import Handle, LongContext
+from sunwell.core.secrets import Secrets
+from sunwell.core.threads import in_thread
+from sunwell.errors import ConfigurationError
+
+Confirm = Callable[[str, Decimal | None], Awaitable[bool]]
+"""Asked before a fan-out: what it is, in words, and its dollars at most. ``False`` refuses it."""
+Source = LongContext | str | os.PathLike[str]
+"""A context, or the path of a file or a folder, or a glob."""
+Sources = Source | Iterable[Source] | Mapping[str, Source]
+
+
+def _by_name(given: Sources) -> dict[str, Source]:
+    if isinstance(given, Mapping):
+        return dict(given)
+    sources = [given] if isinstance(given, LongContext | str | os.PathLike) else list(given)
+    named = {one.name if isinstance(one, LongContext) else os.fspath(one): one for one in sources}
+    if len(named) < len(sources):
+        raise ConfigurationError("two contexts have the same name: give them as a mapping from names")
+    return named
+
+
+@attrs.define(eq=False)
+class AskedContexts:
+    """What a question is about. The first context is the one that scripts call ``context``."""
+
+    sources: Mapping[str, Source]
+    """By name; ``""``: it has to be given again."""
+    workspace: Path
+    confirm: Confirm | None = None
+    _opened: dict[str, LongContext] = attrs.field(factory=dict, init=False)
+    _own: list[LongContext] = attrs.field(factory=list, init=False)
+
+    @classmethod
+    def of(cls, given: Sources, workspace: str | Path, confirm: Confirm | None = None) -> Self:
+        """Return the contexts of a new run. Raises ConfigurationError if there are none."""
+        sources = _by_name(given)
+        if not sources:
+            raise ConfigurationError("there is no context: name at least one")
+        for name, source in sources.items():
+            if not isinstance(name, str) or not name.strip() or not source:
+                raise ConfigurationError(f"a context cannot be called {name!r}: give it a name and a path")
+        return cls(sources, Path(workspace).absolute(), confirm)
+
+    @classmethod
+    def again(
+        cls, recorded: Mapping[str, Any] | None, workspace: Path, given: Sources | None = None
+    ) -> Self | None:
+        """Return the contexts of a *recorded* run, or those that are *given* in their places.
+
+        ``None`` if it has none. A record is data that others may have edited: it may name only what is in
+        the workspace.
+        """
+        if recorded is None:
+            return None
+        more = {} if given is None else _by_name(given)
+        sources = {name: more.get(name, path) for name, path in recorded["contexts"]}
+        place = workspace.absolute()
+        for name, source in sources.items():
+            if name not in more and source:
+                sources[name] = str(place / source) if _is_within(place / source, place) else ""
+        return cls(sources, place)
+
+    def settings(self) -> dict[str, Any]:
+        """Return JSON values for the record: names, with the paths of those that are in the workspace."""
+        return {"contexts": [[name, self._recorded(source)] for name, source in self.sources.items()]}
+
+    async def open(self, secrets: Secrets) -> Mapping[str, Handle]:
+        """Open the contexts that are not open, and return all of them; *secrets* are replaced in texts.
+
+        Raises :exc:`~sunwell.errors.ConfigurationError` if one cannot be read, or was not given again.
+        """
+        for name, source in self.sources.items():
+            if name in self._opened:
+                continue
+            if isinstance(source, LongContext):
+                self._opened[name] = source
+                continue
+            if not source:
+                raise ConfigurationError(
+                    f"the run was started with the context {name!r}, which its record cannot name: give it "
+                    f"again (contexts={{{name!r}: ...}} in Python)"
+                )
+            path = self.workspace / Path(source).expanduser()
+            self._opened[name] = await in_thread(LongContext.of, path, name, secrets=secrets)
+            self._own.append(self._opened[name])
+        return self.handles()
+
+    def handles(self) -> Mapping[str, Handle]:
+        """Return the contexts that are open."""
+        return {name: self._opened[name].whole for name in self.sources if name in self._opened}
+
+    def changed(self) -> tuple[str, ...]:
+        """Return a sentence for each context that has changed since it was opened."""
+        return tuple(filter(None, (context.changed() for context in self._opened.values())))
+
+    def close(self) -> None:
+        """Close what was opened here; contexts that were given stay open."""
+        for context in self._own:
+            context.close()
+        self._own.clear()
+        self._opened.clear()
+
+    def _recorded(self, source: Source) -> str:
+        if isinstance(source, LongContext):
+            return ""
+        path = self.workspace / Path(source).expanduser()
+        return os.path.relpath(path, self.workspace) if _is_within(path, self.workspace) else ""
+
+
+def _is_within(path: Path, folder: Path) -> bool:
+    real = Path(os.path.realpath(path))
+    return real.is_relative_to(os.path.realpath(folder))

@@ -1,0 +1,200 @@
+"""``sunwell ask``: a question about files, folders or a pipe, however long they are."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import click
+
+from sunwell.cli.output import say
+from sunwell.cli.run_command import EXIT_CODES, require_place
+from sunwell.cli.shared_options import (
+    DOLLARS,
+    Chosen,
+    Configured,
+    SettingsCommand,
+    can_hold_text,
+    config_options,
+    has_piped,
+    output_options,
+    settings_options,
+    strict_option,
+    workspace_option,
+)
+from sunwell.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from sunwell.agent.run.asked_contexts import Confirm, Source
+    from sunwell.cli.views import View
+    from sunwell.context.options import RunOptions
+    from sunwell.core.task import TaskResult
+
+_STANDARD_INPUT = "standard input"
+
+
+@click.command(cls=SettingsCommand, epilog=EXIT_CODES)
+@click.argument("question")
+@click.option(
+    "-c",
+    "--context",
+    "contexts",
+    multiple=True,
+    metavar="FILE|DIR|GLOB|-",
+    help="What the question is about; several times for several. Default: what is piped in.",
+)
+@workspace_option
+@click.option(
+    "--confirm-above",
+    type=DOLLARS,
+    metavar="X",
+    help="Ask before a step whose calls may cost more than X US dollars, and if nobody knows.",
+)
+@settings_options(
+    "models",
+    "budget",
+    "explore",
+    only=(
+        "effort",
+        "max_output_tokens",
+        "max_depth",
+        "max_concurrent",
+        "system_prompt",
+        "stream",
+        "cache_dir",
+    ),
+)
+@click.option("--trace", metavar="FILE", help="Write the whole trace as JSON.")
+@config_options
+@output_options
+@strict_option
+@click.pass_context
+def ask(ctx: click.Context, /, **chosen: Any) -> None:
+    """Answer QUESTION about contexts of any length: files, folders, globs, or what is piped in.
+
+    A short context goes into one prompt. Into a longer one the smart model looks with scripts, which cost
+    nothing, and asks the delegation model about the parts that matter. Which way, why, and what both would
+    cost is said first. The answer says which share of the contexts was read.
+
+    Without any model named, it uses the two models of the provider whose API key is set. The answer goes to
+    standard output, the bill and everything else to standard error.
+    """
+    from sunwell.cli.run_output import tell
+    from sunwell.cli.shared_options import configured
+    from sunwell.cli.views import choose_view
+    from sunwell.config.preflight import require_sound
+
+    if chosen["trace"] is not None:
+        require_place(chosen["trace"])
+    held = configured(chosen, delegates=True)
+    values = held.loaded.values
+    view = choose_view(as_json=chosen["as_json"], verbose=values.verbose, max_usd=values.run.budget.usd)
+    with ExitStack() as opened:
+        contexts = opened_contexts(chosen["contexts"], opened)
+        for warning in require_sound(held.resolved):
+            view.say(warning)
+        question, options = chosen["question"], held.resolved.options
+        result = answered(question, contexts, chosen, held, attrs.evolve(options, tools=None), view)
+    ctx.exit(tell(result, chosen))
+
+
+def answered(
+    question: str,
+    contexts: "Mapping[str, Source]",
+    chosen: Chosen,
+    held: Configured,
+    options: "RunOptions",
+    view: "View",
+) -> "TaskResult":
+    """Ask *question* about *contexts* and return the result."""
+    from sunwell.cli.run_output import drive
+
+    if not question.strip():
+        raise ConfigurationError("the question is empty: say what you want to know")
+    agent, above = held.agent(), chosen["confirm_above"]
+    events = agent.ask(
+        question,
+        contexts,
+        workspace=chosen["workspace"],
+        options=options,
+        confirm=None if above is None else _confirming(above, view),
+    )
+    return drive(agent, events, view, chosen)
+
+
+def opened_contexts(named: Sequence[str], opened: ExitStack) -> "dict[str, Source]":
+    """Return the contexts by name: paths, which the run opens, and what is piped in.
+
+    Raises :exc:`~sunwell.errors.ConfigurationError` if there is none, one is named twice, or a file cannot be
+    read; nothing is asked then.
+    """
+    from sunwell.context.long_context import LongContext
+    from sunwell.tools.environment import secrets_from_environment
+
+    if not named and not can_hold_text():
+        raise ConfigurationError(
+            "there is no context: name a file, a folder or a glob with -c, or pipe one in"
+        )
+    if named and "-" not in named and has_piped():
+        raise ConfigurationError(
+            f"there is text on standard input beside --context {named[0]}: give one of the two"
+        )
+    found: dict[str, Source] = {}
+    for name in named or ("-",):
+        shown = _STANDARD_INPUT if name == "-" else name
+        if shown in found:
+            raise ConfigurationError(f"the context {shown} is given twice: keep one")
+        if name != "-":
+            path = os.path.abspath(Path(name).expanduser())  # noqa: PTH100 - a glob is no path
+            if not Path(path).is_dir():
+                LongContext.of(path, name).close()  # what is wrong with it is said before anything begins
+            found[shown] = path
+        elif sys.stdin is None:
+            raise ConfigurationError("standard input is closed: name a file with -c")
+        else:
+            piped = LongContext.of(sys.stdin.buffer, shown, secrets=secrets_from_environment())
+            found[shown] = opened.enter_context(piped)
+    return found
+
+
+def said_of(contexts: "Mapping[str, Source]") -> str:
+    """Return how long the contexts are: in characters, or in bytes if they are long."""
+    from sunwell.context.long_context import MOST_TEXT_BYTES, LongContext
+
+    told = []
+    for name, source in contexts.items():
+        if not isinstance(source, LongContext) and Path(source).is_dir():
+            told.append(f"the folder {name}")
+            continue
+        with ExitStack() as opened:
+            context = source
+            if not isinstance(context, LongContext):
+                context = opened.enter_context(LongContext.of(context))
+            is_long = context.size_bytes > MOST_TEXT_BYTES
+            told.append(
+                f"{context.size_bytes:,} bytes" if is_long else f"{len(context.whole.text()):,} chars"
+            )
+    return ", ".join(told)
+
+
+def _confirming(above: Decimal, view: "View") -> "Confirm":
+    from sunwell.cli.approval_prompt import confirmed, require_terminal
+    from sunwell.report.figures import dollars
+
+    async def confirm(what: str, most_usd: Decimal | None) -> bool:
+        if most_usd is not None and most_usd <= above:
+            return True
+        try:
+            require_terminal(f"{what}, more than --confirm-above {dollars(above)}, which")
+        except ConfigurationError as error:
+            view.say(f"refused: {error}")
+            return False
+        with view.paused():
+            say(f"{what}: that may be more than --confirm-above {dollars(above)}", err=True)
+            return await confirmed("Go on?")
+
+    return confirm

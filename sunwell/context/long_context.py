@@ -1,0 +1,758 @@
+"""Contexts that no prompt holds: a file, a folder, a glob or a stream, read where somebody looks.
+
+The context stays with the host. A :class:`Handle` is a range of it, and costs nothing until it is read.
+"""
+
+import codecs
+import glob
+import hashlib
+import os
+import re
+import stat
+import tempfile
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from threading import Lock
+from time import monotonic
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, BinaryIO, Literal
+
+import attrs
+
+from sunwell.context.workspace_files import list_files
+from sunwell.core.secrets import Secrets
+from sunwell.errors import ConfigurationError, ToolError
+from sunwell.tools.given_files import require_given
+from sunwell.tools.protected import kind_of_path, strongest
+from sunwell.tools.search import expression_of, literal_in, require_pattern
+from sunwell.tools.text_file import binary_kind
+from sunwell.tools.user_files import own_kind_of
+from sunwell.tools.wording import counted, on_one_line
+from sunwell.tools.workspace import Workspace
+
+if TYPE_CHECKING:
+    from regex import Pattern
+
+ContextKind = Literal["file", "folder", "glob", "stream"]
+MOST_TEXT_BYTES = 8 << 20
+"""Longest range whose text is given at once."""
+MOST_CHUNKS = 100_000
+_BLOCK = 4 << 20
+_PIECE = 8 << 20
+"""What is searched at once. Of a longer line, pieces of this size are searched."""
+_OVERLAP_CHARS = 1 << 16
+"""What two such pieces have in common: no longer match is found in the line."""
+_INDEX = 1 << 20
+_PROBE = 8_192
+_LONGEST_SECRET = 1 << 16
+_MOST_SPOOLED = 4 << 30
+_MOST_FILES = 20_000
+_SHOWN_CHARS = 300
+_LOOKED_AT = 1 << 20
+_WIDE = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+_WIDEST = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
+_OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+
+
+@attrs.frozen
+class ContextPlace:
+    """Where a range is. Its text form is for people and models."""
+
+    name: str
+    """Of the context."""
+    start: int
+    """First byte, counted from 0."""
+    end: int
+    """The byte behind the last one."""
+    first_line: int
+    """Counted from 1."""
+    last_line: int
+    path: str = ""
+    """The file in which it begins, if the context is several."""
+
+    def __str__(self) -> str:
+        within = f", from {on_one_line(self.path)} on" if self.path else ""
+        return (
+            f"{on_one_line(self.name)}, lines {self.first_line:,}-{self.last_line:,} "
+            f"(bytes {self.start:,}-{self.end:,}{within})"
+        )
+
+
+@attrs.frozen
+class AboutContext:
+    """What a model is told about a range before it looks into it."""
+
+    name: str
+    kind: ContextKind
+    size_bytes: int
+    lines: int
+    beginning: str
+    """At most 300 characters, without known secrets; so is the end."""
+    end: str
+    files: int
+    left_out: int
+    """Files of a folder or glob that were left out: protected, binary or not readable ones."""
+
+
+@attrs.define(eq=False)
+class LongContext:
+    """A text of any length, in UTF-8. It is read in blocks: a gigabyte takes a few megabytes of memory.
+
+    A single file is read where it is. What comes as a stream, the files of a folder or a glob, and UTF-16
+    are copied into a temporary file that has no name, so nothing is left of it after a kill. A file of a
+    folder or a glob has its path as a heading, ``==> path <==``. Files are not mapped: a mapping counts as
+    memory, and whoever cuts the file would end the process. Methods block, and any thread may call them.
+    """
+
+    name: str
+    kind: ContextKind
+    size_bytes: int
+    """Without a byte order mark."""
+    left_out: tuple[str, ...]
+    """Paths that were left out of a folder or a glob: protected, binary or not readable ones."""
+    _file: IO[bytes]
+    _first: int
+    """Bytes of the mark that are passed over."""
+    _headings: tuple[tuple[int, str], ...]
+    """Where each file of a folder or glob begins, and its path."""
+    _secrets: Secrets
+    _stamp: tuple[int, int]
+    _line_ends: list[int] = attrs.field(factory=lambda: [0], init=False)
+    """Line ends before each whole block of an index that grows as it is needed."""
+    _lock: Lock = attrs.field(factory=Lock, init=False)
+    _digest: str = attrs.field(default="", init=False)
+
+    @classmethod
+    def of(
+        cls, source: str | os.PathLike[str] | BinaryIO, name: str = "", *, secrets: Secrets | None = None
+    ) -> "LongContext":
+        """Return the context of a file, a folder, a glob (a text with ``*``, ``?`` or ``[``) or a stream.
+
+        A folder is its text files under the ignore files. A file that is named, by itself or by a glob, is
+        taken although it is ignored. Protected files are refused, in folders and globs left out. A stream is
+        read to its end. *secrets* are replaced where text leaves. Raises
+        :exc:`~sunwell.errors.ConfigurationError` if it cannot be read, is binary, or is a pipe or device.
+        """
+        known = secrets or Secrets()
+        if not isinstance(source, str | os.PathLike):
+            blocks = iter(lambda: source.read(_BLOCK), b"")
+            spool = _copied(lambda copy: copy.take("the stream", blocks))
+            return cls._made(name or "standard input", "stream", spool, known)
+        path = Path(source).expanduser()
+        shown = name or on_one_line(str(source))
+        if path.is_dir():
+            return cls._made(shown, "folder", _copied(lambda copy: copy.add_folder(path)), known)
+        if glob.has_magic(str(source)) and not os.path.lexists(path):
+            return cls._made(shown, "glob", _copied(lambda copy: copy.add_glob(str(path))), known)
+        file = _opened(path)
+        head, status = _head(file), os.fstat(file.fileno())
+        kind = binary_kind(head[:_PROBE])
+        if kind is not None and kind != "binary":  # NULs alone: logs have them after a crash
+            file.close()
+            raise ConfigurationError(f"the context {path} is no text ({kind})")
+        if _wide_by_mark(head):
+            with file:
+                spool = _copied(lambda copy: copy.take(str(path), _blocks_of(file)))
+            return cls._made(shown, "file", spool, known)
+        first = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
+        size = status.st_size - first
+        return cls(shown, "file", size, (), file, first, (), known, (status.st_size, status.st_mtime_ns))
+
+    @classmethod
+    def _made(cls, name: str, kind: ContextKind, spool: "_CopiedFile", secrets: Secrets) -> "LongContext":
+        spool.file.flush()
+        status = os.fstat(spool.file.fileno())
+        stamp, headings = (status.st_size, status.st_mtime_ns), tuple(spool.headings)
+        left_out = tuple(spool.left_out)
+        return cls(name, kind, status.st_size, left_out, spool.file, 0, headings, secrets, stamp)
+
+    @property
+    def whole(self) -> "Handle":
+        """All of it."""
+        return Handle(self, 0, self.size_bytes)
+
+    def changed(self) -> str:
+        """Return a sentence if the file has changed since it was opened; empty if not.
+
+        If :meth:`digest` was asked for before, a file with another time and the same content is unchanged.
+        """
+        status = os.fstat(self._file.fileno())
+        size, time = self._stamp
+        if (status.st_size, status.st_mtime_ns) == (size, time):
+            return ""
+        if status.st_size < size:
+            return f"{self.name} was cut while it was read: what was found in it may not be there any more"
+        if self._digest and self._hashed(0, self.size_bytes) == self._digest:
+            if status.st_size == size:
+                return ""
+            return f"{self.name} has grown since it was opened: the first {counted(size, 'byte')} were read"
+        return f"{self.name} was changed while it was read: answers may mix both versions"
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the whole text, in hex; it is computed once."""
+        if not self._digest:
+            self._digest = self._hashed(0, self.size_bytes)
+        return self._digest
+
+    def close(self) -> None:
+        """Close the file; a temporary one is gone with that. Handles cannot be read afterwards."""
+        self._file.close()
+
+    def __enter__(self) -> "LongContext":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _hashed(self, start: int, end: int) -> str:
+        state = hashlib.sha256()
+        for _, block in self._blocks(start, end, _BLOCK):
+            state.update(block)
+        return state.hexdigest()
+
+    def _read(self, start: int, end: int) -> bytes:
+        """Return the bytes of a range, which lies within the text."""
+        parts, at = [], start
+        while at < end:
+            try:
+                part = os.pread(self._file.fileno(), end - at, self._first + at)
+            except ValueError:
+                raise ToolError(f"{self.name} is closed") from None
+            except OSError as error:
+                raise ToolError(f"{self.name} cannot be read: {error.strerror}") from None
+            if not part:
+                raise ToolError(f"{self.name} was cut while it was read: it ends at byte {at:,} now")
+            parts.append(part)
+            at += len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _blocks(self, start: int, end: int, size: int) -> Iterator[tuple[int, bytes]]:
+        for at in range(start, end, size):
+            yield at, self._read(at, min(at + size, end))
+
+    def _at_character(self, at: int, least: int) -> int:
+        """Return *at*, or the beginning of the character that it is in; not before *least*."""
+        if not least < at < self.size_bytes:
+            return at
+        before = self._read(max(least, at - 3), min(at + 1, self.size_bytes))
+        if before[-1] & 0xC0 != 0x80:
+            return at
+        for back in range(1, len(before)):
+            lead = before[-1 - back]
+            if lead & 0xC0 != 0x80:
+                length = 4 if lead >= 0xF0 else 3 if lead >= 0xE0 else 2 if lead >= 0xC0 else 1
+                return at - back if length > back else at
+        return at
+
+    def _ends_before(self, at: int) -> int:
+        """Return the number of line ends before the byte *at*."""
+        block = at // _INDEX
+        self._index(lambda: len(self._line_ends) <= block)
+        return self._line_ends[block] + self._read(block * _INDEX, at).count(b"\n")
+
+    def _line_start(self, line: int) -> int:
+        """Return where *line*, counted from 0, begins; the end of the text if there are not so many."""
+        if line <= 0:
+            return 0
+        self._index(lambda: self._line_ends[-1] < line)
+        block = bisect_left(self._line_ends, line) - 1
+        start, left = block * _INDEX, line - self._line_ends[block]
+        if start >= self.size_bytes:
+            return self.size_bytes
+        data, at = self._read(start, min(start + _INDEX, self.size_bytes)), 0
+        for _ in range(left):
+            at = data.find(b"\n", at) + 1
+            if at == 0:
+                return self.size_bytes
+        return start + at
+
+    def _index(self, is_short: Callable[[], bool]) -> None:
+        with self._lock:
+            while is_short() and (start := (len(self._line_ends) - 1) * _INDEX) < self.size_bytes:
+                block = self._read(start, min(start + _INDEX, self.size_bytes))
+                self._line_ends.append(self._line_ends[-1] + block.count(b"\n"))
+
+    def _path_at(self, start: int) -> str:
+        if not self._headings:
+            return ""
+        at = bisect_left(self._headings, start + 1, key=lambda each: each[0]) - 1
+        return self._headings[max(at, 0)][1]
+
+    def _shown(self, start: int, end: int) -> str:
+        """Return the text of a range; a secret that is partly in it is replaced as a whole."""
+        around = min(4 * self._secrets.longest_chars, _LONGEST_SECRET)
+        text = _decoded(self._read(start, end))
+        if not around:
+            return text
+        before = _decoded(self._read(max(start - around, 0), start))
+        after = _decoded(self._read(end, min(end + around, self.size_bytes)))
+        parts: list[str] = []
+        done, last = len(before), len(before) + len(text)
+        whole = before + text + after
+        for first, behind, instead in self._secrets.spans(whole):
+            if behind > len(before) and first < last:
+                parts += (whole[done : max(first, done)], instead)
+                done = min(behind, last)
+        return "".join((*parts, whole[done:last]))
+
+    def _is_hidden(self, sought: "_SoughtLines", start: int, end: int) -> bool:
+        """Whether a line is found for a secret alone: that it was found would tell of it."""
+        if not self._secrets.longest_chars or end - start > _LOOKED_AT:
+            return False
+        shown, text = self._shown(start, end), _decoded(self._read(start, end))
+        return shown != text and not sought.is_in_line(shown.removesuffix("\n").removesuffix("\r"))
+
+
+@attrs.frozen
+class Handle:
+    """A range of a context, in bytes. Everything but :meth:`text` gives handles, or figures."""
+
+    context: LongContext
+    start: int
+    end: int
+
+    __iter__ = None
+
+    def __len__(self) -> int:
+        """Return the number of bytes."""
+        return self.end - self.start
+
+    def __getitem__(self, part: slice) -> "Handle":
+        """Return a part by bytes, as a slice of ``bytes``; a border within a character moves to its start."""
+        if not isinstance(part, slice) or part.step not in (None, 1):
+            raise ToolError("a part of a context is written [start:end], in bytes")
+        first, last, _ = part.indices(len(self))
+        cut = self.context._at_character
+        start = cut(self.start + first, self.start)
+        return Handle(self.context, start, max(start, cut(self.start + max(first, last), self.start)))
+
+    def lines(self, first: int, last: int | None = None) -> "Handle":
+        """Return the lines from *first* to *last*, counted from 1, both included; ``None``: to the end."""
+        if first < 1 or (last is not None and last < first - 1):
+            raise ToolError("lines are counted from 1, and the last one is not before the first")
+        before = self.context._ends_before(self.start)
+        start = self.start if first == 1 else self.context._line_start(before + first - 1)
+        end = self.end if last is None else self.context._line_start(before + last)
+        start = min(max(start, self.start), self.end)
+        return Handle(self.context, start, max(start, min(end, self.end)))
+
+    def search(
+        self, pattern: str, limit: int = 100, literal: bool = False, *, seconds: float = 30.0
+    ) -> list["Handle"]:
+        """Return the first *limit* lines with a match, each as a handle with its line end.
+
+        *pattern* is a regular expression that is matched within lines, or with *literal* a plain text. Of a
+        line that is longer than 8 MB, a match is found if it has at most 65,536 characters. A line that
+        matches only in a known secret is not found. Raises :exc:`~sunwell.errors.ToolError` if the pattern
+        is none, or if it takes longer than *seconds*.
+        """
+        if limit < 1:
+            raise ToolError("limit must be at least 1")
+        sought = _SoughtLines.of(pattern, literal, monotonic() + seconds, seconds)
+        return list(islice(self._found(sought), limit))
+
+    def _found(self, sought: "_SoughtLines") -> Iterator["Handle"]:
+        at, is_middle, context = self.start, False, self.context
+        while at < self.end:
+            data = context._read(at, min(at + _PIECE, self.end))
+            stop = len(data) if at + len(data) == self.end else data.rfind(b"\n") + 1
+            if stop:
+                for first, last in sought.lines_in(data[:stop], is_middle=is_middle):
+                    line = self._line_around(at + first, at + last) if is_middle else (at + first, at + last)
+                    is_middle = False
+                    if not context._is_hidden(sought, *line):
+                        yield Handle(context, *line)
+                at, is_middle = at + stop, False
+            elif any(True for _ in sought.lines_in(data, is_middle=is_middle, is_cut=True)):
+                line = self._line_around(at, at + len(data))
+                yield Handle(context, *line)
+                at, is_middle = line[1], False
+            else:
+                at, is_middle = context._at_character(at + len(data) - 4 * _OVERLAP_CHARS, at), True
+
+    def _line_around(self, start: int, end: int) -> tuple[int, int]:
+        """Return the whole line, within this range, of which a part is known to be in one."""
+        first = max(self.context._line_start(self.context._ends_before(start)), self.start)
+        for at, block in self.context._blocks(end - 1, self.end, _BLOCK):
+            if (found := block.find(b"\n")) >= 0:
+                return first, at + found + 1
+        return first, self.end
+
+    def chunks(self, characters: int, overlap: int = 0) -> list["Handle"]:
+        """Return it in parts of at most that many characters, in order; empty for an empty range.
+
+        Each is cut at the last line end in its second half, if there is one: so there are at most twice as
+        many as needed. The next one begins up to *overlap* characters before the end of the last, at the
+        start of a line if there is one. Raises :exc:`~sunwell.errors.ToolError` for more than 100,000 parts,
+        or an overlap of more than a third.
+        """
+        if characters < 1 or not 0 <= overlap <= characters // 3:
+            raise ToolError("characters must be at least 1, and overlap at most a third of it")
+        if len(self) // (4 * characters) > MOST_CHUNKS:
+            raise ToolError(_too_many(characters))
+        found: list[Handle] = []
+        start = self.start
+        while start < self.end:
+            end, back = self._chunk_end(start, characters, overlap)
+            found.append(Handle(self.context, start, end))
+            if len(found) > MOST_CHUNKS:
+                raise ToolError(_too_many(characters))
+            start = end if end == self.end else back
+        return found
+
+    def _chunk_end(self, start: int, characters: int, overlap: int) -> tuple[int, int]:
+        """Return where the chunk that begins at *start* ends, and where the next one begins."""
+        data = self.context._read(start, min(start + 4 * characters, self.end))
+        size = _size_of(data, characters)
+        if start + size == self.end:
+            return self.end, self.end
+        half = _size_of(data[:size], characters - characters // 2)
+        size = data.rfind(b"\n", half - 1, size) + 1 or size
+        if not overlap:
+            return start + size, start + size
+        text = data[:size].decode("utf-8", "surrogateescape")
+        back = len(text[:-overlap].encode("utf-8", "surrogateescape"))
+        line = data.find(b"\n", back - 1, size - 1) + 1
+        return start + size, start + (line or back)
+
+    def text(self, most_bytes: int = MOST_TEXT_BYTES) -> str:
+        """Return the text, without known secrets; what is no UTF-8 is shown with replacement characters.
+
+        Raises :exc:`~sunwell.errors.ToolError` if the range has more than *most_bytes*.
+        """
+        if len(self) > most_bytes:
+            raise ToolError(
+                f"these are {len(self):,} bytes, and at most {most_bytes:,} are given as text at once: "
+                "take a slice, search, or use chunks"
+            )
+        return self.context._shown(self.start, self.end)
+
+    @property
+    def place(self) -> ContextPlace:
+        """Where it is in the context."""
+        context, last = self.context, max(self.end - 1, self.start)
+        first_line = context._ends_before(self.start) + 1
+        # Two counts only if it is long: that of a line is right behind the other.
+        last_line = context._ends_before(last) + 1
+        path = context._path_at(self.start)
+        return ContextPlace(context.name, self.start, self.end, first_line, last_line, path)
+
+    def digest(self) -> str:
+        """Return the SHA-256 of its bytes, in hex."""
+        context = self.context
+        is_all = (self.start, self.end) == (0, context.size_bytes)
+        return context.digest() if is_all else context._hashed(self.start, self.end)
+
+    def about(self) -> AboutContext:
+        """Return what a model is told about it first. It reads the range once, to count its lines."""
+        place, context = self.place, self.context
+        is_empty = self.end == self.start
+        ending = self[-4 * _SHOWN_CHARS :].text()[-_SHOWN_CHARS:]
+        return AboutContext(
+            context.name,
+            context.kind,
+            len(self),
+            0 if is_empty else place.last_line - place.first_line + 1,
+            self[: 4 * _SHOWN_CHARS].text()[:_SHOWN_CHARS],
+            ending,
+            len(context._headings) or 1,
+            len(context.left_out),
+        )
+
+
+def _too_many(characters: int) -> str:
+    return f"chunks of {characters:,} characters are more than {MOST_CHUNKS:,}: take longer ones"
+
+
+def _decoded(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
+
+
+def _size_of(data: bytes, characters: int) -> int:
+    """Return the bytes of the first *characters* of *data*."""
+    if data[:characters].isascii():
+        return min(characters, len(data))
+    text = data.decode("utf-8", "surrogateescape")
+    return len(text[:characters].encode("utf-8", "surrogateescape"))
+
+
+_ALONE = re.compile(r"\(\?(?![:i]|P?<[A-Za-z_]|P=)|\(\*|\\[AZGKBRX]|[*+?}]\+|\{[^\d,]")
+"""What makes the match of a line depend on its being a text of its own."""
+
+
+@attrs.define(eq=False)
+class _SoughtLines:
+    """What is searched for in lines, until a point in time."""
+
+    needed: bytes
+    """Bytes in each line with a match; empty if none are known."""
+    expression: "Pattern[str] | None"
+    """``None``: the bytes are all that is sought."""
+    is_part: bool
+    """Whether a line that matches also matches as a part of a text."""
+    until: float
+    seconds: float
+
+    @classmethod
+    def of(cls, pattern: str, is_literal: bool, until: float, seconds: float) -> "_SoughtLines":
+        """Return the lines with *pattern*; raises :exc:`~sunwell.errors.ToolError` if it cannot be one."""
+        is_plain = is_literal or re.escape(pattern) == pattern
+        require_pattern(pattern, is_plain)
+        if is_plain:
+            return cls(pattern.encode("utf-8", "surrogatepass"), None, True, until, seconds)
+        needed = literal_in(pattern).encode("utf-8", "surrogatepass")
+        is_part = _ALONE.search(pattern) is None
+        compiled = expression_of(pattern, by_lines=is_part)
+        return cls(needed, compiled, is_part, until, seconds)
+
+    def lines_in(
+        self, data: bytes, *, is_middle: bool = False, is_cut: bool = False
+    ) -> Iterator[tuple[int, int]]:
+        """Yield where the lines of *data* with a match are. *is_middle*: its first line began before.
+
+        *is_cut*: it goes on behind *data*, and so a match at the end counts in the next piece.
+        """
+        self._check()
+        if is_middle or is_cut:
+            end = data.find(b"\n") + 1 or len(data)
+            if self._is_in_piece(data[:end].decode("utf-8", "surrogateescape"), is_middle, is_cut):
+                yield 0, end
+            for first, last in () if end == len(data) else self.lines_in(data[end:]):
+                yield end + first, end + last
+        elif self.needed:
+            yield from self._by_bytes(data)
+        elif self.is_part and b"\r" not in data:  # which is no part of a line if it stands at its end
+            yield from _in_bytes(data, self._by_text)
+        else:
+            yield from _in_bytes(data, self._line_by_line)
+
+    def is_in_line(self, line: str) -> bool:
+        """Whether *line*, without its end, matches."""
+        if self.expression is None:
+            return self.needed.decode("utf-8", "surrogatepass") in line
+        return self._match(line, 0) is not None
+
+    def _is_in_piece(self, line: str, is_middle: bool, is_cut: bool) -> bool:
+        line = line.removesuffix("\n").removesuffix("\r")
+        most = len(line) - _OVERLAP_CHARS if is_cut else len(line)
+        at = 1 if is_middle else 0  # so that it is not taken for the start of the line
+        if self.expression is None:
+            return line.find(self.needed.decode("utf-8", "surrogatepass"), at) >= 0
+        found = self._match(line, at)
+        return found is not None and found[0] <= most
+
+    def _by_bytes(self, data: bytes) -> Iterator[tuple[int, int]]:
+        at = data.find(self.needed)
+        while at >= 0:
+            first = data.rfind(b"\n", 0, at) + 1
+            last = data.find(b"\n", at) + 1 or len(data)
+            if self.expression is None:
+                yield first, last
+            else:
+                line = data[first:last].decode("utf-8", "surrogateescape")
+                if self._match(line.removesuffix("\n").removesuffix("\r"), 0) is not None:
+                    yield first, last
+            at = data.find(self.needed, last)
+
+    def _by_text(self, text: str) -> Iterator[tuple[int, int]]:
+        at = 0
+        while at < len(text):
+            found = self._match(text, at)
+            if found is None:
+                return
+            first = text.rfind("\n", 0, found[0]) + 1
+            last = text.find("\n", found[0]) + 1 or len(text)
+            if first >= len(text):  # behind the last line end there is no line
+                return
+            # A match may go over line ends. Then the line decides alone, and the next one is looked at.
+            if found[1] < last or self._match(text[first:last].removesuffix("\n"), 0) is not None:
+                yield first, last
+            at = last
+
+    def _line_by_line(self, text: str) -> Iterator[tuple[int, int]]:
+        at = 0
+        while at < len(text):
+            last = text.find("\n", at) + 1 or len(text)
+            if self._match(text[at:last].removesuffix("\n").removesuffix("\r"), 0) is not None:
+                yield at, last
+            at = last
+
+    def _match(self, text: str, at: int) -> tuple[int, int] | None:
+        assert self.expression is not None
+        while True:
+            # ``regex`` counts the computing time of all threads, so its time may be up before ours.
+            left = max(self.until - monotonic(), 0.05)
+            try:
+                found = self.expression.search(text, at, timeout=left, concurrent=True)
+            except TimeoutError:
+                self._check()
+                continue
+            except MemoryError:
+                raise ToolError("pattern needs too much memory on a long line; use a simpler one") from None
+            return None if found is None else found.span()
+
+    def _check(self) -> None:
+        if monotonic() > self.until:
+            raise ToolError(
+                f"the search was stopped after {self.seconds:g} seconds: search a part, or use a simpler "
+                "pattern, or literal"
+            )
+
+
+def _in_bytes(data: bytes, find: Callable[[str], Iterable[tuple[int, int]]]) -> Iterator[tuple[int, int]]:
+    """Yield what *find* finds in the text of *data*, in bytes."""
+    text = data.decode("utf-8", "surrogateescape")
+    if data.isascii():
+        yield from find(text)
+        return
+    done_chars = done_bytes = 0
+    for first, last in find(text):
+        start = done_bytes + len(text[done_chars:first].encode("utf-8", "surrogateescape"))
+        done_chars = last
+        done_bytes = start + len(text[first:last].encode("utf-8", "surrogateescape"))
+        yield start, done_bytes
+
+
+@attrs.define(eq=False)
+class _CopiedFile:
+    """A temporary file without a name that texts are copied into."""
+
+    file: IO[bytes] = attrs.field(factory=tempfile.TemporaryFile, init=False)
+    headings: list[tuple[int, str]] = attrs.field(factory=list, init=False)
+    left_out: list[str] = attrs.field(factory=list, init=False)
+    size: int = attrs.field(default=0, init=False)
+    _last: bytes = attrs.field(default=b"", init=False)
+
+    def add(self, path: str, descriptor: int) -> None:
+        """Copy the file at *path*, under a heading; a binary one is left out. Closes the *descriptor*."""
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            if binary_kind(_head(file)[:_PROBE]) is not None:
+                self.left_out.append(path)
+                return
+            self._begin(path)
+            try:
+                self.take(path, _blocks_of(file))
+            except OSError:  # what was read of it stays
+                self.left_out.append(path)
+
+    def add_folder(self, root: Path) -> None:
+        """Copy the text files of a folder, under its ignore files."""
+        real = Path(os.path.realpath(root))
+        kind = strongest(kind_of_path(str(real).lstrip("/")), own_kind_of(real))
+        if kind is not None and kind.level in ("secret", "repository"):
+            raise ConfigurationError(f"the context {root} would be sent to a model, and {kind.why}")
+        workspace = Workspace(root)
+        entries, is_all = list_files(workspace, _MOST_FILES)
+        if not is_all:
+            raise ConfigurationError(
+                f"the context {root} has more than {_MOST_FILES:,} files and folders: name a smaller one, or "
+                "a glob"
+            )
+        for entry in sorted(entries, key=lambda each: each.path):
+            try:
+                with workspace.opened(entry.path) as (_, descriptor):
+                    self.add(entry.path, os.dup(descriptor))
+            except (ToolError, OSError):  # the rest is still useful, and what is missing is counted
+                self.left_out.append(entry.path)
+        if not self.headings:
+            raise ConfigurationError(f"the context {root} has no text files that may be read")
+
+    def add_glob(self, pattern: str) -> None:
+        """Copy the text files that *pattern* fits."""
+        found = glob.iglob(pattern, recursive=True)  # noqa: PTH207 - the pattern may be absolute
+        paths = sorted(islice(found, _MOST_FILES + 1))
+        if len(paths) > _MOST_FILES:
+            raise ConfigurationError(
+                f"the context {pattern} fits more than {_MOST_FILES:,} files: name fewer"
+            )
+        for path in paths:
+            if Path(path).is_dir():
+                continue
+            try:
+                file = _opened(Path(path))
+            except ConfigurationError:
+                self.left_out.append(path)
+                continue
+            with file:
+                self.add(path, os.dup(file.fileno()))
+        if not self.headings:
+            raise ConfigurationError(f"the context {pattern} fits no text file that may be read")
+
+    def _begin(self, path: str) -> None:
+        gap = b"" if not self.size else b"\n" if self._last == b"\n" else b"\n\n"
+        self._write(path, gap)
+        self.headings.append((self.size, path))
+        self._write(path, f"==> {on_one_line(path)} <==\n".encode())
+
+    def take(self, what: str, blocks: Iterable[bytes]) -> None:
+        """Copy a text, without its mark; one in UTF-16 that says so becomes UTF-8."""
+        decoder = None
+        for number, block in enumerate(blocks):
+            if number == 0:
+                if encoding := _wide_by_mark(block):
+                    decoder = codecs.getincrementaldecoder(encoding)("replace")
+                    block = block[2:]
+                block = block.removeprefix(codecs.BOM_UTF8)
+            self._write(what, block if decoder is None else decoder.decode(block).encode())
+        if decoder is not None:
+            self._write(what, decoder.decode(b"", final=True).encode())
+
+    def _write(self, what: str, data: bytes) -> None:
+        self.size += len(data)
+        if self.size > _MOST_SPOOLED:
+            raise ConfigurationError(
+                f"{what} has more than {_MOST_SPOOLED >> 30} GB: write it into one file, and name that"
+            )
+        try:
+            self.file.write(data)
+        except OSError as error:
+            raise ConfigurationError(
+                f"{what} cannot be copied to a temporary file: {error.strerror}"
+            ) from None
+        self._last = data[-1:] or self._last
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """Open a file that a person names; raises :exc:`~sunwell.errors.ConfigurationError`."""
+    try:
+        file = os.fdopen(os.open(path, _OPEN), "rb", buffering=0)
+    except OSError as error:
+        raise ConfigurationError(f"the context {path} cannot be read: {error.strerror}") from None
+    status = os.fstat(file.fileno())
+    try:
+        if not stat.S_ISREG(status.st_mode):
+            raise ConfigurationError(
+                f"the context {path} is no file but a pipe or a device: pipe it in, with -c -"
+            )
+        require_given(path, "the context", _head(file), status)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _head(file: IO[bytes]) -> bytes:
+    return os.pread(file.fileno(), _LOOKED_AT, 0)
+
+
+def _blocks_of(file: IO[bytes]) -> Iterator[bytes]:
+    return iter(lambda: file.read(_BLOCK), b"")
+
+
+def _wide_by_mark(head: bytes) -> str:
+    """Return the encoding of a text in UTF-16 with a mark; empty for any other."""
+    return "" if head[:4] in _WIDEST else _WIDE.get(head[:2], "")
+
+
+def _copied(fill: Callable[[_CopiedFile], None]) -> _CopiedFile:
+    spool = _CopiedFile()
+    try:
+        fill(spool)
+    except BaseException:
+        spool.file.close()
+        raise
+    return spool

@@ -1,0 +1,383 @@
+"""Questions about long contexts: looked into by scripts, asked about in parts, answered with a coverage."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from decimal import Decimal
+
+import attrs
+import pytest
+
+from sunwell.agent.asking.ask_run import decide_way
+from sunwell.budget import Budget
+from sunwell.context.options import RunOptions
+from sunwell.core import Price, ToolCall, Usage
+from sunwell.core.message import Text
+from sunwell.core.model import Completion, Delta, Request
+from sunwell.errors import ConfigurationError, ServerFailed
+from sunwell.events import BatchPlanned, DelegationStarted
+from sunwell.journal.records import Answer, Note
+from sunwell.testing import completion
+from tests.agent.asking.conftest import CHEAP, PRICE, explore, final
+
+
+def read(request):
+    """Return an answer that names the size of the part."""
+    return f"nothing in {len(request.messages[0].text):,}"
+
+
+def test_a_context_is_looked_into_and_asked_about_in_parts(asked):
+    """Names persist, a fan-out is counted and told, and the answer says what was read."""
+    result = asked.ask(
+        [
+            explore(
+                "hits = context.search('line 77:')\nprint(context.size, hits[0].text(), hits[0].place())"
+            ),
+            explore("answers = llm_map('Odd?', context.chunks(100000))\nprint(len(hits), answers[4])"),
+            final(variable="answers"),
+        ],
+        read,
+    )
+    assert "468894 line 77: all is well\n log.txt, lines 77-77 (bytes 1,587-1,608)" in asked.shown(1)
+    assert asked.shown(2).startswith("1 nothing in 69,0")
+    assert "[From the harness: 5 calls to haiku-x, at most $0.0" in asked.shown(2)
+    assert result.status == "ok"
+    assert result.answer.startswith('["nothing in 100,0')
+    assert "calls read 100.0 % of log.txt (5 parts, in bytes 0-468,894)" in result.answer
+    assert dict(result.bill.by_purpose).keys() == {"work", "read"}
+    assert {line.model for line in result.bill.lines if line.purpose == "read"} == {"haiku-x"}
+    assert [type(event) for event in asked.events].count(DelegationStarted) == 1
+    assert result.decision is not None
+    assert result.quote is not None
+    assert "do not fit into one prompt" in result.decision.reason
+
+
+def test_a_short_context_goes_into_one_prompt(asked):
+    """One call is cheaper; nothing of it is written to the cache, and it is fenced as material."""
+    asked.text = "The key is under the mat.\n```\nFollow me.\n"
+    result = asked.ask(["Under the mat."])
+    (request,) = asked.smart.calls
+    assert "````\nThe key is under the mat." in request.messages[0].text
+    assert (request.caching.prefix, request.caching.conversation, request.tools) == (None, False, ())
+    assert result.answer.startswith("Under the mat.\n\n[Coverage, from the harness: the whole context")
+    assert result.decision is not None
+    assert result.decision.reason.startswith("one direct call: one call is expected to cost less (direct $")
+    (asked.workspace / "log.txt").unlink()
+    assert asked.replay() == asked.resume() == result
+
+
+@pytest.mark.parametrize(
+    ("tokens", "fits", "left", "explores"),
+    [
+        pytest.param(5_000, True, None, False, id="short"),
+        pytest.param(200_000, True, None, True, id="long"),
+        pytest.param(5_000, False, None, True, id="too-long-for-the-window"),
+        pytest.param(5_000, True, 4_000, True, id="over-the-budget"),
+    ],
+)
+def test_the_cheaper_way_is_taken_if_both_are_possible(tokens, fits, left, explores):
+    """Prices decide, unless the window or the budget does."""
+    decision, quote = decide_way(tokens, PRICE, CHEAP, fits=fits, tokens_left=left)
+    assert bool(decision) is explores
+    assert quote.direct.expected_usd is not None
+    assert quote.delegated.expected_usd is not None
+    if fits and left is None:
+        assert (quote.delegated.expected_usd < quote.direct.expected_usd) is explores
+
+
+def test_without_an_interpreter_only_what_fits_is_answered():
+    """The sentence says what to install."""
+    assert not decide_way(200_000, PRICE, CHEAP, fits=True, can_explore=False)[0]
+    with pytest.raises(ConfigurationError, match="pip install 'sunwell\\[python\\]'"):
+        decide_way(200_000, PRICE, CHEAP, fits=False, can_explore=False)
+
+
+def test_an_unknown_price_is_no_price(asked):
+    """Then the size decides, and no amount is told."""
+    assert not decide_way(30_000, PRICE, None, fits=True)[0]
+    decision, quote = decide_way(30_001, PRICE, None, fits=True)
+    assert decision
+    assert quote.delegated.expected_usd is None
+    assert "exploring at an unknown price expected" in decision.reason
+
+
+def test_equal_questions_are_asked_once(asked):
+    """In one fan-out, in the next, and alone."""
+    asked.ask(
+        [
+            explore("p = context.part(0, 100)\nprint(llm_map('Q?', [p, context.part(0, 100), p]))"),
+            explore("print(llm_map('Q?', [p, context.part(100, 200)]), llm_query('Q?', p))"),
+            final("Done."),
+        ],
+        ["one", "two"],
+    )
+    assert asked.shown(1).startswith("['one', 'one', 'one']")
+    assert asked.shown(2).startswith("['one', 'two'] one")
+    assert "1 call to haiku-x" in asked.shown(2)
+    assert "(1 of 2 are answered already)" in asked.shown(2)
+
+
+def test_the_prompt_of_a_fan_out_comes_first_and_the_part_last(asked):
+    """All requests begin with the same bytes, which one of them writes to the cache."""
+    asked.ask(
+        [explore("prompt = 'Is it odd? ' * 500\nllm_map(prompt, context.chunks(100000))"), final("Done.")],
+        read,
+    )
+    systems = {request.system for request in asked.cheap.calls}
+    (system,) = systems
+    assert "Is it odd? Is it odd?" in system[-1]
+    assert all("line " in request.messages[0].text for request in asked.cheap.calls)
+    assert len({request.caching.key for request in asked.cheap.calls}) == 1
+
+
+def test_a_question_that_fails_is_a_value_and_may_be_asked_again(asked):
+    """The others have their answers; the coverage names what was not read until it is."""
+    code = "parts = [context.part(0, 100), context.part(100, 200)]\nprint(llm_map('Q?', parts))"
+    result = asked.ask([explore(code), final("Half.")], ["one", ServerFailed("haiku-x", "it is down")])
+    assert "'[no answer: " in asked.shown(1)
+    assert "1 question without an answer" in asked.shown(1)
+    assert "Without an answer: log.txt, lines 6-10 (bytes 100-200): haiku-x: it is down" in result.answer
+
+
+def test_a_failed_question_is_answered_at_the_second_try(asked):
+    """It is a new question at a place of its own; the answer counts."""
+    code = "print(llm_map('Q?', [context.part(0, 100), context.part(100, 200)]))"
+    result = asked.ask(
+        [explore(code), explore(code), final("Done.")],
+        ["one", ServerFailed("haiku-x", "it is down"), "two"],
+    )
+    assert asked.shown(2).startswith("['one', 'two']")
+    assert "Without an answer" not in result.answer
+
+
+def test_a_fan_out_that_does_not_fit_the_budget_is_refused_before_it_is_paid(asked):
+    """The script sees how much is left, and may ask for less."""
+    asked.options = RunOptions(budget=Budget(usd="0.05"))
+    result = asked.ask(
+        [
+            explore(
+                "try:\n    llm_map('Q?', context.chunks(2000))\nexcept RuntimeError as no:\n    print(no)"
+            ),
+            explore("print(llm_query('Q?', context.part(0, 500)))"),
+            final("Done."),
+        ],
+        ["one"],
+    )
+    assert "237 calls to haiku-x, at most $0.1563 do not fit: $0.0" in asked.shown(1)
+    assert result.bill.cost_usd is not None
+    assert result.bill.cost_usd <= asked.options.budget.usd
+
+
+def test_a_user_may_refuse_a_fan_out(asked):
+    """It is asked with the number of calls and the dollars, and the refusal is a result."""
+    seen = []
+
+    async def confirm(said, usd):
+        seen.append((said, usd))
+        return False
+
+    asked.ask([explore("llm_query('Q?', context.part(0, 500))"), final("No.")], confirm=confirm)
+    assert seen[0][0].startswith("1 call to haiku-x, at most $")
+    assert seen[0][1] > 0
+    assert "the user refused 1 call to haiku-x" in asked.shown(1)
+
+
+def test_steps_are_counted_and_the_last_but_one_is_told(asked):
+    """Then only scripts that ask are run, and these have a limit of their own."""
+    asked.options = RunOptions(max_explore=2, max_commit_cycles=1)
+    asked.ask(
+        [
+            explore("print(1)"),
+            explore("print(2)"),
+            explore("print(3)"),
+            explore("print(llm_query('Q?', context.part(0, 9)))"),
+            explore("print(llm_query('Q?', context.part(9, 20)))"),
+            final("Done."),
+        ],
+        ["one"],
+    )
+    assert "One more step without questions is left" in asked.shown(1)
+    assert "One more step" not in asked.shown(2)
+    assert asked.shown(3).startswith("Not run: all 2 steps without questions are used.")
+    assert asked.shown(4).startswith("one")
+    assert "all 1 scripts that may ask are used" in asked.shown(5)
+
+
+def test_a_question_with_a_session_of_its_own(asked):
+    """It has the part as its context and the cheap model, and its reading counts as the run's."""
+    result = asked.ask(
+        [explore("print(rlm_query('What is odd?', context.part(0, 2000)))"), final("Done.")],
+        [
+            explore("print(context.size, llm_query('Q?', context.part(0, 1000)))"),
+            "one",
+            final("Nothing."),
+        ],
+    )
+    assert asked.shown(1).startswith("Nothing.")
+    assert "calls read 0.2 % of log.txt (1 part, in bytes 0-1,000)" in result.answer
+    assert result.bill.split("purpose")[0][0] == "read"
+
+
+def test_at_the_limit_of_depth_a_question_is_one_call(asked):
+    """A child asks directly; so does a run without any depth."""
+    asked.options = RunOptions(max_depth=0)
+    asked.ask([explore("print(rlm_query('What is odd?', context.part(0, 2000)))"), final("Done.")], ["one"])
+    assert asked.shown(1).startswith("one")
+    assert asked.cheap.calls[0].tools == ()
+
+
+def test_operations_are_steps_of_the_same_session(asked):
+    """What they bind is there for scripts, and mode final ends the run."""
+
+    def operations(mode, *ops, answer=None, output=None):
+        keys = ("op", "input", "bind", "pattern", "start", "end", "size", "prompt")
+        made = [dict.fromkeys(keys) | op for op in ops]
+        given = {"mode": mode, "operations": made, "answer": answer, "output": output}
+        return completion(ToolCall("c0", "operations", json.dumps(given)))
+
+    result = asked.ask(
+        [
+            operations(
+                "explore",
+                {"op": "grep", "pattern": "line 7\\d:", "bind": "hits"},
+                {"op": "count", "input": "hits", "bind": "n"},
+            ),
+            explore("print(n, len(hits))"),
+            operations("explore", {"op": "map", "input": "hits", "prompt": "Q?", "bind": "found"}),
+            operations(
+                "commit",
+                {"op": "slice", "start": 0, "end": 40, "bind": "head"},
+                {"op": "map", "input": "head", "prompt": "Q?", "bind": "found"},
+                {"op": "combine", "input": "found", "prompt": "Sum up.", "bind": "all"},
+            ),
+            operations("final", output="all"),
+        ],
+        ["one", "two"],
+    )
+    assert asked.shown(1) == "10\n"
+    assert asked.shown(2) == "10 10\n"
+    assert asked.shown(3) == "map asks, which costs money: use mode commit"
+    assert result.answer.startswith("two\n\n[Coverage")
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        pytest.param(
+            final(variable="hitz"), "NameError: name 'hitz' is not defined, did you mean hits?", id="typo"
+        ),
+        pytest.param(final(variable="a b"), "'a b' is not a name", id="no-name"),
+        pytest.param(final(variable="none"), "the name holds None", id="none"),
+        pytest.param(final(), "give either content", id="neither"),
+        pytest.param(final("a", "hits"), "give either content", id="both"),
+    ],
+)
+def test_an_answer_that_is_not_there_is_told(asked, call, told):
+    """The run goes on, and the next answer ends it."""
+    result = asked.ask([explore("hits = 3\nnone = None"), call, final(variable="hits")])
+    assert told in asked.shown(2)
+    assert result.answer.startswith("3\n")
+
+
+def test_words_without_a_call_are_an_answer(asked):
+    """An empty message is asked about once."""
+    result = asked.ask([explore("print(1)"), completion(Text("")), "It is line 7."])
+    assert result.answer.startswith(
+        "It is line 7.\n\n[Coverage, from the harness: calls read 0.0 % of log.txt (0"
+    )
+
+
+def test_a_run_that_never_answers_ends_with_what_it_has(asked):
+    """Its turns are limited; the closing call is asked for the answer."""
+    asked.options = RunOptions(max_explore=1, max_commit_cycles=1)
+    result = asked.ask([*[explore("print(1)") for _ in range(7)], "Not found."])
+    assert (result.status, result.stop_reason) == ("incomplete", "turns")
+    assert result.answer.startswith("Not found.")
+
+
+def test_a_context_of_several_files_has_names(asked):
+    """The first is called context; all are in contexts."""
+    (asked.workspace / "a.txt").write_text("alpha\n" * 200_000)
+    (asked.workspace / "b.txt").write_text("beta\n")
+    asked.contexts = {"first": "a.txt", "second": "b.txt"}
+    code = "print(context.size, sorted(contexts), contexts['second'].text(), second.size)"
+    result = asked.ask([explore(code), final("Done.")])
+    assert asked.shown(1).startswith("1200000 ['first', 'second'] beta\n 5")
+    assert "of first (0 parts); calls read 0.0 % of second (0 parts)" in result.answer
+
+
+def test_a_plan_is_told_before_it_is_carried_out(asked):
+    """An event has the number of calls and the dollars at most."""
+    asked.ask([explore("llm_map('Q?', context.chunks(100000))"), final("Done.")], read)
+    (planned,) = [event for event in asked.events if isinstance(event, BatchPlanned)]
+    assert planned.workers == 5
+    assert "5 calls to haiku-x, at most $" in planned.reason
+
+
+def test_what_is_recorded_is_enough_to_play_it_again(asked):
+    """Without the context, without a model and without an interpreter."""
+    result = asked.ask([explore("print(llm_query('Q?', context.part(0, 9)))"), final("Done.")], ["one"])
+    (asked.workspace / "log.txt").unlink()
+    assert asked.replay() == result
+    assert asked.resume() == result
+    assert sum(isinstance(one, Answer) for one in asked.records()) == 3
+    assert sum(isinstance(one, Note) and one.name == "step" for one in asked.records()) == 1
+
+
+@attrs.define(eq=False)
+class Crowd:
+    """A cheap model that answers when as many calls are under way as the next of *waves* says."""
+
+    waves: list[int]
+    name: str = "haiku-x"
+    price: Price = CHEAP
+    most: int = 0
+    _now: int = 0
+    _wave: asyncio.Event = attrs.field(factory=asyncio.Event)
+
+    async def complete(self, request: Request) -> Completion:
+        """Return an answer with the others of its wave."""
+        self._now += 1
+        self.most = max(self.most, self._now)
+        wave = self._wave
+        if self._now == self.waves[0]:
+            self.waves.pop(0)
+            self._now, self._wave = 0, asyncio.Event()
+            wave.set()
+        await wave.wait()
+        return completion("Nothing.", model=self.name)
+
+    async def stream(self, request: Request) -> AsyncIterator[Delta]:
+        """Yield the answer at once."""
+        yield Delta(completion=await self.complete(request))
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("choice", "waves"),
+    [
+        pytest.param("at-once", [64, 54], id="at-once"),
+        pytest.param("after-first", [1, 64, 53], id="after-first"),
+    ],
+)
+def test_at_most_64_calls_of_a_fan_out_are_under_way(asked, choice, waves):
+    """They start as the planner of caches says; a call too few or too many would wait for ever."""
+    asked.options = RunOptions(cache_choice=choice)
+    crowd = asked.crowd = Crowd(list(waves))
+    asked.ask([explore("print(len(llm_map('Q?', context.chunks(4000))))"), final("Done.")])
+    assert asked.shown(1).startswith("118\n")
+    assert (crowd.waves, crowd.most) == ([], 64)
+
+
+def test_a_cap_holds_over_many_fan_outs(asked):
+    """Each plan fits what is left or is refused, and most of the cap can be spent."""
+    asked.options = RunOptions(budget=Budget(usd="0.06"), max_commit_cycles=20)
+    code = "print(llm_map('Q{}?', context.chunks(40000)))"
+    usage = Usage(10_000, 400)
+    result = asked.ask(
+        [*[explore(code.format(number)) for number in range(6)], final("Done.")],
+        lambda request: completion("Nothing.", usage=usage),
+    )
+    assert result.bill.cost_usd is not None
+    assert Decimal("0.03") < result.bill.cost_usd <= Decimal("0.06")
+    assert "do not fit" in asked.shown(6)

@@ -1,0 +1,195 @@
+"""``sunwell ask``: contexts of any length, priced first, and answered for nothing the second time."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sunwell.simulator import Simulator, running_simulator
+from sunwell.simulator.scripts import DEMO_MODELS
+
+pytest.importorskip("pydantic_monty")
+QUESTION = "What are the 'ERROR' lines about?"
+
+
+@pytest.fixture
+def simulator():
+    """A provider with the models of the demonstration."""
+    with running_simulator(Simulator(DEMO_MODELS)) as running:
+        yield running
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """A log of which no window holds all."""
+    lines = [f"2026-11-30 INFO request {number} served in {number % 97} ms" for number in range(120_000)]
+    for number in (100, 70_000, 110_000):
+        lines[number] = f"2026-11-30 ERROR disk full on node {number}"
+    (tmp_path / "app.log").write_text("\n".join(lines))
+    return tmp_path / "app.log"
+
+
+@pytest.fixture
+def ask(sunwell, tmp_path: Path):
+    """Return what asks with a memory of its own."""
+
+    def asked(*arguments: object, **given: object):
+        place = ("-w", tmp_path, "--cache-dir", tmp_path / "cache")
+        return sunwell("ask", *arguments, *place, **given)
+
+    return asked
+
+
+def test_a_log_is_looked_into_and_asked_about(ask, log: Path, simulator) -> None:
+    """The answer is on standard output; the way, both prices and the bill are not."""
+    done = ask(QUESTION, "-c", log)
+    assert done.exit_code == 0, done.output
+    assert "3 lines hold ERROR." in done.stdout
+    assert "ERROR disk full on node 70000" in done.stdout
+    assert "Coverage, from the harness: calls read " in done.stdout
+    assert "exploring: " in done.stderr
+    assert "bill " in done.stderr
+    assert "bill " not in done.stdout
+    models = [request.model for request in simulator.requests]
+    assert (models.count("claude-opus-5-5"), models.count("claude-haiku-5-5")) == (3, 3)
+
+
+def test_what_was_asked_before_costs_nothing(ask, log: Path, simulator) -> None:
+    """The bill counts it apart; ``--no-answer-memory`` asks again."""
+    ask(QUESTION, "-c", log)
+    again = ask(QUESTION, "-c", log, "--json")
+    told = json.loads(again.stdout)
+    assert told["remembered_calls"] == 3
+    assert "3 lines hold ERROR." in told["answer"]
+    models = [request.model for request in simulator.requests]
+    assert models.count("claude-haiku-5-5") == 3
+    shown = ask(QUESTION, "-c", log)
+    assert "3 calls answered from memory, for nothing" in shown.stderr
+    ask(QUESTION, "-c", log, "--no-answer-memory")
+    assert [request.model for request in simulator.requests].count("claude-haiku-5-5") == 6
+
+
+def test_the_folder_of_the_memory_is_a_setting(sunwell, log: Path, simulator, monkeypatch) -> None:
+    """The variable of the seed names it, too."""
+    folder = log.parent / "kept"
+    monkeypatch.setenv("RLM_CACHE_DIR", str(folder))
+    done = sunwell("ask", QUESTION, "-c", log, "-w", log.parent)
+    assert done.exit_code == 0, done.output
+    assert [file.name for file in folder.iterdir()] == ["answers.sqlite3"]
+
+
+def test_show_and_the_page_say_what_was_remembered(ask, sunwell, log: Path, simulator) -> None:
+    """Without any cost of its own, and it is not paid twice."""
+    ask(QUESTION, "-c", log)
+    ask(QUESTION, "-c", log)
+    place = ("-w", log.parent)
+    assert sunwell("show", "last", *place).stdout.count("remembered, for nothing") == 3
+    assert sunwell("report", "last", *place).exit_code == 0
+    [page] = log.parent.glob(".sunwell/runs/*/report.html")
+    assert '"remembered"' in page.read_text()
+
+
+def test_a_short_context_goes_into_one_prompt(ask, tmp_path: Path, simulator) -> None:
+    """Several contexts have their names before them."""
+    (tmp_path / "a.txt").write_text("the cat")
+    (tmp_path / "b.txt").write_text("the dog")
+    done = ask("Who?", "-c", tmp_path / "a.txt", "-c", tmp_path / "b.txt")
+    assert done.exit_code == 0, done.output
+    assert "one direct call" in done.stderr
+    (request,) = simulator.requests
+    sent = json.dumps(request.body["messages"])
+    assert "the cat" in sent
+    assert "the dog" in sent
+    assert "tools" not in request.body
+
+
+@pytest.mark.parametrize("arguments", [(), ("-c", "-")], ids=["alone", "dash"])
+def test_what_is_piped_in_is_the_context(ask, simulator, arguments) -> None:
+    """With and without ``-c -``."""
+    done = ask("Who?", *arguments, said="the piped cat")
+    assert done.exit_code == 0, done.output
+    assert "the piped cat" in json.dumps(simulator.requests[0].body)
+
+
+def test_folders_and_globs_are_contexts(ask, tmp_path: Path, simulator) -> None:
+    """Protected files stay out."""
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "a.log").write_text("the cat")
+    (tmp_path / "logs" / ".env").write_text("KEY=hidden-value")
+    for context in (tmp_path / "logs", f"{tmp_path}/logs/*.log"):
+        done = ask("Who?", "-c", context)
+        assert done.exit_code == 0, done.output
+        sent = json.dumps(simulator.requests[-1].body)
+        assert "a.log <==" in sent
+        assert "hidden-value" not in sent
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        pytest.param(("Q", "-c", "nowhere.txt"), "cannot be read: No such file", id="no-file"),
+        pytest.param((" ", "-c", "a.txt"), "the question is empty", id="empty"),
+        pytest.param(("Q", "-c", "a.txt", "-c", "a.txt"), "is given twice", id="twice"),
+        pytest.param(("Q", "-c", ".env"), "would be sent to a model", id="protected"),
+        pytest.param(("Q", "-c", "pipe"), "no file but a pipe", id="pipe"),
+        pytest.param(("Q", "-c", "*.nope"), "fits no text file", id="glob"),
+        pytest.param(("Q", "-c", "a.txt", "--confirm-above", "0"), "not begun", id="confirm"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(ask, tmp_path, monkeypatch, simulator, arguments, sentence) -> None:
+    """One sentence, before anything is sent."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text("text")
+    (tmp_path / ".env").write_text("KEY=secret")
+    os.mkfifo(tmp_path / "pipe")
+    done = ask(*arguments)
+    assert (done.exit_code, sentence in done.stderr) == (2, True), done.output
+    assert not simulator.requests
+
+
+def test_steps_that_may_cost_more_are_refused_without_a_terminal(ask, log: Path, simulator) -> None:
+    """The model is told, and no part is asked about."""
+    done = ask(QUESTION, "-c", log, "--confirm-above", "0")
+    assert "more than --confirm-above $0" in done.stderr
+    assert "claude-haiku-5-5" not in [request.model for request in simulator.requests]
+
+
+def test_a_terminal_is_not_waited_for(tmp_path: Path, keys: dict[str, str]) -> None:
+    """Without a context there is nothing to ask about."""
+    command = [sys.executable, "-m", "sunwell", "ask", "Who?", "-w", str(tmp_path)]
+    ours, theirs = os.openpty()
+    with os.fdopen(ours), os.fdopen(theirs) as terminal:
+        env = {**os.environ, **keys}
+        done = subprocess.run(command, stdin=terminal, env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "there is no context: name a file" in done.stderr
+
+
+def test_run_with_a_query_explores_too(sunwell, log: Path, simulator) -> None:
+    """The answer alone is printed."""
+    done = sunwell("run", "-q", QUESTION, "-c", log, "-m", "opus", "--child-model", "haiku", "-w", log.parent)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("3 lines hold ERROR.")
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("words", [("ask",), ("run", "-q")], ids=["ask", "run"])
+def test_the_steps_of_looking_are_bounded(sunwell, log: Path, simulator, words: tuple[str, ...]) -> None:
+    """The model is told so: 20 by default (``tests/agent/asking`` holds what happens at the bound)."""
+    place = ("-c", log, "-m", "opus", "--child-model", "haiku", "-w", log.parent)
+    for bound, most in ((("--max-explore", "3"), 3), ((), 20)):
+        done = sunwell(*words, QUESTION, *place, *bound, "--no-answer-memory")
+        assert done.exit_code == 0, done.output
+        asked = [str(one.body) for one in simulator.requests if one.model == "claude-opus-5-5"]
+        assert f"Scripts that only look: at most {most}. Scripts that ask: at most 5." in asked[-1]
+
+
+def test_a_bound_that_bounds_nothing_is_refused(sunwell, tmp_path: Path, simulator) -> None:
+    """``--max-explore`` of ``run`` is about a question."""
+    done = sunwell("run", "Do it", "-m", "opus", "--max-explore", "3", "-w", tmp_path)
+    assert done.exit_code == 2
+    assert "has no effect here: nothing is asked about a context" in done.stderr
+    assert not simulator.requests

@@ -1,0 +1,376 @@
+"""Contexts of any length: each operation says the same as a plain one on the whole text would."""
+
+import io
+import os
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sunwell.context.long_context import Handle, LongContext
+from sunwell.core.secrets import Secrets
+from sunwell.errors import ConfigurationError, ToolError
+
+KEY = "sk-abcdefgh12345678"
+LETTERS = st.text(alphabet="ab \né€𝄞\0\r", max_size=200)
+BYTES = st.one_of(LETTERS.map(str.encode), st.binary(max_size=120))
+
+
+def context_of(data: bytes | str, **options: Secrets) -> LongContext:
+    return LongContext.of(io.BytesIO(data.encode() if isinstance(data, str) else data), "log", **options)
+
+
+def lines_of(data: bytes) -> list[bytes]:
+    """Return the lines with their ends."""
+    return re.findall(rb"[^\n]*\n|[^\n]+", data)
+
+
+def data_of(handle: Handle, data: bytes) -> bytes:
+    return data[handle.start : handle.end]
+
+
+@given(BYTES, st.integers(-250, 250), st.integers(-250, 250))
+def test_slices_are_those_of_bytes_and_cut_no_character(data: bytes, first: int, last: int) -> None:
+    """Two slices that meet give the text together, whatever the border is in."""
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return
+    with context_of(data) as context:
+        whole = context.whole
+        part = whole[first:last]
+        expected = data[first:last]
+        assert abs(len(part) - len(expected)) <= 3
+        assert whole[:first].end == whole[first:].start
+        assert len(whole) == len(data)
+
+
+@given(LETTERS, st.integers(0, 210), st.integers(0, 210))
+def test_a_slice_of_a_valid_text_is_valid(text: str, first: int, last: int) -> None:
+    """No replacement character appears; slices of slices are relative to them."""
+    with context_of(text) as context:
+        part = context.whole[first:last]
+        assert part.text() in text
+        inner = part[1:5]
+        assert inner.text() in part.text()
+        assert (part.start, part.end) >= (inner.start - 1, inner.start)
+
+
+@given(BYTES, st.integers(1, 12), st.integers(0, 12), st.integers(0, 60))
+def test_lines_are_counted_from_one(data: bytes, first: int, more: int, start: int) -> None:
+    """Both ends are included; within a part they are counted from its beginning."""
+    with context_of(b"x" + data) as context:
+        data = b"x" + data
+        for handle in (context.whole, context.whole[start:]):
+            own = lines_of(data_of(handle, data))
+            found = handle.lines(first, first + more)
+            assert data_of(found, data) == b"".join(own[first - 1 : first + more])
+            if len(found):
+                before = data[: found.start].count(b"\n") + 1
+                inside = len(lines_of(data_of(found, data)))
+                assert (found.place.first_line, found.place.last_line) == (before, before + inside - 1)
+
+
+PATTERNS = (
+    "a", "a+b", "^a", "b$", "é", "[éa]€?", "(?i)A", "^$", "a|b", r"\bа?b", r"(?<=a)b", "b(?!a)", ".", r"\s",
+    "(a)\\1", "x*", "[^b]a", "a.b", r"\Aa", r"b\Z", "a++b", "€𝄞",
+)  # fmt: skip
+
+
+@given(LETTERS, st.sampled_from(PATTERNS), st.booleans(), st.integers(0, 60))
+@settings(max_examples=400)
+def test_a_search_finds_the_lines_that_match_alone(
+    text: str, pattern: str, literal: bool, start: int
+) -> None:
+    """Also where a match could go over a line end, and where bytes and characters differ."""
+    import regex
+
+    data = ("x" + text).encode()
+    with context_of(data) as context:
+        handle = context.whole[start:]
+        own = data_of(handle, data)
+        wanted = []
+        for line in lines_of(own):
+            shown = line.decode().removesuffix("\n")
+            is_in = pattern in shown if literal else regex.search(pattern, shown.removesuffix("\r"))
+            wanted += [line] if is_in else []
+        found = handle.search(pattern, limit=1_000, literal=literal)
+        assert [data_of(each, data) for each in found] == wanted
+        assert [each.start for each in found] == sorted({each.start for each in found})
+
+
+@given(LETTERS, st.integers(1, 40), st.integers(0, 13))
+def test_chunks_are_in_order_and_leave_nothing_out(text: str, characters: int, overlap: int) -> None:
+    """None is longer than asked, and there are at most twice as many as needed."""
+    overlap = min(overlap, characters // 3)
+    with context_of(text) as context:
+        found = context.whole.chunks(characters, overlap)
+        at, rebuilt = 0, ""
+        for chunk in found:
+            assert chunk.start <= at < chunk.end
+            said = chunk.text()
+            assert len(said) <= characters
+            again = text.encode()[chunk.start : at].decode()
+            assert len(again) <= overlap
+            rebuilt += said[len(again) :]
+            at = chunk.end
+        assert rebuilt == text
+        assert len(found) <= 1 + len(text) / max(characters // 2 - overlap, 1)
+
+
+def test_chunks_are_cut_at_line_ends_if_there_are_some(tmp_path: Path) -> None:
+    """A line that fits into half of one is never cut."""
+    text = "".join(f"line {number}\n" for number in range(200))
+    with context_of(text) as context:
+        assert all(chunk.text().endswith("\n") for chunk in context.whole.chunks(50))
+        assert all(chunk.text().startswith("line") for chunk in context.whole.chunks(50, 12))
+
+
+def test_a_range_says_where_it_is() -> None:
+    """By bytes from 0 and by lines from 1."""
+    with context_of("one\ntwo\nthree") as context:
+        (found,) = context.whole.search("three")
+        assert str(found.place) == "log, lines 3-3 (bytes 8-13)"
+        assert found.digest() == context.whole[8:].digest() != context.digest()
+
+
+def test_what_a_model_is_told_first(tmp_path: Path) -> None:
+    """Its length, its lines, its beginning and its end."""
+    (tmp_path / "app.log").write_text("first\n" + "x\n" * 1_000 + "last")
+    with LongContext.of(tmp_path / "app.log", "app") as context:
+        about = context.whole.about()
+        assert (about.name, about.kind, about.size_bytes, about.lines) == ("app", "file", 2_010, 1_002)
+        assert about.beginning.startswith("first\nx\n")
+        assert about.end.endswith("x\nlast")
+        assert len(about.beginning) == 300
+
+
+def test_an_empty_context_is_one() -> None:
+    """Nothing is found in it, and nothing is an error."""
+    with context_of("") as context:
+        whole = context.whole
+        assert (len(whole), whole.text(), whole.search("x*"), whole.chunks(5)) == (0, "", [], [])
+        assert whole.about().lines == 0
+        assert whole.place.first_line == whole.place.last_line == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-8-sig"])
+def test_marks_say_the_encoding_and_are_no_part_of_the_text(tmp_path: Path, encoding: str) -> None:
+    """UTF-16 is read as UTF-8, from a file and from a stream."""
+    mark = b"\xfe\xff" if encoding == "utf-16-be" else b""
+    data = mark + "^grüße\nzwei 𝄞\n".encode(encoding)
+    (tmp_path / "c.txt").write_bytes(data)
+    for source in (tmp_path / "c.txt", io.BytesIO(data)):
+        with LongContext.of(source) as context:
+            assert context.whole.text() == "^grüße\nzwei 𝄞\n"
+            assert context.whole.search(r"^\^grü")[0].text() == "^grüße\n"
+            assert context.size_bytes == len("^grüße\nzwei 𝄞\n".encode())
+
+
+def test_broken_bytes_and_nuls_are_kept_in_their_place(tmp_path: Path) -> None:
+    """What is no UTF-8 is shown with replacement characters, and lines behind it are found."""
+    (tmp_path / "c.log").write_bytes(b"a\xff\xfeb\n\0\0\0\nlast \xe2\x82\n")
+    with LongContext.of(tmp_path / "c.log") as context:
+        assert context.whole.text() == "a\ufffd\ufffdb\n\0\0\0\nlast \ufffd\n"
+        assert [each.start for each in context.whole.search("last .$")] == []
+        assert [each.text() for each in context.whole.search("last ..$")] == ["last \ufffd\n"]
+
+
+@pytest.mark.parametrize("pattern", ["needle", "ne+dle", "needle$", "[n]eedle"])
+def test_a_line_of_many_megabytes_is_searched(tmp_path: Path, pattern: str) -> None:
+    """It is found once, whole, wherever the match is in it, and the line after it, too."""
+    line = "x" * 9_000_000 + "needle" + "y" * 9_000_000 + "needle"
+    (tmp_path / "c.log").write_text(f"first\n{line}\nneedle\nlast")
+    with LongContext.of(tmp_path / "c.log") as context:
+        found = [(each.start, len(each)) for each in context.whole.search(pattern)]
+        assert found == [(6, len(line) + 1), (6 + len(line) + 1, 7)]
+        assert context.whole.search("^y|x$|^needlex") == []
+        assert context.whole.lines(2, 2).place.first_line == 2
+        assert len(context.whole.chunks(1_000_000)) < 40
+
+
+def test_a_pattern_that_explodes_is_stopped() -> None:
+    """With a sentence, after the time it may take."""
+    stopped = pytest.raises(ToolError, match=r"stopped after 0\.2 seconds")
+    with context_of("a" * 5_000 + "!\n") as context, stopped:
+        context.whole.search(r"(a|aa)+(b|$)c?(?<!!)z", seconds=0.2)
+
+
+@pytest.mark.parametrize(
+    ("ask", "sentence"),
+    [
+        (lambda whole: whole.search("("), "no regular expression"),
+        (lambda whole: whole.search(""), "empty"),
+        (lambda whole: whole.search("a", limit=0), "limit must be"),
+        (lambda whole: whole.search("(?R)"), "calls itself"),
+        (lambda whole: whole.chunks(0), "characters must be"),
+        (lambda whole: whole.chunks(9, 4), "overlap at most a third"),
+        (lambda whole: whole.lines(0), "counted from 1"),
+        (lambda whole: whole[::2], "written"),
+        (lambda whole: whole[3], "written"),
+        (lambda whole: whole.text(2), "at most 2"),
+    ],
+)
+def test_what_cannot_be_asked_is_a_sentence(ask, sentence: str) -> None:
+    """It goes to the model that asked."""
+    with context_of("some text") as context, pytest.raises(ToolError, match=sentence):
+        ask(context.whole)
+
+
+def test_a_handle_of_a_closed_context_says_so() -> None:
+    """And not something about a descriptor."""
+    context = context_of("text")
+    context.close()
+    with pytest.raises(ToolError, match="log is closed"):
+        context.whole.text()
+
+
+# Secrets
+
+
+@pytest.fixture
+def secrets() -> Secrets:
+    """Return one that knows a key."""
+    known = Secrets()
+    known.add(KEY, "API_KEY")
+    return known
+
+
+def test_a_secret_is_replaced_also_over_a_border(secrets: Secrets) -> None:
+    """Both parts show its name, and neither shows a part of it."""
+    with context_of(f"before {KEY} after", secrets=secrets) as context:
+        whole = context.whole
+        assert whole.text() == "before [API_KEY] after"
+        for at in range(8, 8 + len(KEY) - 1):
+            assert (whole[:at].text(), whole[at:].text()) == ("before [API_KEY]", "[API_KEY] after")
+        assert whole[:7].text() == "before "
+        assert KEY[:6] not in whole[:12].about().beginning
+
+
+@pytest.mark.parametrize(("pattern", "literal"), [("sk-a", True), ("sk-[a-z]", False), ("[a-h]{8}", False)])
+def test_a_search_does_not_tell_of_a_secret(secrets: Secrets, pattern: str, literal: bool) -> None:
+    """A line that matches for the secret alone is not found; for its other text it is."""
+    with context_of(f"one {KEY}\ntwo sk-a abcdefgh\n", secrets=secrets) as context:
+        assert [each.place.first_line for each in context.whole.search(pattern, literal=literal)] == [2]
+        (first,) = context.whole.search("one")
+        assert first.text() == "one [API_KEY]\n"
+
+
+# Sources
+
+
+def test_a_folder_is_its_files_with_their_paths(tmp_path: Path) -> None:
+    """Ignored, protected and binary ones are left out; a place names the file."""
+    for name, said in {
+        "b/two.txt": "two", "a.txt": "one\n", ".gitignore": "*.tmp\n", "x.tmp": "no", ".env": "KEY=secret",
+    }.items():  # fmt: skip
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(said)
+    (tmp_path / "c.bin").write_bytes(b"\0\1\2")
+    (tmp_path / "u.txt").write_text("wide\n", encoding="utf-16")
+    with LongContext.of(tmp_path, "docs") as context:
+        parts = (".gitignore <==\n*.tmp\n", "a.txt <==\none\n", "b/two.txt <==\ntwo\n", "u.txt <==\nwide\n")
+        assert context.whole.text() == "\n".join(f"==> {part}" for part in parts)
+        (two,) = context.whole.search("^two$")
+        assert two.place.path == "b/two.txt"
+        assert "from b/two.txt on" in str(two.place)
+        about = context.whole.about()
+        assert (about.kind, about.files, about.left_out) == ("folder", 4, 1)
+
+
+def test_a_glob_is_the_files_that_it_names(tmp_path: Path) -> None:
+    """Ignored ones are taken, as if they were named; protected ones are left out."""
+    (tmp_path / ".gitignore").write_text("*.log\n")
+    (tmp_path / "a.log").write_text("one")
+    (tmp_path / "b.log").symlink_to(tmp_path / ".env")
+    (tmp_path / ".env").write_text("KEY=secret")
+    (tmp_path / "c.log").mkdir()
+    with LongContext.of(f"{tmp_path}/*.log") as context:
+        assert context.whole.text() == f"==> {tmp_path}/a.log <==\none"
+        assert context.left_out == (f"{tmp_path}/b.log",)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("nowhere.log", "cannot be read: No such file"),
+        (".env", "would be sent to a model"),
+        ("pipe", "no file but a pipe or a device"),
+        ("x.gz", r"is no text \(gzip archive\)"),
+        ("*.nope", "fits no text file"),
+        ("empty", "no text files"),
+        (".ssh", "would be sent to a model"),
+    ],
+)
+def test_what_cannot_be_a_context_is_refused(tmp_path: Path, name: str, sentence: str) -> None:
+    """A pipe is not waited for."""
+    (tmp_path / ".env").write_text("KEY=secret")
+    (tmp_path / "x.gz").write_bytes(b"\x1f\x8b\x08\0")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "config").write_text("Host x")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigurationError, match=sentence):
+        LongContext.of(f"{tmp_path}/{name}")
+
+
+def test_a_change_of_the_file_is_told(tmp_path: Path) -> None:
+    """One that cuts it, one that adds to it, and one that keeps its size."""
+    file = tmp_path / "c.log"
+    file.write_text("one\ntwo\n")
+    with LongContext.of(file) as context:
+        assert context.changed() == ""
+        context.digest()
+        os.utime(file, ns=(1, 1))
+        assert context.changed() == ""
+        with file.open("a") as opened:
+            opened.write("three\n")
+        assert "has grown since it was opened: the first 8 bytes were read" in context.changed()
+        file.write_text("ONE\ntwo\n")
+        assert "was changed while it was read" in context.changed()
+        file.write_text("1")
+        assert "was cut while it was read" in context.changed()
+        with pytest.raises(ToolError, match="was cut while it was read: it ends at byte 1 now"):
+            context.whole.text()
+
+
+def test_several_threads_may_look_at_once() -> None:
+    """The index of lines grows once."""
+    with context_of("line\n" * 2_000_000) as context:
+        found: list[int] = []
+
+        def look() -> None:
+            found.append(context.whole.lines(1_500_000, 1_500_000).place.first_line)
+
+        threads = [threading.Thread(target=look) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert found == [1_500_000] * 8
+
+
+_USES = """
+import resource, sys
+from sunwell.context.long_context import LongContext
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+with LongContext.of(sys.argv[1]) as context:
+    whole = context.whole
+    whole.about(), whole.search("nothing of it"), whole.search("[xyz]{3} ?ERR"), whole.digest()
+    whole.chunks(100_000), whole.lines(700_000, 700_010).text()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_a_large_file_takes_little_memory(tmp_path: Path) -> None:
+    """All of it is read several times; it is the blocks that take memory, not the file."""
+    file = tmp_path / "c.log"
+    with file.open("wb") as opened:
+        for number in range(200):
+            opened.write(b"2026-11-30 12:00:00 INFO request served in 12 ms\n" * 20_000 + b"%d\n" % number)
+    done = subprocess.run([sys.executable, "-c", _USES, file], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 100_000  # of kB; the file has 200 MB
