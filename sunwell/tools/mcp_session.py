@@ -33,7 +33,8 @@ from sunwell.tools.system_calls import opened_filter
 from sunwell.tools.unix_sockets import sockets_in
 from sunwell.tools.wording import on_one_line, without_escapes
 
-logging.getLogger("mcp").addHandler(logging.NullHandler())
+if logging.getLogger("mcp").level == logging.NOTSET:  # else warnings of the package go to standard error
+    logging.getLogger("mcp").setLevel(logging.CRITICAL + 1)
 _T = TypeVar("_T")
 _PIECE_BYTES = 65_536
 _TAIL_BYTES = 4_000

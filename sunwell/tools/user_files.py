@@ -19,7 +19,7 @@ from sunwell.tools.protected import MADE_FOLDERS, PROTECTED, ProtectedKind, kind
 
 STATE = ProtectedKind(
     "secret",
-    "it is in a folder in which Sunwell keeps keys, outcomes or answers, not open to tools; leave it alone",
+    "it is in a folder where Sunwell keeps keys, outcomes or answers and is not open to tools; leave it be",
     (),
 )
 SETTINGS = ProtectedKind(

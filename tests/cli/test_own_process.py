@@ -182,6 +182,7 @@ def test_every_program_is_started_with_an_environment_that_is_built_in_one_place
         ("checks/command_check.py", "command_environment(environ, Secrets())"),
         ("cli/demo_command.py", "command_environment(os.environ, secrets_from_environment())"),
         ("cli/report_command.py", "desktop_environment(os.environ, secrets_from_environment())"),
+        ("tools/mcp_session.py", "environ"),
         ("tools/ripgrep.py", "bare_environment()"),
         ("tools/sandbox.py", "dict(environ)"),
         ("tools/shell.py", "dict(environ)"),
@@ -190,7 +191,7 @@ def test_every_program_is_started_with_an_environment_that_is_built_in_one_place
     assert all("env" in each for each in names)
     assert all(each.isdisjoint({"shell", "close_fds", "preexec_fn"}) for each in names)
     passing = {where for where, node in starts if any(word.arg == "pass_fds" for word in node.keywords)}
-    assert passing == {"tools/sandbox.py", "tools/shell.py"}
+    assert passing == {"tools/mcp_session.py", "tools/sandbox.py", "tools/shell.py"}
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="requires /proc")

@@ -23,6 +23,7 @@ FULL = "sunwell: cannot write to standard output (No space left on device): chec
 LINES = {
     "demo": "demo",
     "run": "run Hello -m gpt-6-luna -w .",
+    "ask": "ask Hello -c tasks -m gpt-6-luna -w .",
     "batch": "batch tasks -m gpt-6-luna -w .",
     "resume": "resume RUN -w .",
     "replay": "replay RUN -w .",
@@ -35,7 +36,7 @@ LINES = {
     "show": "show RUN -w .",
     "adopt": "adopt RUN -w .",
     "undo": "undo RUN -w .",
-    "prune": "prune --keep 9 -w .",
+    "prune": "prune --keep 99 -w .",
     "record": "record JOURNAL",
     "export": "export RUN -w .",
     "report": "report RUN -w .",

@@ -154,7 +154,7 @@ def test_the_bytes_of_a_line_are_fixed():
         '"stop":"tool_calls","usage":{"input_tokens":5,"output_tokens":2,"cache_read_tokens":0,'
         '"cache_write_tokens":0,"cache_write_1h_tokens":0,"reasoning_tokens":0},"model":"m","provider_stop":"",'
         '"id":"","consulted":[],"is_batch":false,"stated_cost_usd":"1E-7","usage_doubt":""},"cost_usd":"0.10",'
-        '"duration_seconds":1.5,"at":2.0'
+        '"duration_seconds":1.5,"at":2.0,"remembered":false'
     )
 
 

@@ -4,8 +4,10 @@ import asyncio
 import os
 import select
 import signal
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,6 @@ import pytest
 from sunwell.core.secrets import Secrets
 from sunwell.simulator import Simulator, running_simulator
 from sunwell.tools.shell import CommandRunner
-from tests.cli.conftest import started
 from tests.cli.terminals import calling
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who began a process")
@@ -129,6 +130,22 @@ async def test_the_end_of_a_command_is_told_as_it_was(command: str, code: int, t
         b"GIT_TERMINAL_PROMPT",
         b"PWD",
     }
+
+
+def started(arguments: Sequence[str | Path], env: dict[str, str]) -> "subprocess.Popen[str]":
+    """Start ``python -m sunwell`` in a process of its own, which Ctrl-C reaches.
+
+    A shell that starts the tests in the background has them ignore SIGINT, and children inherit that.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-m", "sunwell", *map(str, arguments)],
+        env={**os.environ, **env},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
