@@ -9,7 +9,7 @@ from sunwell.core.check import Check, Checking, name_of
 from sunwell.core.message import FileChange, ToolCall, ToolResult, net_changes
 from sunwell.core.model import ToolSpec
 from sunwell.core.secrets import Secrets
-from sunwell.core.tool import Place
+from sunwell.core.tool import Place, RepeatableCall, Staged
 from sunwell.journal.protocol import Journal
 from sunwell.journal.records import ToolFinished
 from sunwell.tools.arguments import closed
@@ -60,9 +60,9 @@ class RunChecksTool:
     def recall(self, call: ToolCall, place: Place) -> None:
         """Do nothing: a recorded call has left nothing behind."""
 
-    async def stage(self, call: ToolCall) -> "_StagedChecks":
+    async def stage(self, call: ToolCall) -> Staged:
         """Return *call* to be carried out. Checks may run again."""
-        return _StagedChecks(self, call)
+        return RepeatableCall(self, call)
 
     async def execute(self, call: ToolCall) -> ToolResult:
         """Run the checks; the exit code is 0 if they passed and 1 if they did not."""
@@ -122,15 +122,3 @@ def _named(others: tuple[str, ...]) -> str:
 def is_midway(check: Check) -> bool:
     """Whether *check* can look at work that is not finished: it needs no answer, and costs nothing."""
     return getattr(check, "midway", False) is True
-
-
-@attrs.frozen
-class _StagedChecks:
-    tool: RunChecksTool
-    call: ToolCall
-    changes: tuple[FileChange, ...] = ()
-    repeatable: bool = True
-    foretold: ToolResult | None = None
-
-    async def finish(self) -> ToolResult:
-        return await self.tool.execute(self.call)

@@ -148,6 +148,21 @@ class PlacedExecutor(Protocol):
 
 
 @attrs.frozen
+class RepeatableCall:
+    """A call that touches no file itself, and that its executor may carry out again."""
+
+    executor: ToolExecutor
+    call: ToolCall
+    changes: tuple[FileChange, ...] = ()
+    repeatable: bool = True
+    foretold: ToolResult | None = None
+
+    async def finish(self) -> ToolResult:
+        """Have the executor carry the call out."""
+        return await self.executor.execute(self.call)
+
+
+@attrs.frozen
 class Proposal:
     """What a tool is about to do, to be approved or rejected."""
 

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 import attrs
 
 from sunwell.agent.asking.exploration import Exploration
-from sunwell.core.message import FileChange, ToolCall, ToolResult
+from sunwell.core.message import ToolCall, ToolResult
 from sunwell.core.model import ToolSpec
-from sunwell.core.tool import Place, Staged
+from sunwell.core.tool import Place, RepeatableCall, Staged
 from sunwell.errors import ToolError
 from sunwell.tools.arguments import closed, nullable, read_arguments, text, whole
 from sunwell.tools.limits import Outcome
@@ -166,7 +166,7 @@ class AskTools:
 
     async def stage(self, call: ToolCall) -> Staged:
         """Return *call* to be carried out. It may be carried out again: what it has paid is on record."""
-        return _StagedStep(self, call)
+        return RepeatableCall(self, call)
 
     def recall(self, call: ToolCall, place: Place) -> None:
         """Take note of a recorded *call*: what it cost, and what it left in the session."""
@@ -220,15 +220,3 @@ def _code_of(name: str, arguments: Mapping[str, Any]) -> str | None:
     if name == "set_answer" or arguments["mode"] == "final":
         return None
     return script_of(arguments["operations"], arguments["output"], may_ask=arguments["mode"] == "commit")
-
-
-@attrs.frozen
-class _StagedStep:
-    tools: AskTools
-    call: ToolCall
-    changes: tuple[FileChange, ...] = ()
-    repeatable: bool = True
-    foretold: ToolResult | None = None
-
-    async def finish(self) -> ToolResult:
-        return await self.tools.execute(self.call)

@@ -8,9 +8,9 @@ import attrs
 
 from sunwell.agent.orchestration.spawner import Order, Spawner
 from sunwell.agent.run.context_lookup import CONTEXT_TOKENS, MOST_CONTEXT_TOKENS
-from sunwell.core.message import FileChange, ToolCall, ToolResult
+from sunwell.core.message import ToolCall, ToolResult
 from sunwell.core.model import ToolSpec
-from sunwell.core.tool import Place, Staged
+from sunwell.core.tool import Place, RepeatableCall, Staged
 from sunwell.errors import ToolError
 from sunwell.tools.arguments import Schema, closed, nullable, read_arguments, text, whole
 from sunwell.tools.limits import Outcome
@@ -117,7 +117,7 @@ class SpawnerTools:
 
     async def stage(self, call: ToolCall) -> Staged:
         """Return *call* to be carried out. It may be carried out again: it finds what it has noted."""
-        return _StagedCall(self, call)
+        return RepeatableCall(self, call)
 
     async def execute(self, call: ToolCall) -> ToolResult:
         """Carry *call* out; a mistake in it is told to the model."""
@@ -152,15 +152,3 @@ class SpawnerTools:
         if tool is None:
             raise ToolError(unknown_tool(call.name, tuple(self._by_name)))
         return tool, read_arguments(call, tool.spec)
-
-
-@attrs.frozen
-class _StagedCall:
-    tools: SpawnerTools
-    call: ToolCall
-    changes: tuple[FileChange, ...] = ()
-    repeatable: bool = True
-    foretold: ToolResult | None = None
-
-    async def finish(self) -> ToolResult:
-        return await self.tools.execute(self.call)

@@ -12,9 +12,10 @@ from sunwell.agent.prompts import context_found_text
 from sunwell.agent.run.toolset import Toolset
 from sunwell.context.options import ContextChoice, RunOptions, source_folder, source_name
 from sunwell.core.context_source import ContextSource, ContextSourceMaker
-from sunwell.core.message import FileChange, ToolCall, ToolResult
+from sunwell.core.message import ToolCall, ToolResult
 from sunwell.core.model import ToolSpec
 from sunwell.core.secrets import Secrets
+from sunwell.core.tool import RepeatableCall, Staged
 from sunwell.errors import SunwellError, ToolError
 from sunwell.models.tokens import estimate_tokens
 from sunwell.tools.arguments import closed, nullable, read_arguments, text
@@ -173,9 +174,9 @@ class ContextQueryTool:
         """Look at no file: nothing is touched here."""
         return tuple(None for _ in paths)
 
-    async def stage(self, call: ToolCall) -> "_StagedQuery":
+    async def stage(self, call: ToolCall) -> Staged:
         """Return *call* to be carried out. A question may be asked again."""
-        return _StagedQuery(self, call)
+        return RepeatableCall(self, call)
 
     async def execute(self, call: ToolCall) -> ToolResult:
         """Return what is found; a mistake in the arguments is told to the model."""
@@ -202,18 +203,6 @@ def with_context_query(tools: Toolset, options: RunOptions, lookup: ContextLooku
         return tools
     lookup = lookup or ContextLookup.recorded(options.context_sources)
     return tools if lookup is None else tools.joined(ContextQueryTool(lookup))
-
-
-@attrs.frozen
-class _StagedQuery:
-    tool: ContextQueryTool
-    call: ToolCall
-    changes: tuple[FileChange, ...] = ()
-    repeatable: bool = True
-    foretold: ToolResult | None = None
-
-    async def finish(self) -> ToolResult:
-        return await self.tool.execute(self.call)
 
 
 @attrs.frozen
