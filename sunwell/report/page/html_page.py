@@ -17,11 +17,12 @@ from sunwell.report.page.page_data import FORMAT
 
 SCRIPTS = (
     "figures.js", "run_data.js", "elements.js", "filter.js", "long_list.js", "lists.js", "details.js",
-    "charts.js", "documents.js", "theme.js", "page.js",
+    "charts.js", "documents.js", "theme.js", "filter_box.js", "page.js",
 )  # fmt: skip
 """In the order in which they are joined to one script."""
 OVERVIEW_SCRIPTS = (
-    "figures.js", "run_data.js", "elements.js", "filter.js", "long_list.js", "theme.js", "overview.js",
+    "figures.js", "run_data.js", "elements.js", "filter.js", "long_list.js", "theme.js", "filter_box.js",
+    "overview.js",
 )  # fmt: skip
 """Those of the page of all runs."""
 _FEW_FAILED = 500
@@ -122,6 +123,7 @@ def overview_html(values: Mapping[str, Any]) -> str:
     style = _template_text("page.css") + _template_text("overview.css")
     return _environment().get_template("overview.html").render(
         title="Runs · Sunwell",
+        live=None,
         cost=f"{totals['runs']:,} runs, {dollars(Decimal(totals['usd']))}",
         format=FORMAT,
         policy=policy(script, style),

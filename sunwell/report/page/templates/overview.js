@@ -85,9 +85,7 @@ function update() {
 }
 
 function filterChanged() {
-  filterNow = parseFilter(byId("filter").value);
-  byId("problems").replaceChildren();
-  append(byId("problems"), filterNow.problems.map((problem) => h("p", {}, problem)));
+  readFilter();
   update();
   const told = byId("selection");
   told.replaceChildren();
@@ -99,22 +97,10 @@ function filterChanged() {
   ]);
 }
 
-function addToFilter(text) {
-  const box = byId("filter");
-  box.value = `${box.value.trim()} ${text}`.trim();
-  filterChanged();
-  box.focus();
-}
-
-function fillHints() {
-  const hints = byId("hints");
-  if (hints.childElementCount) return;
+function hintsOfFilter() {
   const known = [...Object.keys(totals.by_status).map((status) => `status:${status}`), "status:passed", "status:foreign", "cost:>0.01", "calls:>10"];
-  append(hints, [
-    h("p", {}, "Words are looked for in tasks, verdicts and models. Write ", h("code", {}, '"words in quotes"'), " for those that belong together, and ", h("code", {}, "-"), " before what is not wanted."),
-    h("p", {}, "Keys: ", [...WORD_KEYS, ...NUMBER_KEYS].map((key, at) => [at ? ", " : "", h("code", {}, `${key}:`)]), "."),
-    h("p", {class: "chips"}, known.map((text) => button(cutLine(text, 60), () => addToFilter(text), {class: "small"}))),
-  ]);
+  const words = ["Words are looked for in tasks, verdicts and models. Write ", h("code", {}, '"words in quotes"'), " for those that belong together, and ", h("code", {}, "-"), " before what is not wanted."];
+  return {words, known};
 }
 
 // What is open is named in the address.
@@ -230,14 +216,7 @@ function preparePrint() {
 function begin() {
   beginTheme();
   byId("view").append(list.element);
-  byId("filter").addEventListener("input", filterChanged);
-  byId("filter").addEventListener("focus", () => {
-    fillHints();
-    byId("hints").hidden = false;
-  });
-  byId("find").addEventListener("focusout", (event) => {
-    if (!byId("find").contains(event.relatedTarget)) byId("hints").hidden = true;
-  });
+  beginFilterBox(hintsOfFilter);
   document.addEventListener("keydown", pressed);
   addEventListener("hashchange", showOpen);
   addEventListener("beforeprint", preparePrint);

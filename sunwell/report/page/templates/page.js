@@ -78,9 +78,7 @@ function closeDetail() {
 // The filter.
 
 function filterChanged() {
-  filterNow = parseFilter(byId("filter").value);
-  byId("problems").replaceChildren();
-  append(byId("problems"), filterNow.problems.map((problem) => h("p", {}, problem)));
+  readFilter();
   tellSelection();
   view.update();
 }
@@ -93,24 +91,12 @@ function tellSelection() {
   append(told, [`${counted(calls.length)} of ${plural(run.calls.size, "call")}, `, selectedUsd(addedUp(calls.map(([, call]) => call.usd)))]);
 }
 
-function addToFilter(text) {
-  const box = byId("filter");
-  box.value = `${box.value.trim()} ${text}`.trim();
-  filterChanged();
-  box.focus();
-}
-
-function fillHints() {
-  const hints = byId("hints");
-  if (hints.childElementCount) return;
+function hintsOfFilter() {
   const models = valuesOf("model").map((model) => `model:${quoteWord(model)}`);
   const purposes = valuesOf("purpose").map((purpose) => `purpose:${quoteWord(purpose)}`);
   const known = ["status:failed", "status:refused", ...models, ...purposes, "cost:>0.01", "tokens:>10000", "seconds:>30", "attempts:>1"];
-  append(hints, [
-    h("p", {}, "Words are looked for in names and in texts. Write ", h("code", {}, '"words in quotes"'), " for those that belong together, ", h("code", {}, "-"), " before what is not wanted, and ", h("code", {}, "status:a,b"), " for either."),
-    h("p", {}, "Keys: ", [...WORD_KEYS, ...NUMBER_KEYS].map((key, at) => [at ? ", " : "", h("code", {}, `${key}:`)]), "."),
-    h("p", {class: "chips"}, known.map((text) => button(cutLine(text, 60), () => addToFilter(text), {class: "small"}))),
-  ]);
+  const words = ["Words are looked for in names and in texts. Write ", h("code", {}, '"words in quotes"'), " for those that belong together, ", h("code", {}, "-"), " before what is not wanted, and ", h("code", {}, "status:a,b"), " for either."];
+  return {words, known};
 }
 
 function quoteWord(word) {
@@ -228,14 +214,7 @@ function begin() {
   byId("keys-button").addEventListener("click", toggleKeys);
   append(byId("keys"), [h("h2", {}, "Keys"), listed(KEYS.map(([key, does]) => [key, does])), button("Close", toggleKeys, {class: "small"})]);
   append(byId("views"), [...VIEWS].map(([name, [title]]) => h("a", {href: `#${name}`}, title)));
-  byId("filter").addEventListener("input", filterChanged);
-  byId("filter").addEventListener("focus", () => {
-    fillHints();
-    byId("hints").hidden = false;
-  });
-  byId("find").addEventListener("focusout", (event) => {
-    if (!byId("find").contains(event.relatedTarget)) byId("hints").hidden = true;
-  });
+  beginFilterBox(hintsOfFilter);
   document.addEventListener("keydown", pressed);
   addEventListener("hashchange", show);
   addEventListener("beforeprint", preparePrint);
