@@ -8,15 +8,22 @@ times a run is killed again while it is resumed. Prints one JSON line for the un
 
 import asyncio
 import json
-import random
 import shutil
 import sys
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from killed_runs import WAYS, DeadlyJournals, How, counted, files_of, fresh, has_begun, in_a_process
+from killed_runs import (
+    WAYS,
+    DeadlyJournals,
+    counted,
+    files_of,
+    fresh,
+    has_begun,
+    in_a_process,
+    killed_and_finished,
+)
 
 from sunwell.agent import Agent
 from sunwell.context.options import RunOptions
@@ -144,21 +151,6 @@ def run_to_its_end(folder: Path, journals: DeadlyJournals) -> None:
     asyncio.run(result_of(folder, journals))
 
 
-def kill_at(at: int, how: How, again: int) -> dict[str, Any] | None:
-    """Kill a run at record *at*, its resume *again* times, and finish it; ``None``: no such record."""
-    folder, chance = fresh(), random.Random(f"{at} {how}")
-    try:
-        kills = in_a_process(partial(run_to_its_end, folder, DeadlyJournals(at, how, chance))) != 0
-        if not kills:
-            return None
-        for _ in range(again):
-            deadly = DeadlyJournals(chance.randrange(6), how, chance)
-            kills += in_a_process(partial(run_to_its_end, folder, deadly)) != 0
-        return {"at": at, "how": how, "kills": kills, **outcome(folder)}
-    finally:
-        shutil.rmtree(folder)
-
-
 def main(stride: int, first: int, again: int) -> None:
     """Print the outcome of an unbroken run, then of killed ones: every *stride*-th record from *first* on.
 
@@ -171,7 +163,7 @@ def main(stride: int, first: int, again: int) -> None:
     print(json.dumps({"unbroken": whole}), flush=True)
     for at in range(first, 1_000, stride):
         ways = WAYS if stride == 1 else (WAYS[at // stride % 3],)
-        killed = [kill_at(at, how, again) for how in ways]
+        killed = [killed_and_finished(at, how, again, run_to_its_end, outcome) for how in ways]
         if not any(killed):
             return
         for one in killed:

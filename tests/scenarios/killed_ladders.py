@@ -9,15 +9,22 @@ one JSON line for the unbroken run and for each kill.
 import asyncio
 import json
 import os
-import random
 import shutil
 import sys
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from killed_runs import WAYS, DeadlyJournals, How, counted, files_of, fresh, has_begun, in_a_process
+from killed_runs import (
+    WAYS,
+    DeadlyJournals,
+    counted,
+    files_of,
+    fresh,
+    has_begun,
+    in_a_process,
+    killed_and_finished,
+)
 
 from sunwell.agent import Agent
 from sunwell.context.options import RunOptions
@@ -159,21 +166,6 @@ def outcome(folder: Path) -> dict[str, Any]:
     return said | {"asked": len(asked), "files": files_of(folder / "workspace")}
 
 
-def kill_at(at: int, how: How, again: int = 0) -> dict[str, Any] | None:
-    """Kill a run at record *at*, its resume *again* times, and finish it; ``None``: no such record."""
-    folder, chance = fresh(), random.Random(f"{at} {how}")
-    try:
-        kills = in_a_process(partial(run_to_its_end, folder, DeadlyJournals(at, how, chance))) != 0
-        if not kills:
-            return None
-        for _ in range(again):
-            deadly = DeadlyJournals(chance.randrange(6), how, chance)
-            kills += in_a_process(partial(run_to_its_end, folder, deadly)) != 0
-        return {"at": at, "how": how, "kills": kills, **outcome(folder)}
-    finally:
-        shutil.rmtree(folder)
-
-
 def main(stride: int, first: int, again: int) -> None:
     """Print the outcome of an unbroken run, then of killed ones: every *stride*-th record from *first* on.
 
@@ -187,7 +179,7 @@ def main(stride: int, first: int, again: int) -> None:
     shutil.rmtree(folder)
     for at in range(first, 1_000, stride):
         ways = WAYS if stride == 1 else (WAYS[at // stride % 3],)
-        killed = [kill_at(at, how, again) for how in ways]
+        killed = [killed_and_finished(at, how, again, run_to_its_end, outcome) for how in ways]
         if not any(killed):
             return
         for one in killed:

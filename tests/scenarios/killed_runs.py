@@ -16,12 +16,13 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
+from journal_around import JournalAround
 
 from sunwell.agent import Agent
 from sunwell.context.options import RunOptions
@@ -32,8 +33,8 @@ from sunwell.events import RunFinished
 from sunwell.journal import read_records
 from sunwell.journal.layout import list_runs
 from sunwell.journal.places import JournalFiles
-from sunwell.journal.protocol import Journal, R
-from sunwell.journal.records import Key, Record
+from sunwell.journal.protocol import Journal
+from sunwell.journal.records import Record
 from sunwell.models.registry import ModelRegistry
 from sunwell.simulator import Asked, InProcessModel, Reply, Script
 from sunwell.simulator.scripts import smart, steps
@@ -47,29 +48,20 @@ too, and thousands of syncs cost nothing. Loss of power is another matter, with 
 
 
 @attrs.define(eq=False)
-class DeadlyJournal:
+class DeadlyJournal(JournalAround):
     """A journal that kills its process at one record: before it is written, or after."""
 
-    inner: Journal
     at: int
     how: How
     chance: random.Random
     _count: int = attrs.field(default=0, init=False)
-
-    @property
-    def run_id(self) -> str:
-        return self.inner.run_id
-
-    @property
-    def path(self) -> Path | None:
-        return self.inner.path
 
     async def append(self, record: Record, *, durable: bool = True) -> None:
         this, self._count = self._count, self._count + 1
         if this == self.at and self.how == "before":
             os.kill(os.getpid(), signal.SIGKILL)
         before = self.path.stat().st_size if self.path else 0
-        await self.inner.append(record, durable=durable)
+        await super().append(record, durable=durable)
         if this == self.at:
             if self.how == "inside" and self.path:  # as if it had been killed while the line was written
                 self._cut(self.path, before)
@@ -82,18 +74,6 @@ class DeadlyJournal:
         # What others wrote meanwhile may be synced, and used: no kill could take that back.
         if written.count(b"\n") == 1:
             os.truncate(path, self.chance.randrange(before, before + len(written)))
-
-    async def reserve_space(self, size_bytes: int) -> None:
-        await self.inner.reserve_space(size_bytes)
-
-    def find(self, kind: type[R], key: Key) -> R | None:
-        return self.inner.find(kind, key)
-
-    def records(self) -> Iterator[Record]:
-        return self.inner.records()
-
-    def close(self) -> None:
-        self.inner.close()
 
 
 @attrs.frozen
@@ -216,19 +196,27 @@ def fresh() -> Path:
     return folder
 
 
-def kill_at(at: int, how: How, turns: int, again: int = 0) -> dict[str, object] | None:
-    """Kill a run at record *at*, its resume *again* times, and finish it; ``None``: no such record."""
+def killed_and_finished(
+    at: int,
+    how: How,
+    again: int,
+    begin: Callable[[Path, DeadlyJournals], None],
+    outcome: Callable[[Path], dict[str, Any]],
+) -> dict[str, Any] | None:
+    """Kill a run at record *at*, its resume *again* times, and finish it; ``None``: no such record.
+
+    *begin* begins the run of a folder or takes it up, *outcome* finishes it and tells what came of it.
+    """
     folder, chance = fresh(), random.Random(f"{at} {how}")
     try:
-        deadly = DeadlyJournals(at, how, chance)
-        code = in_a_process(partial(run_to_its_end, folder, turns, deadly))
+        code = in_a_process(partial(begin, folder, DeadlyJournals(at, how, chance)))
         if code == 0:
             return None
         kills = 1
         for _ in range(again):
             deadly = DeadlyJournals(chance.randrange(6), how, chance)
-            kills += in_a_process(partial(run_to_its_end, folder, turns, deadly)) != 0
-        return {"at": at, "how": how, "kills": kills, "code": code, **outcome(folder, turns)}
+            kills += in_a_process(partial(begin, folder, deadly)) != 0
+        return {"at": at, "how": how, "kills": kills, "code": code, **outcome(folder)}
     finally:
         shutil.rmtree(folder)
 
@@ -241,12 +229,20 @@ def main(turns: int, stride: int, again: int, first: int = 0, rarely: int = 3) -
     folder = fresh()
     print(json.dumps({"unbroken": outcome(folder, turns)}), flush=True)
     shutil.rmtree(folder)
+
+    def begin(folder: Path, journals: DeadlyJournals) -> None:
+        run_to_its_end(folder, turns, journals)
+
+    ended = partial(outcome, turns=turns)
     at = first
     while True:
-        outcomes = [kill_at(at, how, turns) for how in (WAYS if rarely == 1 else (WAYS[at % 3],))]
+        outcomes = [
+            killed_and_finished(at, how, 0, begin, ended)
+            for how in (WAYS if rarely == 1 else (WAYS[at % 3],))
+        ]
         if at % rarely == 0:
             ways = WAYS if rarely == 1 else (WAYS[at // rarely % 3],)
-            outcomes += [kill_at(at, how, turns, again) for how in ways]
+            outcomes += [killed_and_finished(at, how, again, begin, ended) for how in ways]
         # A pause of the reader is a record, too, so two runs may differ in their last record.
         killed = [one for one in outcomes if one is not None]
         if not killed:

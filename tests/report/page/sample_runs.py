@@ -7,7 +7,7 @@ own, and prints their journals.
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,14 @@ from sunwell.errors import JournalError
 from sunwell.gateway import RetryPolicy
 from sunwell.journal.layout import list_runs
 from sunwell.journal.places import JournalFiles, Journals
-from sunwell.journal.protocol import Journal, R
-from sunwell.journal.records import Key, Record
+from sunwell.journal.protocol import Journal
+from sunwell.journal.records import Record
 from sunwell.models.registry import ModelRegistry
 from sunwell.simulator import Asked, Billing, Fault, FaultRule, InProcessModel, Reply, Script
 from sunwell.simulator.scripts import smart, steps
 from sunwell.simulator.scripts.conversation_state import ScriptedConversation
 from sunwell.simulator.scripts.scripted_orchestrator import orchestrator, part_worker
+from tests.scenarios.journal_around import JournalAround
 from tests.scenarios.ladder_scripts import FileWriter, path_in
 
 OPUS, SONNET, HAIKU = "claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"
@@ -106,37 +107,16 @@ class Place:
 
 
 @attrs.define(eq=False)
-class DyingJournal:
+class DyingJournal(JournalAround):
     """A journal that takes so many records and then fails, as where the disk goes away."""
 
-    inner: Journal
     left: int
-
-    @property
-    def run_id(self) -> str:
-        return self.inner.run_id
-
-    @property
-    def path(self) -> Path | None:
-        return self.inner.path
 
     async def append(self, record: Record, *, durable: bool = True) -> None:
         if self.left <= 0:
             raise JournalError("the journal cannot be written: the disk is gone")
         self.left -= 1
-        await self.inner.append(record, durable=durable)
-
-    async def reserve_space(self, size_bytes: int) -> None:
-        await self.inner.reserve_space(size_bytes)
-
-    def find(self, kind: type[R], key: Key) -> R | None:
-        return self.inner.find(kind, key)
-
-    def records(self) -> Iterator[Record]:
-        return self.inner.records()
-
-    def close(self) -> None:
-        self.inner.close()
+        await super().append(record, durable=durable)
 
 
 @attrs.frozen
