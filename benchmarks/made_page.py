@@ -85,7 +85,7 @@ class _Maker:
             cost=self.cost(),
             bill=self.bill(),
             health=JournalHealth(
-                "/work/shop/.sunwell/runs/0193/journal.jsonl",
+                "/home/ada/shop/.sunwell/runs/0193/journal.jsonl",
                 4 * len(self.calls),
                 0,
                 0,
@@ -144,7 +144,7 @@ class _Maker:
             START,
             seconds,
             (("smart", SMART), ("delegation", CHEAP)),
-            "/work/shop",
+            "/home/ada/shop",
             "0.1.0",
             "not verified: python -m unittest did not pass after 3 rungs, $0.0852",
             False,
