@@ -136,8 +136,10 @@ class Secrets:
     def spans(self, text: str) -> list[tuple[int, int, str]]:
         """Return where known secrets are in *text*, in their order, and what is shown in place of each."""
         sought = self._sought()
-        if not sought.forms:
-            return []
+        return self._spans(sought, text) if sought.forms else []
+
+    @staticmethod
+    def _spans(sought: "_Sought", text: str) -> list[tuple[int, int, str]]:
         squeezed = _squeezed(text)
         is_escaped = _may_hide_words(squeezed)
         if not (is_escaped or sought.may_be_in(squeezed)):
@@ -167,11 +169,12 @@ class Secrets:
 
         That goes through attrs objects, tuples, lists and mappings. If there is none, it is *value* itself.
         """
-        if not self._forms():
+        sought = self._sought()
+        if not sought.forms:
             return value
         found: list[str] = []
         _gather((value,), found)
-        if not self.spans("\0".join(found)):
+        if not self._spans(sought, "\0".join(found)):
             return value  # nearly always: much cheaper than building everything anew
         return cast(_Value, _replaced(value, self.redact))
 
@@ -242,7 +245,12 @@ def _gather(values: Iterable[Any], found: list[str]) -> None:
             found.append(value)
         elif kind in _WITHOUT_STRINGS:
             continue
-        elif kind in _values_of or attrs.has(kind):
+        elif kind in _values_of:
+            _gather(_values_of[kind](value), found)
+        elif kind is tuple or kind is list:
+            if value:
+                _gather(value, found)
+        elif attrs.has(kind):
             _gather(_values(value), found)
         elif isinstance(value, str):
             found.append(value)

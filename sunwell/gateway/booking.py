@@ -425,11 +425,14 @@ class Booking:
     ) -> None:
         # The journal first: after a crash between the two, a resume books the answer from its record. The
         # other way round, the room would be free for others while the answer that used it might be lost.
+        # Durable soon, and not at once: all that acts on an answer, a call, a tool that changes anything, the
+        # end of the run, waits for a durable record of its own, which comes later in the file. If power fails
+        # before, the intent is there, and the call counts as perhaps billed, as one that was in flight.
         try:
             if new_tokens is not None:
                 key = (answer.span, answer.number, answer.attempt)
                 await self.journal.append(NewTokensCounted(*key, new_tokens, answer.at), durable=False)
-            await self.journal.append(answer)
+            await self.journal.append(answer, durable="soon")
         except BaseException:
             self._keep(call, reservation)  # it was billed, and no record says how much
             raise

@@ -17,7 +17,7 @@ from sunwell.journal.disk import Disk, PosixDisk, as_journal_error, sentence
 from sunwell.journal.folders import FOLDER, open_folder, require_folders
 from sunwell.journal.layout import journal_path
 from sunwell.journal.ownership import key_or_doubt, marked, unmarked_warning
-from sunwell.journal.protocol import R
+from sunwell.journal.protocol import Durability, R
 from sunwell.journal.reading import LONGEST_LINE_BYTES, Repair, Scan
 from sunwell.journal.records import Answer, Failure, Intent, Key, Record, RunOpened
 
@@ -75,6 +75,7 @@ class Space:
             self._allocated_to = needed
 
 
+_SOON_SECONDS = 0.02
 _QUICK_SECONDS = 0.002
 _SLOW_IN_A_ROW = 2  # a quick disk has slow moments, too, and a thread for each short run costs more
 _TRIED_AGAIN_AFTER, _LONGEST_TRIAL = 16, 1024
@@ -107,6 +108,12 @@ class SharedSync:
     """How many of the next syncs run in the thread."""
     _slow: int = attrs.field(default=0, init=False)
     """How many of the last ones on the loop were slow, in a row."""
+    _due: int = attrs.field(default=0, init=False)
+    """How many records are to be durable soon."""
+    _timer: tuple[asyncio.AbstractEventLoop, asyncio.TimerHandle] | None = attrs.field(
+        default=None, init=False
+    )
+    """What sees to that, and its loop."""
 
     def coming(self) -> "asyncio.Future[bool]":
         """Return what becomes true once all that is written by now is durable, false if that failed."""
@@ -117,6 +124,18 @@ class SharedSync:
             self._running = True
             loop.call_soon(self._begin)  # not at once: what else is ready to append shares the sync
         return waiter
+
+    def soon(self) -> None:
+        """Make all that is written durable with the next sync, or with one of its own after 20 ms."""
+        self._due = self._written()
+        loop = asyncio.get_running_loop()
+        if self._timer is None or self._timer[0] is not loop:
+            self._timer = loop, loop.call_later(_SOON_SECONDS, self._sync_what_is_due)
+
+    def _sync_what_is_due(self) -> None:
+        self._timer = None
+        if self.failure is None and self.synced < self._due:
+            self.coming()
 
     def at_once(self) -> bool | None:
         """Make all that is written durable now, and return whether that succeeded.
@@ -134,6 +153,8 @@ class SharedSync:
 
     def close(self) -> None:
         """End the thread, make the rest durable here, and tell everyone who still waits."""
+        if self._timer is not None:
+            self._timer[1].cancel()
         if self._thread is not None:
             self._thread.shutdown(wait=True)
         if self.failure is None and self.synced < self._written():
@@ -191,8 +212,8 @@ class SharedSync:
 class FileJournal:
     """The record of a run in ``journal.jsonl``; made by :meth:`create` or :meth:`open`.
 
-    A record is written in the moment of the call, so the order in the file is the order of the calls;
-    :meth:`append` then returns once a sync, shared with all others that append, has made it durable.
+    A record is written in the moment of the call, so the order in the file is the order of the calls. Of
+    one that is to be durable, :meth:`append` returns once a sync, shared with all others, has made it so.
     After a write or a sync that failed, nothing more is taken: what is durable then is not known.
     For one event loop at a time.
     """
@@ -280,10 +301,11 @@ class FileJournal:
         disk.sync()  # a killed process may have left records that only the system's memory holds
         return cls(run_id, path, disk, scan.repair, size, scan.count, index)
 
-    async def append(self, record: Record, *, durable: bool = True) -> None:
-        """Add *record*. If *durable*, return only once it would survive a loss of power.
+    async def append(self, record: Record, *, durable: Durability = True) -> None:
+        """Add *record*. If *durable* is true, return only once it would survive a loss of power.
 
-        A record that is not durable becomes so with the next one that is, or at :meth:`close`. A call
+        A record that is not durable becomes so with the next one that is, or at :meth:`close`; with
+        ``"soon"``, after 20 ms at the latest, as long as the event loop is not held up. A call
         that is cancelled while it waits has written its record all the same. Raises
         :exc:`~sunwell.errors.JournalError` if it cannot be written; the run must stop. Raises
         :exc:`TypeError` for a record that could not be read back.
@@ -293,7 +315,9 @@ class FileJournal:
         # through the event loop, on which others would join, costs more than the sync.
         is_alone = isinstance(record, (Intent, Answer, Failure)) and self._space.calls <= 1
         self._write(record)
-        if not durable:
+        if durable == "soon":
+            self._sync.soon()
+        if durable is not True:
             return
         is_durable = self._sync.at_once() if is_alone else None
         if is_durable is None:

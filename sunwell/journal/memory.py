@@ -9,7 +9,7 @@ import attrs
 from sunwell.core.secrets import Secrets
 from sunwell.errors import JournalError
 from sunwell.journal.codec import encode
-from sunwell.journal.protocol import R
+from sunwell.journal.protocol import Durability, R
 from sunwell.journal.reading import read_records
 from sunwell.journal.records import Key, Record, RunOpened
 
@@ -38,7 +38,7 @@ class MemoryJournal:
         """Always ``None``: there is no file."""
         return None
 
-    async def append(self, record: Record, *, durable: bool = True) -> None:
+    async def append(self, record: Record, *, durable: Durability = True) -> None:
         """Add *record*. Nothing here survives the process, *durable* or not."""
         if self._closed:
             raise JournalError(f"the journal of run {self.run_id} is closed")

@@ -2,11 +2,15 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from sunwell.journal.records import Key, Record
 
 R = TypeVar("R", bound=Record)
+Durability = bool | Literal["soon"]
+"""Whether a record survives a loss of power once its append has returned. ``"soon"``: a moment later, and
+before anything that is appended as durable after it. ``False``: with the next that is durable, or at the end.
+Killing the process loses none of them."""
 
 
 class Journal(Protocol):
@@ -22,8 +26,8 @@ class Journal(Protocol):
         """The file; ``None`` where the journal is in memory."""
         ...
 
-    async def append(self, record: Record, *, durable: bool = True) -> None:
-        """Add *record*. Where *durable*, return only once it would survive a loss of power.
+    async def append(self, record: Record, *, durable: Durability = True) -> None:
+        """Add *record*. Where *durable* is true, return only once it would survive a loss of power.
 
         Raises :exc:`~sunwell.errors.JournalError` where it cannot be written; the run must stop.
         """

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from sunwell.core.message import Message, Part, Text, Thinking, ToolCall, ToolResult
-from sunwell.core.model import Completion, Delta, Request, ToolSpec
+from sunwell.core.model import Caching, Completion, Delta, Effort, Request, ResponseSchema, ToolSpec
 from sunwell.errors import BadRequest
 from sunwell.models.answers import (
     ErrorInAnswer,
@@ -191,28 +191,52 @@ def _tools(tools: tuple[ToolSpec, ...], strict: bool) -> bytes:
 
 
 def _tail(request: Request, quirks: ChatQuirks, *, streaming: bool) -> bytes:
+    schema = None if quirks.schema == "none" else request.response_schema
+    write = _tail_without_schema if schema is None else _written_tail  # a schema has no hash
+    return write(
+        request.max_output_tokens,
+        request.effort,
+        request.caching,
+        quirks,
+        streaming,
+        bool(request.tools) and request.tool_choice == "none",
+        schema,
+    )
+
+
+def _written_tail(
+    max_output_tokens: int | None,
+    effort: Effort | None,
+    caching: Caching,
+    quirks: ChatQuirks,
+    streaming: bool,
+    is_without_tools: bool,
+    schema: ResponseSchema | None,
+) -> bytes:
     fields: dict[str, Any] = {}
-    if request.max_output_tokens is not None:
-        fields[quirks.token_limit] = request.max_output_tokens
-    if request.tools and request.tool_choice == "none":
+    if max_output_tokens is not None:
+        fields[quirks.token_limit] = max_output_tokens
+    if is_without_tools:
         fields["tool_choice"] = "none"
-    if request.effort is not None and quirks.effort:
-        fields["reasoning_effort"] = request.effort
-    schema = request.response_schema
+    if effort is not None and quirks.effort:
+        fields["reasoning_effort"] = effort
     if schema is not None and quirks.schema == "json_schema":
         described = {"name": schema.name, "schema": schema.schema, "strict": True}
         fields["response_format"] = {"type": "json_schema", "json_schema": described}
-    elif schema is not None and quirks.schema == "json_object":
+    elif schema is not None:
         fields["response_format"] = {"type": "json_object"}
-    if quirks.cache_key and request.caching.key:
-        fields["prompt_cache_key"] = request.caching.key
-    if quirks.breakpoints and not request.caching.conversation:
+    if quirks.cache_key and caching.key:
+        fields["prompt_cache_key"] = caching.key
+    if quirks.breakpoints and not caching.conversation:
         fields["prompt_cache_options"] = {"mode": "explicit"}  # no write for the end of the messages
     if streaming:
         fields["stream"] = True
         if quirks.stream_usage:
             fields["stream_options"] = {"include_usage": True}
     return b"," + _bytes(_WRITE(fields))[1:-1] if fields else b""
+
+
+_tail_without_schema = lru_cache(maxsize=64, typed=True)(_written_tail)
 
 
 def _bytes(text: str) -> bytes:

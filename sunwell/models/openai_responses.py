@@ -8,7 +8,7 @@ from typing import Any, Literal
 import attrs
 
 from sunwell.core.message import Message, Part, Text, Thinking, ToolCall, ToolResult
-from sunwell.core.model import Completion, Delta, Request, Stop, ToolSpec
+from sunwell.core.model import Caching, Completion, Delta, Effort, Request, ResponseSchema, Stop, ToolSpec
 from sunwell.models.answers import (
     ErrorInAnswer,
     NotAnAnswer,
@@ -187,31 +187,57 @@ _NOT_COUNTED = (
 
 
 def _tail(request: Request, features: ResponsesFeatures, *, streaming: bool, counting: bool) -> bytes:
+    schema = None if features.schema == "none" else request.response_schema
+    write = _tail_without_schema if schema is None else _written_tail  # a schema has no hash
+    return write(
+        request.max_output_tokens,
+        request.effort,
+        request.caching,
+        features,
+        streaming,
+        counting,
+        bool(request.tools) and request.tool_choice == "none",
+        schema,
+    )
+
+
+def _written_tail(
+    max_output_tokens: int | None,
+    effort: Effort | None,
+    caching: Caching,
+    features: ResponsesFeatures,
+    streaming: bool,
+    counting: bool,
+    is_without_tools: bool,
+    schema: ResponseSchema | None,
+) -> bytes:
     fields: dict[str, Any] = {"store": False} if features.store else {}
     if features.include:
         # The provider stores nothing, so encrypted reasoning must be sent again with the next request.
         fields["include"] = [_INCLUDE]
-    if request.max_output_tokens is not None and features.token_limit:
-        fields["max_output_tokens"] = request.max_output_tokens
-    if request.tools and request.tool_choice == "none":
+    if max_output_tokens is not None and features.token_limit:
+        fields["max_output_tokens"] = max_output_tokens
+    if is_without_tools:
         fields["tool_choice"] = "none"
-    if request.effort is not None and features.effort:
-        fields["reasoning"] = {"effort": request.effort}
-    schema = request.response_schema
+    if effort is not None and features.effort:
+        fields["reasoning"] = {"effort": effort}
     if schema is not None and features.schema == "json_schema":
         described = {"type": "json_schema", "name": schema.name, "schema": schema.schema, "strict": True}
         fields["text"] = {"format": described}
-    elif schema is not None and features.schema == "json_object":
+    elif schema is not None:
         fields["text"] = {"format": {"type": "json_object"}}
-    if request.caching.key and features.cache_key:
-        fields["prompt_cache_key"] = request.caching.key
-    if features.breakpoints and not request.caching.conversation:
+    if caching.key and features.cache_key:
+        fields["prompt_cache_key"] = caching.key
+    if features.breakpoints and not caching.conversation:
         fields["prompt_cache_options"] = {"mode": "explicit"}  # no write for the end of the messages
     if streaming:
         fields["stream"] = True
     if counting:
         fields = {name: value for name, value in fields.items() if name not in _NOT_COUNTED}
     return b"," + _bytes(_WRITE(fields))[1:-1] if fields else b""
+
+
+_tail_without_schema = lru_cache(maxsize=64, typed=True)(_written_tail)
 
 
 def _weaker_schema(features: ResponsesFeatures, refusal: str) -> ResponsesFeatures:

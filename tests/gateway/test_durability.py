@@ -10,23 +10,26 @@ import pytest
 from sunwell.errors import BadRequest
 from sunwell.gateway import RetryPolicy
 from sunwell.journal.memory import MemoryJournal
+from sunwell.journal.protocol import Durability
 from sunwell.journal.records import Record
 from sunwell.testing import ScriptedModel, run_virtual
+
+INTENT = ("intent", True)
 
 
 @attrs.define(eq=False)
 class Noting:
-    """A journal that notes which records were to be durable."""
+    """A journal that notes which records were to be durable, and when."""
 
-    durable: list[str] = attrs.field(factory=list)
+    durable: list[tuple[str, object]] = attrs.field(factory=list)
     inner: MemoryJournal = attrs.field(factory=lambda: MemoryJournal("noting"))
     run_id: str = "noting"
     path: Path | None = None
 
-    async def append(self, record: Record, *, durable: bool = True) -> None:
+    async def append(self, record: Record, *, durable: Durability = True) -> None:
         await self.inner.append(record)
         if durable:
-            self.durable.append(record.kind)
+            self.durable.append((record.kind, durable))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
@@ -35,15 +38,15 @@ class Noting:
 @pytest.mark.parametrize(
     ("line", "kinds"),
     [
-        pytest.param("Yes.", ["intent", "answer"], id="answered"),
-        pytest.param(BadRequest("haiku", "no"), ["intent", "failure"], id="failed"),
+        pytest.param("Yes.", [INTENT, ("answer", "soon")], id="answered"),
+        pytest.param(BadRequest("haiku", "no"), [INTENT, ("failure", True)], id="failed"),
     ],
 )
-def test_nothing_is_sent_or_used_before_it_is_on_record_for_good(open_door, line, kinds) -> None:
-    """The intent is durable when the model is asked, the answer when it is given back."""
+def test_nothing_is_sent_before_it_is_on_record_for_good(open_door, line, kinds) -> None:
+    """The intent is durable when the model is asked, and so is a failure; an answer a moment later."""
     journal = Noting()
     door = open_door(journal=journal, retry=RetryPolicy(attempts=1))
-    before: list[list[str]] = []
+    before: list[list[tuple[str, object]]] = []
 
     def say(_: object) -> Any:
         before.append(list(journal.durable))
@@ -53,5 +56,5 @@ def test_nothing_is_sent_or_used_before_it_is_on_record_for_good(open_door, line
 
     with suppress(BadRequest):
         run_virtual(door.ask(ScriptedModel("haiku", [say])))
-    assert before == [["intent"]]
+    assert before == [[INTENT]]
     assert journal.durable == kinds

@@ -1,6 +1,7 @@
 import asyncio
 import errno
 import threading
+from pathlib import Path
 
 import attrs
 import pytest
@@ -287,6 +288,78 @@ async def test_a_record_that_need_not_be_durable_goes_with_the_next(begun, note)
     journal.close()
     assert (disk.syncs, disk.durable_size == disk.size()) == (3, True)
     assert disk.closed
+
+
+def test_a_record_that_is_durable_soon_is_so_within_its_time(opened, note, fake_disk):
+    """Its append waits for nothing; a sync of its own comes in 20 ms unless another one comes before."""
+
+    async def appends():
+        disk = fake_disk()
+        journal, seen = FileJournal.create(Path("anywhere"), "r1", disk=disk), []
+
+        def look(*_):
+            seen.append((disk.syncs, disk.durable_size == disk.size()))
+
+        await journal.append(opened)
+        await journal.append(note(1), durable="soon")
+        look()
+        await asyncio.sleep(0.019)
+        look()
+        await asyncio.sleep(0.002)
+        look()
+        await journal.append(note(2), durable="soon")
+        await journal.append(note(3))
+        look()
+        await asyncio.sleep(1)
+        look()  # the sync of its own was not needed any more
+        await journal.append(note(4), durable="soon")
+        journal.close()
+        look()
+        await asyncio.sleep(1)
+        look()
+        return seen
+
+    durable = [(2, True), (3, True), (3, True), (4, True), (4, True)]
+    assert run_virtual(appends()) == [(1, False), (1, False), *durable]
+
+
+def test_a_failed_sync_of_what_is_durable_soon_ends_the_journal(opened, note, fake_disk):
+    """Nobody waits for it, so the next append tells."""
+
+    async def appends():
+        disk = fake_disk()
+        journal = FileJournal.create(Path("anywhere"), "r1", disk=disk)
+        await journal.append(opened)
+        disk.sync_error = OSError(errno.EIO, "Input/output error")
+        await journal.append(note(1), durable="soon")
+        await asyncio.sleep(0.1)
+        syncs = disk.syncs
+        with pytest.raises(JournalError, match="cannot be made durable"):
+            await journal.append(note(2), durable=False)
+        journal.close()
+        assert disk.syncs == syncs
+
+    run_virtual(appends())
+
+
+def test_what_is_durable_soon_is_so_on_the_next_event_loop_too(opened, note, fake_disk):
+    """A loop that ended takes its timers with it."""
+    disk = fake_disk()
+
+    async def begin():
+        journal = FileJournal.create(Path("anywhere"), "r1", disk=disk)
+        await journal.append(opened)
+        await journal.append(note(1), durable="soon")
+        return journal
+
+    async def go_on(journal):
+        await journal.append(note(2), durable="soon")
+        await asyncio.sleep(0.1)
+        return disk.durable_size == disk.size()
+
+    journal = run_virtual(begin())
+    assert run_virtual(go_on(journal))
+    journal.close()
 
 
 async def test_a_failed_sync_is_told_to_all_who_wait_and_never_retried(begun, note):

@@ -11,7 +11,8 @@ from sunwell.testing import run_virtual
 
 PATH = Path("anywhere")
 OPENED = RunOpened("r1", "write it", 1000.0)
-BURSTS = st.lists(st.lists(st.booleans(), min_size=1, max_size=6), min_size=1, max_size=8)
+DURABLE = st.sampled_from((True, False, "soon"))
+BURSTS = st.lists(st.lists(DURABLE, min_size=1, max_size=6), min_size=1, max_size=8)
 
 
 async def run_until_the_power_fails(disk, bursts):
@@ -22,7 +23,7 @@ async def run_until_the_power_fails(disk, bursts):
     async def append(record, durable):
         called.append(record)
         await journal.append(record, durable=durable)
-        if durable:
+        if durable is True:
             returned.append(record)
 
     try:
@@ -32,6 +33,10 @@ async def run_until_the_power_fails(disk, bursts):
             for failure in await asyncio.gather(*tasks, return_exceptions=True):
                 if failure is not None:
                     raise failure
+            if "soon" in burst:
+                await asyncio.sleep(0.03)
+                assert disk.durable_size == disk.size() or disk.operations_left <= 0
+                returned += [record for record in called if disk.operations_left > 0]
     except JournalError:
         pass
     return called, returned

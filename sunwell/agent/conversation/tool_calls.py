@@ -165,7 +165,8 @@ class CallRunner:
         redact = self.run.gateway.redact
         # An error in place of the result has lost what its command left.
         left = tuple(map(redact, result.left_behind or (one.for_user for one in seen)))
-        result = attrs.evolve(result, content=redact(result.content), left_behind=left)
+        if (content := redact(result.content)) != result.content or left != result.left_behind:
+            result = attrs.evolve(result, content=content, left_behind=left)
         result = await self._with_known_files(result, started)
         seconds = clock.time() - begun
         # Not synced on its own: the intent of the next model call is, and it comes later in the file.
