@@ -13,6 +13,7 @@ from sunwell.core import Message, Price, Rates, Request, Span, Text, user
 from sunwell.core.model import Completion, Delta, ModelProtocol
 from sunwell.core.price import Tier
 from sunwell.errors import JournalError
+from sunwell.journal.protocol import Durability
 from sunwell.journal.records import Key, Record
 from sunwell.models.connection import Connection
 from sunwell.models.prices import PriceBook
@@ -306,7 +307,7 @@ class Pages:
     def __attrs_post_init__(self) -> None:
         self._latest = {(record.kind, record.key): record for record in self.kept}
 
-    async def append(self, record: Record, *, durable: bool = True) -> None:
+    async def append(self, record: Record, *, durable: Durability = True) -> None:
         """Add *record* and perhaps wait."""
         if self.is_dead:
             raise JournalError("the process was killed")

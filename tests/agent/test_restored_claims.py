@@ -18,6 +18,7 @@ from sunwell.core import Completion, Task, TaskResult
 from sunwell.errors import ServerFailed
 from sunwell.events import RunFinished
 from sunwell.journal.memory import MemoryJournal
+from sunwell.journal.protocol import Durability
 from sunwell.journal.records import Record, RunOpened, ToolStarted
 from sunwell.testing import ScriptedModel, run_virtual
 from sunwell.tools import Toolbox
@@ -70,7 +71,7 @@ def test_a_worker_whose_time_is_up_holds_no_file_any_more(tmp_path: Path) -> Non
     """Its change was planned and not yet made: the next one gets the file, and nobody waits for ever."""
 
     class SlowToBegin(MemoryJournal):
-        async def append(self, record: Record, *, durable: bool = True) -> None:
+        async def append(self, record: Record, *, durable: Durability = True) -> None:
             if isinstance(record, ToolStarted) and record.span.endswith("task-0"):
                 await asyncio.sleep(10**6)
             await MemoryJournal.append(self, record, durable=durable)

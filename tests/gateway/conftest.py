@@ -14,6 +14,7 @@ from sunwell.core import Completion, Price, Rates, Request, Span, user
 from sunwell.events import BUDGET_WARNING, BudgetWarning, Event
 from sunwell.gateway import Gateway
 from sunwell.journal.memory import MemoryJournal
+from sunwell.journal.protocol import Durability
 from sunwell.journal.records import Key, Record
 from sunwell.models.prices import PriceBook
 
@@ -27,7 +28,7 @@ class SlowJournal:
     run_id: str = "slow"
     path: Path | None = None
 
-    async def append(self, record: Record, *, durable: bool = True) -> None:
+    async def append(self, record: Record, *, durable: Durability = True) -> None:
         await self.inner.append(record, durable=durable)
         await asyncio.sleep(self.seconds)
 

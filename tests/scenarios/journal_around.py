@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import attrs
 
-from sunwell.journal.protocol import Journal
+from sunwell.journal.protocol import Durability, Journal
 from sunwell.journal.records import Key, Record
 
 R = TypeVar("R", bound=Record)
@@ -26,7 +26,7 @@ class JournalAround:
     def path(self) -> Path | None:
         return self.inner.path
 
-    async def append(self, record: Record, *, durable: bool = True) -> None:
+    async def append(self, record: Record, *, durable: Durability = True) -> None:
         await self.inner.append(record, durable=durable)
 
     async def reserve_space(self, size_bytes: int) -> None:

@@ -33,7 +33,7 @@ from sunwell.events import RunFinished
 from sunwell.journal import read_records
 from sunwell.journal.layout import list_runs
 from sunwell.journal.places import JournalFiles
-from sunwell.journal.protocol import Journal
+from sunwell.journal.protocol import Durability, Journal
 from sunwell.journal.records import Record
 from sunwell.models.registry import ModelRegistry
 from sunwell.simulator import Asked, InProcessModel, Reply, Script
@@ -56,7 +56,7 @@ class DeadlyJournal(JournalAround):
     chance: random.Random
     _count: int = attrs.field(default=0, init=False)
 
-    async def append(self, record: Record, *, durable: bool = True) -> None:
+    async def append(self, record: Record, *, durable: Durability = True) -> None:
         this, self._count = self._count, self._count + 1
         if this == self.at and self.how == "before":
             os.kill(os.getpid(), signal.SIGKILL)

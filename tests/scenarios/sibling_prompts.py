@@ -29,6 +29,7 @@ from sunwell.core.model import Completion, Request, Usage
 from sunwell.events import RunFinished, WorkerFinished
 from sunwell.journal.memory import MemoryJournal
 from sunwell.journal.places import JournalFiles
+from sunwell.journal.protocol import Durability
 from sunwell.journal.records import Record
 from sunwell.models import anthropic_messages, openai_chat
 from sunwell.models.catalog import quirks_for
@@ -61,7 +62,7 @@ class NoPrices(PriceBook):
 class KeptJournal(MemoryJournal):
     """A journal in memory whose records are not encoded, and that can be opened again."""
 
-    async def append(self, record: Record, *, durable: bool = True) -> None:
+    async def append(self, record: Record, *, durable: Durability = True) -> None:
         self._add(record)
 
     def close(self) -> None:

@@ -24,7 +24,7 @@ from sunwell.errors import JournalError
 from sunwell.gateway import RetryPolicy
 from sunwell.journal.layout import list_runs
 from sunwell.journal.places import JournalFiles, Journals
-from sunwell.journal.protocol import Journal
+from sunwell.journal.protocol import Durability, Journal
 from sunwell.journal.records import Record
 from sunwell.models.registry import ModelRegistry
 from sunwell.simulator import Asked, Billing, Fault, FaultRule, InProcessModel, Reply, Script
@@ -112,7 +112,7 @@ class DyingJournal(JournalAround):
 
     left: int
 
-    async def append(self, record: Record, *, durable: bool = True) -> None:
+    async def append(self, record: Record, *, durable: Durability = True) -> None:
         if self.left <= 0:
             raise JournalError("the journal cannot be written: the disk is gone")
         self.left -= 1
