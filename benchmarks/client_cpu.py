@@ -26,7 +26,7 @@ from sunwell.agent import Agent
 from sunwell.budget import Budget
 from sunwell.context import RunOptions, SessionContext
 from sunwell.core import ModelProtocol
-from sunwell.events import ModelCallFinished, ModelTextArrived
+from sunwell.events import ModelCallFinished, ModelCallStarted
 from sunwell.models.anthropic_messages import AnthropicModel
 from sunwell.models.connection import Connection, close_clients
 from sunwell.models.openai_chat import ChatModel
@@ -122,23 +122,22 @@ async def messages_turns(port: int) -> list[float]:
 
 
 async def loop_chunk(wire: str, port: int, folder: Path) -> float:
-    """Return the CPU seconds of one streamed chunk, events included."""
+    """Return the CPU seconds of a streamed answer, request and events included, for each of its chunks."""
     agent = Agent(model=adapter(wire, port))
     options = RunOptions(budget=BUDGET, stream=True, tools=())
     session = SessionContext.build(folder, "Tell me.", options)
-    began, chunks = time.process_time(), 0
+    began = ended = 0.0
     async with aclosing(agent.run(session)) as events:
         async for event in events:
-            if isinstance(event, ModelTextArrived):
-                began = began if chunks else time.process_time()
-                chunks += 1
+            if isinstance(event, ModelCallStarted):
+                began = time.process_time()
+            if isinstance(event, ModelCallFinished):
                 ended = time.process_time()
-    assert chunks >= CHUNKS
-    return (ended - began) / (chunks - 1)
+    return (ended - began) / CHUNKS
 
 
 async def chat_chunk(port: int) -> float:
-    """Return the CPU seconds of one chunk read through ``create(stream=True)``."""
+    """Return the CPU seconds of one chunk read through ``create(stream=True)``, without the request."""
     import openai
 
     client = openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="a-key", max_retries=0)
@@ -157,7 +156,7 @@ async def chat_chunk(port: int) -> float:
 
 
 async def messages_chunk(port: int) -> float:
-    """Return the CPU seconds of one event read through ``create(stream=True)``."""
+    """Return the CPU seconds of one event read through ``create(stream=True)``, without the request."""
     import anthropic
 
     client = anthropic.AsyncAnthropic(base_url=f"http://127.0.0.1:{port}", api_key="a-key", max_retries=0)

@@ -29,6 +29,8 @@ _WITHIN = f"(?:{_ANSI})*"
 _WRAPPED_WITHIN = rf"(?:(?:{_ANSI})*(?:\r?\n)?(?:{_ANSI})*)"
 """The same, and a line break."""
 _LETTER = "(?:3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa])"
+_OTHER_SPELLING = re.compile(r"""[\\%&\x1b+_/'"-]""")
+"""Is in each spelling of a secret that is not the plain one, without line breaks."""
 _ESCAPED_LETTER = re.compile(  # one class of characters at its beginning: that is searched for fastest
     rf"[%&\\](?:(?<=%)(?:25)?{_LETTER}|(?<=\\)(?:x|u00|U000000){_LETTER}|(?<=\\)[01][0-7]{{2}}"
     rf"|(?<=&)#(?:[xX]0{{0,5}}{_LETTER}|0{{0,5}}(?:4[89]|5[0-7]|6[5-9]|[78][0-9]|90|9[7-9]|1[01][0-9]|12[0-2]));?)"
@@ -119,7 +121,7 @@ class Secrets:
     @property
     def longest_chars(self) -> int:
         """Length of the longest text that is replaced; 0 if no secret is known."""
-        return max((form.longest_chars for form in self._forms()), default=0)
+        return self._sought().longest_chars
 
     def redact(self, text: str) -> str:
         """Return *text* with every known secret replaced by its name."""
@@ -232,6 +234,56 @@ class _Sought:
         each = dict.fromkeys(anchor for form in forms for anchor in form.anchors)
         return cls(sources, forms, tuple(each) if all(form.anchors for form in forms) else None)
 
+    @functools.cached_property
+    def beginning(self) -> re.Pattern[str]:
+        """Finds each character with which a form can begin, however it is escaped."""
+        firsts = {form.characters[0].removeprefix("\\")[0] for form in self.forms} | self.firsts
+        spellings = [re.compile(form.characters[0]) for form in self.forms]
+        firsts |= {one for one in map(chr, range(128)) if any(each.fullmatch(one) for each in spellings)}
+        return re.compile("[" + "".join(map(re.escape, sorted(firsts | set("\\%&\x1b")))) + "]")
+
+    @functools.cached_property
+    def firsts(self) -> frozenset[str]:
+        """First characters of the forms as they are written plainly."""
+        return frozenset(one[0] for form in self.forms for one in form.prefixes if one)
+
+    @functools.cached_property
+    def prefixes(self) -> frozenset[str]:
+        """All beginnings of the forms as they are written plainly."""
+        plain = (one for form in self.forms for one in form.prefixes)
+        return frozenset(one[:size] for one in plain for size in range(1, len(one) + 1))
+
+    @functools.cached_property
+    def longest_prefix(self) -> int:
+        """Length of the longest of them."""
+        return max((len(one) for form in self.forms for one in form.prefixes), default=0)
+
+    @functools.cached_property
+    def longest_chars(self) -> int:
+        """Length of the longest text that is usually replaced."""
+        return max((form.longest_chars for form in self.forms), default=0)
+
+    @functools.cached_property
+    def _shortest_chars(self) -> int:
+        return min(len(form.characters) if form.prefixes else 0 for form in self.forms)
+
+    @functools.cached_property
+    def _in_lower_case(self) -> frozenset[str]:
+        return frozenset(map(str.lower, self.prefixes))
+
+    def may_begin_in(self, text: str) -> bool:
+        """Whether a form may be in *text*, or begin in it and end in what follows."""
+        if _OTHER_SPELLING.search(text) is not None:
+            return True
+        if len(text) >= self._shortest_chars and self.may_be_in(_squeezed(text)):
+            return True
+        # Written plainly, but for white space in it, and for the case of hex digits.
+        tail = "".join(text.split())[-self.longest_prefix :]
+        for first in self.beginning.finditer(tail):
+            if tail[first.start() :].lower() in self._in_lower_case:
+                return True
+        return False
+
     def may_be_in(self, squeezed: str) -> bool:
         """Whether any form may be in the text that is *squeezed*, in which no word is escaped."""
         return self.anchors is None or any(map(squeezed.__contains__, self.anchors))
@@ -303,56 +355,50 @@ class SecretStream:
 
     secrets: Secrets
     _held: str = attrs.field(default="", init=False, repr=False)
-    _seen: tuple[_SecretForm, ...] = attrs.field(default=(), init=False, repr=False)
-    _prefixes: frozenset[str] = attrs.field(default=frozenset(), init=False, repr=False)
-    """All beginnings of the forms that were seen."""
-    _firsts: frozenset[str] = attrs.field(default=frozenset(), init=False, repr=False)
-    _longest_prefix: int = attrs.field(default=0, init=False)
-    _longest_chars: int = attrs.field(default=0, init=False)
 
     def feed(self, text: str) -> str:
         """Return what can be shown after *text* has arrived; it may be empty."""
-        self._held += text
-        spans = self.secrets.spans(self._held)
-        end = self._safe_end(spans)
-        shown, self._held = self._held[:end], self._held[end:]
-        return self.secrets.redact(shown) if spans else shown
+        held, sought = self._held + text, self.secrets._sought()
+        begins = sought.beginning.search(held) if sought.forms else None
+        if begins is None or not sought.may_begin_in(
+            held
+        ):  # nearly always: each piece of an answer comes here
+            self._held = ""
+            return held
+        clear, held = held[: begins.start()], held[begins.start() :]
+        spans = self.secrets._spans(sought, held)
+        end = _safe_end(sought, held, spans)
+        shown, self._held = held[:end], held[end:]
+        return clear + (self.secrets.redact(shown) if spans else shown)
 
     def end(self) -> str:
         """Return the rest, when nothing more arrives."""
         rest, self._held = self._held, ""
         return self.secrets.redact(rest)
 
-    def _safe_end(self, spans: list[tuple[int, int, str]]) -> int:
-        held, forms = self._held, self.secrets._forms()
-        if not forms:
-            return len(held)
-        if forms is not self._seen:
-            plain = [one for form in forms for one in form.prefixes]
-            self._seen, self._longest_prefix = forms, max(map(len, plain))
-            self._longest_chars = max(form.longest_chars for form in forms)
-            self._firsts = frozenset(one[0] for one in plain if one)
-            self._prefixes = frozenset(one[:size] for one in plain for size in range(1, len(one) + 1))
-        first = max(len(held) - self._longest_chars, 0)
-        # Every form without white space in it is in the last word, however it is escaped.
-        end = len(held)
-        while end > first and not held[end - 1].isspace():
-            end -= 1
-        places: list[int] = []
-        done = first
-        for mark in _BETWEEN.finditer(held, first):
-            places += range(done, mark.start())
-            done = mark.end()
-        places += range(done, len(held))
-        tail = "".join(held[at] for at in places)
-        most, firsts, prefixes = min(self._longest_prefix, len(tail)), self._firsts, self._prefixes
-        ends = range(most, 0, -1)  # the longest that it may be is found first
-        size = next((n for n in ends if tail[-n] in firsts and tail[-n:] in prefixes), 0)
-        end = min(end, places[-size]) if size else end
-        for start, stop, _ in spans:
-            if start < end < stop:
-                end = start
-        return end
+
+def _safe_end(sought: _Sought, held: str, spans: list[tuple[int, int, str]]) -> int:
+    """Return up to where *held* can be shown, whatever follows it."""
+    first = max(len(held) - sought.longest_chars, 0)
+    # Every form without white space in it is in the last word, however it is escaped.
+    end = len(held)
+    while end > first and not held[end - 1].isspace():
+        end -= 1
+    places: list[int] = []
+    done = first
+    for mark in _BETWEEN.finditer(held, first):
+        places += range(done, mark.start())
+        done = mark.end()
+    places += range(done, len(held))
+    tail = "".join(held[at] for at in places)
+    firsts, prefixes = sought.firsts, sought.prefixes
+    ends = range(min(sought.longest_prefix, len(tail)), 0, -1)  # the longest that it may be is found first
+    size = next((n for n in ends if tail[-n] in firsts and tail[-n:] in prefixes), 0)
+    end = min(end, places[-size]) if size else end
+    for start, stop, _ in spans:
+        if start < end < stop:
+            end = start
+    return end
 
 
 _BETWEEN = re.compile(rf"\s+|{_ANSI}|\x1b(?:\[[0-?]*[ -/]*)?\Z")

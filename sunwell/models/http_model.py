@@ -449,13 +449,24 @@ def _too_long() -> NotAnAnswer:
 
 
 def _deltas(events: Iterable[bytes], reader: Reader) -> list[Delta]:
-    deltas = []
+    """Return what arrived together; texts that follow each other are one, as nobody saw them apart."""
+    deltas: list[Delta] = []
+    texts: list[str] = []
     for data in events:
         if reader.done:
             break
         delta = reader.take(data)
-        if delta is not None:
-            deltas.append(delta)
+        if delta is None:
+            continue
+        if delta.text and not (delta.thinking or delta.tool_name or delta.completion):
+            texts.append(delta.text)
+            continue
+        if texts:
+            deltas.append(Delta(text="".join(texts)))
+            texts.clear()
+        deltas.append(delta)
+    if texts:
+        deltas.append(Delta(text="".join(texts)))
     return deltas
 
 

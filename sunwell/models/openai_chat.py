@@ -432,11 +432,10 @@ def usage_in(answer: Mapping[str, Any]) -> Any:
     if usage is not None:
         return usage
     choices = answer.get("choices")
-    for place in (*(choices if isinstance(choices, list) else ()), answer.get("x_groq")):
-        usage = members(place).get("usage")
-        if usage is not None:
+    for choice in choices if isinstance(choices, list) else ():
+        if isinstance(choice, dict) and (usage := choice.get("usage")) is not None:
             return usage
-    return None
+    return members(answer.get("x_groq")).get("usage")
 
 
 def _told_in(entries: list[Any]) -> str:
@@ -520,7 +519,8 @@ class ChunkReader:
 
     def _chosen(self, choices: Any) -> dict[str, Any]:
         """Return what a chunk adds to the answer: its part of the choice that came first."""
-        for choice in map(members, choices if isinstance(choices, list) else ()):
+        for choice in choices if isinstance(choices, list) else ():
+            choice = members(choice)
             index = choice.get("index")
             if self._choice is None:
                 self._choice = index
@@ -563,6 +563,8 @@ class ChunkReader:
         content = delta.get("content")
         if content:
             shown, thought = self._found.content.add(content)
+            if len(delta) == 1:  # most pieces hold nothing but text
+                return Delta(shown, thought) if shown or thought else None
         refusal = delta.get("refusal")
         if isinstance(refusal, str) and refusal:
             self._refusal.append(refusal)
@@ -574,9 +576,8 @@ class ChunkReader:
                 self._reasoning_field = field
                 thought = piece
                 break
-        if not (content and len(delta) == 1):  # most pieces hold nothing but text
-            told = self._found.keep(delta)
-            thought = thought or told
+        told = self._found.keep(delta)
+        thought = thought or told
         calls = delta.get("tool_calls")
         if isinstance(calls, list):
             name = "".join([self._grow_call(members(call)) for call in calls])
