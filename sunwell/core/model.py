@@ -123,6 +123,9 @@ class Caching:
     key: str | None = None
 
 
+_MOST_NEAR_PARTS = 15
+
+
 def _utf8_bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
@@ -169,6 +172,21 @@ class Request:
         for tool in self.tools:
             texts += (tool.name, tool.description, tool.schema_text)
         return digest_of(*texts, start=self.messages.digest).hex()
+
+    def far_end_of_last(self) -> int | None:
+        """Return the index of the message that ended the request before this one, if it is far from the end.
+
+        Far: more than 15 parts follow it, as after a message with eight calls. A cache that looks back for
+        an earlier entry, 20 parts at most, would not find the one that ends there. ``None`` if it is near, or
+        if no answer is among the messages.
+        """
+        messages, parts = self.messages, 0
+        for index in range(len(messages) - 1, 0, -1):
+            parts += len(messages[index].parts)
+            if messages[index].role == "assistant":
+                is_far = parts > _MOST_NEAR_PARTS and messages[index - 1].role != "assistant"
+                return index - 1 if is_far else None
+        return None
 
     def limited(self, max_output_tokens: int) -> Self:
         """Return the request with this limit of output: what :func:`attrs.evolve` does, in less time."""

@@ -2,13 +2,13 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from typing import Any, Literal
 
 import attrs
 
-from sunwell.core.message import Message, Part, Text, Thinking, ToolCall, ToolResult
+from sunwell.core.message import History, Message, Part, Text, Thinking, ToolCall, ToolResult
 from sunwell.core.model import (
     CacheLife,
     Caching,
@@ -112,16 +112,22 @@ def encode_request(
     asked = asked_in_words(request, features.schema)
     sections = tuple(section for section in request.system if section.strip()) + asked
     life = request.caching.prefix if features.cache else None
-    mark = None if life is None else _cache_control(life if features.cache_life else None)
+    prefix_mark = "" if life is None else _cache_control(life if features.cache_life else None)
     returned = origin if features.returns_thinking else ""
-    messages = request.messages.encoded(f"{FORMAT}|{returned}", partial(encode_message, origin=returned))
+    encode = partial(encode_message, origin=returned)
+    messages = request.messages.encoded(f"{FORMAT}|{returned}", encode)
+    is_kept = request.caching.conversation and features.cache and features.cache_conversation
+    ended = request.far_end_of_last() if is_kept else None
+    if ended is not None:
+        mark = _conversation_mark(request.caching, features)
+        messages = _with_mark_after(request.messages, ended, encode, mark)
     # A conversation must begin with the user's side.
     opening = b"" if messages and request.messages[0].role != "assistant" else _OPENING
     return (
         b'{"model":',
         _bytes(_TEXT(model_id)),
-        _tools(request.tools, "" if sections else mark or ""),
-        _system(sections, mark or ""),
+        _tools(request.tools, "" if sections else prefix_mark),
+        _system(sections, prefix_mark),
         b',"messages":[',
         opening + b"," if opening and messages else opening,
         messages,
@@ -129,6 +135,13 @@ def encode_request(
         _tail(request, features, streaming=streaming, counting=counting, thinking_tokens=thinking_tokens),
         b"}",
     )
+
+
+def _with_mark_after(messages: History, index: int, encode: Callable[[Message], bytes], mark: str) -> bytes:
+    """Return all messages, and an entry of the cache at the end of the message at *index*."""
+    written = [encode(message) for message in messages]
+    written[index] = written[index].removesuffix(b"}]}") + _bytes(mark) + b"}]}"
+    return b",".join(written)
 
 
 def encode_message(message: Message, origin: str = ORIGIN) -> bytes:
@@ -190,6 +203,10 @@ def _cache_control(life: CacheLife | None) -> str:
     return f',"cache_control":{{"type":"ephemeral"{kept}}}'
 
 
+def _conversation_mark(caching: Caching, features: MessagesFeatures) -> str:
+    return _cache_control((caching.prefix or "5m") if features.cache_life else None)
+
+
 def _tail(
     request: Request,
     features: MessagesFeatures,
@@ -246,7 +263,7 @@ def _written_tail(
         fields["stream"] = True
     written = "," + _WRITE(fields)[1:-1] if fields else ""
     if caching.conversation and features.cache and features.cache_conversation:
-        written += _cache_control((caching.prefix or "5m") if features.cache_life else None)
+        written += _conversation_mark(caching, features)
     return _bytes(written)
 
 

@@ -58,11 +58,14 @@ def prompt_of(request: Request, rule: CacheRule) -> Prompt:
     head += (tool_piece(tool.name, tool.description, tool.schema_text) for tool in request.tools)
     head += (system_piece(section) for section in request.system)
     prefix = marked_at_end(head, request.caching.prefix)
-    body = [piece for message in request.messages for piece in message_pieces(message)]
+    messages = [message_pieces(message) for message in request.messages]
     conversation = request.caching.conversation
-    if rule == "blocks" and conversation and body:
+    if rule == "blocks" and conversation and messages:
         life: CacheLife = "5m"
-        body[-1] = attrs.evolve(body[-1], mark=life)
+        far = request.far_end_of_last()
+        for pieces in (messages[-1], *(() if far is None else (messages[far],))):
+            pieces[-1] = attrs.evolve(pieces[-1], mark=life)
+    body = [piece for pieces in messages for piece in pieces]
     return Prompt((*prefix, *body), (request.effort or "").encode(), implicit=conversation)
 
 

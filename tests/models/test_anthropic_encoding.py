@@ -85,6 +85,28 @@ def test_the_end_of_the_prefix_is_marked(caching, system, on_system, on_tools, o
     assert life(body) == on_top
 
 
+@pytest.mark.parametrize("caching", [Caching("1h", True), Caching("5m", True), Caching("5m", False)])
+@pytest.mark.parametrize(("calls", "is_marked"), [(7, False), (8, True), (40, True)])
+def test_the_end_of_the_last_request_is_marked_if_it_is_far(calls, is_marked, caching):
+    """The cache looks back 20 blocks: after many calls, the entry of the request before needs a mark."""
+    begin = Message("user", (Text("Look."), Text("And look again.")))
+    asked = Message("assistant", tuple(ToolCall(f"c{n}", "read", "{}") for n in range(calls)))
+    results = Message("tool", tuple(ToolResult(f"c{n}", "nothing") for n in range(calls)))
+    body = body_of(Request(messages=[begin, asked, results], system=("a",), tools=[TOOL], caching=caching))
+    marks = [
+        (index, at, block["cache_control"])
+        for index, message in enumerate(body["messages"])
+        for at, block in enumerate(message["content"])
+        if "cache_control" in block
+    ]
+    expected = is_marked and caching.conversation
+    assert marks == ([(0, 1, {"type": "ephemeral", "ttl": caching.prefix})] if expected else [])
+    assert ("cache_control" in body) == caching.conversation
+    plain = body_of(Request(messages=[begin], system=("a",), tools=[TOOL], caching=caching))
+    assert [len(message["content"]) for message in body["messages"]] == [2, calls, calls]
+    assert plain["messages"][0]["content"][0] == body["messages"][0]["content"][0]
+
+
 def test_results_come_first_and_from_the_user():
     """Results of tools answer the calls at the head of a user's message; text follows."""
     results = Message("tool", (Text("and then"), ToolResult("a", "fine"), ToolResult("b", "", is_error=True)))

@@ -5,7 +5,8 @@ tool, takes reports in a few at a time, looks at long ones, hands out again what
 build on what others found, and sets its answer twice in one message. It knows nothing but its prompt, so it
 does the same in a run that is resumed. With the tools of an earlier version, which have no brief, no wait
 for a number and no context, it does the same work with what there is: it repeats its rules in each task,
-asks for what has come in, and types again what it passes on.
+asks for what has come in, and types again what it passes on. Its earlier prompt did not say that calls that
+need no answer in between belong in one message, so there it looks at long reports one after another.
 """
 
 import json
@@ -110,9 +111,13 @@ class ReadingOrchestrator:
         if len(told) < self.parts:
             return "I take the next reports in.", [self._wait(is_new)]
         long = [one for one in told.values() if one.is_cut and one.part < self.parts][: self.looks_at]
+        looks = [("inspect", {"key": f"task:{one.task_id}", "page": None}) for one in long]
+        if is_new and called.count("delegate") <= 1:  # its prompt says what fits into one message
+            more = [*self._more(told, is_new), self._wait(is_new)]
+            return "I look at long ones, and hand out what failed and what builds on the rest.", looks + more
         if (seen := called.count("inspect")) < len(long):
-            return "I look at a long one.", [("inspect", {"key": f"task:{long[seen].task_id}", "page": None})]
-        if called.count("delegate") <= is_new:
+            return "I look at a long one.", [looks[seen]]
+        if not called.count("delegate"):
             return "I hand out what failed, and what builds on the rest.", list(self._more(told, is_new))
         if len(told) < self.parts + self.follow_ups or not all(one.is_good for one in told.values()):
             return "I take the next reports in.", [self._wait(is_new)]

@@ -202,7 +202,8 @@ _AWAIT = spec(
             {
                 "anyOf": [{"type": "string", "enum": ["any", "all"]}, {"type": "integer"}],
                 "description": '"any": return once one of them has a report that you were not given yet; a '
-                "number, such as 5: once so many have. Reports that follow within seconds come with them. "
+                "number, such as 5: once so many have. Reports that follow soon come with them, unless one "
+                "failed: that is given at once. "
                 '"all" or null: wait for all.',
             }
         ),
@@ -453,8 +454,8 @@ async def _await(spawner: Spawner, place: Place, arguments: Arguments) -> str:
     if least is not None:
         # Of those that are named, too, only what is new: the first that is done would come back each time.
         ids = [one for one in ids if one in fresh] or ids
-        linger = spawner.linger_seconds(place.span)
-        await spawner.dispatcher.wait_for_some(ids, least, seconds, linger_seconds=linger)
+        linger = spawner.lingering(place.span)
+        await spawner.dispatcher.wait_for_some(ids, least, seconds, linger=linger)
         await asyncio.sleep(0)  # who is done in this very step is told, too
         done = [result for result in map(spawner.dispatcher.result, ids) if result is not None]
     else:

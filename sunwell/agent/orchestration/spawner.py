@@ -11,10 +11,10 @@ from typing import Any
 import attrs
 
 from sunwell.agent.batches.batch_run import planning_for
+from sunwell.agent.orchestration.lingering import Lingering
 from sunwell.agent.orchestration.prompt_sharing import AskedWorker, PromptSharing
 from sunwell.agent.orchestration.reports import EXCERPT_CHARACTERS, excerpt, fitting, told_reports
 from sunwell.agent.orchestration.worker_checks import WorkerChecks
-from sunwell.agent.policy.cache_planner import LONGEST_LINGER_SECONDS, seconds_for
 from sunwell.agent.prompts import BRIEF_STANDING, CALL_NO_TOOLS, handed_over_text, passed_on_text
 from sunwell.agent.run.context_lookup import CONTEXT_TOKENS, ContextQuestion
 from sunwell.agent.run.run_context import Run
@@ -114,7 +114,6 @@ MOST_PASSED_ON = 20
 """Maximum number of entries that are passed on to one worker."""
 BRIEF = "brief"
 """Key of the scratchpad under which the brief of the workers is kept."""
-_LINGER_SHARE = 0.05
 _NO_TOOLS = Toolset((), frozenset(), {})
 
 
@@ -310,17 +309,9 @@ class Spawner:
             tuple(one.task_id for one in self.unread(span)),
         )
 
-    def linger_seconds(self, span: Span) -> float:
-        """Return how long the work at *span* is kept waiting for further reports when it could go on.
-
-        Each report that comes meanwhile saves it a turn, which takes time and reads its whole conversation
-        again. So it waits as long as a turn takes, and as what it costs is worth, but not for a large part of
-        the time that it has left.
-        """
-        usd, seconds = self.run.gateway.next_turn(span)
-        left = self.run.ledger.seconds_left(span.path)
-        most = float("inf") if left is None else left * _LINGER_SHARE
-        return 0.0 if usd is None else min(seconds + seconds_for(usd), LONGEST_LINGER_SECONDS, most)
+    def lingering(self, span: Span) -> Lingering:
+        """Return how long the work at *span* is kept waiting for further reports when it could go on."""
+        return Lingering(self.run, span, _OwnWorkers(self, span), self.report_characters)
 
     def results(self, span: Span) -> tuple[TaskResult, ...]:
         """Return all results that are there, in the order in which the workers were started."""
@@ -512,7 +503,7 @@ class Spawner:
         if span.path in self._handed_over:
             await self.dispatcher.await_results(working)
         elif not self.unread(span):
-            await self.dispatcher.wait_for_some(working, linger_seconds=self.linger_seconds(span))
+            await self.dispatcher.wait_for_some(working, linger=self.lingering(span))
         await asyncio.sleep(0)  # who is done in this very step is told, too
         given = fitting(self.unread(span), self.report_characters)
         self.tell(one.task_id for one in given)
@@ -633,3 +624,24 @@ def _as_material(entry: ScratchpadEntry, most_characters: int) -> str:
 
 def _path(place: Place) -> str:
     return f"{place.span.path}/turn-{place.turn}"
+
+
+@attrs.frozen
+class _OwnWorkers:
+    """The workers of the work at ``span``."""
+
+    spawner: Spawner
+    span: Span
+
+    def at_work(self) -> tuple[int, int]:
+        states = self.spawner.states(self.span)
+        both = len(states.running) + len(states.queued)
+        # In this step, who is next may not have taken the slot yet of a worker that is done.
+        running = max(len(states.running), min(both, self.spawner.dispatcher.slots.limit))
+        return running, both - running
+
+    def unread(self) -> tuple[TaskResult, ...]:
+        return self.spawner.unread(self.span)
+
+    def results(self) -> tuple[TaskResult, ...]:
+        return self.spawner.results(self.span)

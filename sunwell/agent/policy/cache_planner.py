@@ -153,15 +153,6 @@ Far less than an hour of a person, who can do something else meanwhile, and enou
 seconds for $0.0002. The usual wait of two seconds is worth it from a tenth of a cent on.
 """
 
-LONGEST_LINGER_SECONDS = 30.0
-"""Whoever waits for the next report is not kept longer for further ones, however dear its turns are."""
-
-
-def seconds_for(usd: Decimal) -> float:
-    """Return how many seconds of waiting *usd* is worth, by :data:`USD_PER_WAITING_SECOND`."""
-    return float(usd / USD_PER_WAITING_SECOND)
-
-
 _PER_MILLION = Decimal(1_000_000)
 _LONG_LIFE_SECONDS = 3_600.0
 _DOUBT = Decimal("1.4")

@@ -43,6 +43,18 @@ Body = Callable[[str], Coroutine[Any, Any, None]]
 """Carries out the worker with the given id to its end, and writes the end down."""
 
 
+class Linger(Protocol):
+    """Says how long whoever waits for some workers stays for further ones."""
+
+    def most_seconds(self) -> float:
+        """Return the longest time, as things stand now."""
+        ...
+
+    def has_enough(self) -> bool:
+        """Whether not to stay any longer."""
+        ...
+
+
 class Running(Protocol):
     """A worker that was started."""
 
@@ -256,12 +268,13 @@ class Dispatcher:
         least: int = 1,
         timeout_seconds: float | None = None,
         *,
-        linger_seconds: float = 0.0,
+        linger: Linger | None = None,
     ) -> None:
         """Return once *least* of these workers are done, or all of them, or the time is over.
 
-        Once *least* are done, it stays for the others up to *linger_seconds*, within the same time limit. Who
-        is a worker itself gives up its slot meanwhile. No time-out is no limit.
+        Once *least* are done, it stays for the others as long as *linger* says, within the same time limit;
+        that is asked again with each worker that ends. Who is a worker itself gives up its slot meanwhile. No
+        time-out is no limit.
         """
         workers = [self._workers[task_id] for task_id in task_ids]
 
@@ -275,16 +288,26 @@ class Dispatcher:
                 # that ends sets this very event before it puts a new one in its place.
                 await self._news.wait()
 
+        async def stay(longer: Linger) -> None:
+            clock = asyncio.get_running_loop().time
+            since = clock()
+            while not are_done(len(workers)) and not longer.has_enough():
+                left = since + longer.most_seconds() - clock()
+                if left <= 0:
+                    return
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(left):
+                        await self._news.wait()
+
         enough = min(least, len(workers))
-        if are_done(enough if linger_seconds <= 0 else len(workers)):
+        if are_done(enough if linger is None else len(workers)):
             return
         async with self._without_slot():
             with suppress(TimeoutError):
                 async with asyncio.timeout(timeout_seconds):
                     await wait_for(enough)
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(linger_seconds):
-                            await wait_for(len(workers))
+                    if linger is not None:
+                        await stay(linger)
 
     async def results(self, task_ids: Iterable[str]) -> AsyncIterator[TaskResult]:
         """Yield the results of workers as they finish."""

@@ -1,9 +1,13 @@
 """What an orchestrator and its workers are told of where they are: true, bounded, the same after a resume."""
 
+import asyncio
 import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from sunwell.agent import Agent
@@ -13,16 +17,17 @@ from sunwell.agent.prompts import ORCHESTRATOR_PROMPT
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
-from sunwell.core import Completion, EphemeralLens, ToolCall
+from sunwell.core import Completion, Delta, EphemeralLens, Request, ToolCall
 from sunwell.core.span import Span
 from sunwell.core.task import TaskResult
-from sunwell.errors import ServerFailed
+from sunwell.errors import BadRequest, ServerFailed
+from sunwell.events import RunFinished, WorkerFailed
 from sunwell.journal.places import JournalFiles
 from sunwell.journal.records import Note
 from sunwell.models.tokens import estimate_tokens
 from sunwell.testing import ScriptedModel, completion, task_in
 from sunwell.tools import tool
-from tests.agent.orchestrated import answer, batch, call, orchestrated, results_in, run
+from tests.agent.orchestrated import answer, batch, call, ids_in, orchestrated, results_in, run
 
 WAIT = call("await_results", task_ids=None)
 
@@ -139,33 +144,50 @@ async def test_reports_that_were_handed_over_are_not_handed_over_again(tmp_path:
     assert told.partition("[Status")[0] == before.partition("[Status")[0]
 
 
+@attrs.define(eq=False)
+class _OneFails:
+    """A model for workers: one fails, one waits for that, and one builds on it."""
+
+    over: asyncio.Event
+    name: str = "worker"
+
+    async def complete(self, request: Request) -> Completion:
+        match task_in(request):
+            case "find" if len(request.messages) == 1:
+                return completion("I have seen a part.", ToolCall("c", "look", "{}"))
+            case "find":
+                raise BadRequest("worker", "it broke")
+            case "wait":
+                await self.over.wait()
+        return completion("fine")
+
+    def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
+        raise NotImplementedError
+
+
 async def test_a_report_that_was_passed_on_stands_after_a_crash(tmp_path: Path) -> None:
     """A worker that failed is not asked again if another builds on its report, although nobody read that."""
-
-    def failing(request: Any) -> Completion | str:
-        if task_in(request) == "find":
-            if len(request.messages) == 1:
-                return completion("I have seen a part.", ToolCall("c", "look", "{}"))
-            raise ServerFailed("worker", "it broke")
-        return "built on it"
-
     passes = [
-        batch("find"),
-        call("await_results", task_ids=None, wait_for="any", timeout_seconds=0),
-        lambda r: call("delegate", task="build", tools=None, context=[_first_id(r)]),
+        batch("find", "wait"),
+        lambda r: call("await_results", task_ids=[ids_in(r)[1]], wait_for="all", timeout_seconds=None),
+        lambda r: call("delegate", task="build", tools=None, context=[ids_in(r)[0]]),
         WAIT,
     ]
-    smart = ScriptedModel("boss", [*passes, ServerFailed("boss", "down")])
-    first = await ran(tmp_path, smart, ScriptedModel("worker", [failing] * 9))
-    assert first.stop_reason == "model_error"
+    smart, over, run_id = ScriptedModel("boss", [*passes, ServerFailed("boss", "down")]), asyncio.Event(), ""
+    agent = Agent(smart_model=smart, delegation_model=_OneFails(over))
+    session = SessionContext.build(tmp_path, "Find the price", RunOptions(orchestrate=True))
+    async with aclosing(agent.run(session)) as events:
+        async for event in events:
+            if isinstance(event, WorkerFailed):
+                over.set()
+            if isinstance(event, RunFinished):
+                assert event.result.stop_reason == "model_error"
+                run_id = event.result.run_id
     again = ScriptedModel("boss", [answer("Done.")])
     agent = Agent(smart_model=again, delegation_model=ScriptedModel("worker", []))
-    result = await agent.resume(first.run_id, workspace=tmp_path)
-    assert [(one.task, one.status) for one in result.workers] == [("find", "error"), ("build", "ok")]
-
-
-def _first_id(request: Any) -> str:
-    return results_in(request)[0].split("- ")[1].split(" ")[0]
+    result = await agent.resume(run_id, workspace=tmp_path)
+    ended = {one.task: one.status for one in result.workers}
+    assert ended == {"find": "error", "wait": "ok", "build": "ok"}
 
 
 def test_a_worker_is_told_the_larger_task_and_how_its_report_is_read() -> None:

@@ -6,9 +6,9 @@ from decimal import Decimal
 import attrs
 import pytest
 
-from sunwell.agent.policy.cache_planner import LONGEST_LINGER_SECONDS
+from sunwell.agent.orchestration.lingering import LONGEST_QUEUED_SECONDS, LONGEST_SECONDS
 from sunwell.budget.ledger_protocol import Budget
-from sunwell.core import Completion, Usage
+from sunwell.core import Completion, Request, Usage
 from sunwell.core.price import Price, Rates
 from sunwell.testing import Line, ScriptedModel, completion
 from tests.agent.orchestrated import answer, batch, call, orchestrated, results_in, run
@@ -85,9 +85,68 @@ def test_words_without_a_call_are_handed_what_follows_soon() -> None:
     assert re.findall(r"Task: (\w)\n", handed) == ["a", "b"]
 
 
-def test_the_longest_wait_is_named() -> None:
-    """Half a minute: a model that waits for the next report is not blind for longer."""
-    assert LONGEST_LINGER_SECONDS == 30
+def test_the_longest_waits_are_named() -> None:
+    """Half a minute, or two while tasks wait in the queue: a model is not blind for longer."""
+    assert (LONGEST_SECONDS, LONGEST_QUEUED_SECONDS) == (30, 120)
+
+
+class PricedCrowd(Crowd):
+    """A crowd of which each call costs the same."""
+
+    def __init__(self, says: dict[str, tuple[str, float]], usd: str) -> None:
+        super().__init__(says)
+        self.price = Price(Rates(Decimal(usd), Decimal(usd)))
+
+    async def complete(self, request: Request) -> Completion:
+        return attrs.evolve(await super().complete(request), usage=Usage(1_000_000, 0))
+
+
+STEPS = {name: (name.upper(), 10.0) for name in "abcdefgh"}
+
+
+@pytest.mark.parametrize(
+    ("usd", "first"),
+    [
+        pytest.param("0.0005", "abcdef", id="thirty-seconds"),
+        pytest.param("0.0012", "abcd", id="twelve-seconds-are-worth-a-turn"),
+        pytest.param("0.5", "ab", id="never-more-than-waiting-costs-without-a-queue"),
+        pytest.param("0", "abcdef", id="workers-for-nothing"),
+    ],
+)
+def test_while_tasks_are_queued_waiting_costs_what_the_workers_spend(usd: str, first: str) -> None:
+    """An earlier turn starts nothing earlier: all that it could save is what the workers spend meanwhile.
+
+    A turn costs $0.003 here, which is worth 6 s of waiting without a queue. Once nobody is queued, that
+    holds, and who has waited longer goes on.
+    """
+    smart = boss(batch(*STEPS), next_one(), answer("ok"), read=3_000)
+    run(smart, PricedCrowd(STEPS, usd), orchestrated(max_concurrent=2))
+    assert told(smart)[0] == list(first)
+
+
+def test_two_minutes_are_the_longest_wait_with_a_queue() -> None:
+    """However dear a turn, and however cheap the workers."""
+    says = {name: (name.upper(), 50.0) for name in "abcdefgh"}
+    smart = boss(batch(*says), next_one(), answer("ok"), read=10**7)
+    run(smart, PricedCrowd(says, "0"), orchestrated(max_concurrent=1, budget=Budget(seconds=10_000)))
+    assert told(smart) == [["a", "b", "c"]]
+
+
+def test_a_report_of_a_failure_ends_the_wait() -> None:
+    """What to hand out next may depend on it. Here it comes after 30 s: its worker was asked twice."""
+    says = STEPS | {"c": ("", 10.0)}
+    smart = boss(batch(*says), next_one(), answer("ok"), read=10**6)
+    run(smart, PricedCrowd(says, "0"), orchestrated(max_concurrent=2))
+    assert told(smart) == [list("abcde")]
+
+
+def test_nobody_waits_for_more_than_a_result_holds() -> None:
+    """Reports beyond it come with the next call in any case."""
+    says = {name: (name * 4_000, 1.0) for name in "abcdefghijklmnopqrst"}
+    smart = boss(batch(*says), next_one(), next_one(), answer("ok"), read=10**6)
+    result, _ = run(smart, PricedCrowd(says, "0"), orchestrated(max_concurrent=1))
+    assert [len(each) for each in told(smart)] == [9, 9]
+    assert result.duration_seconds < 20
 
 
 @pytest.mark.parametrize(
