@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from sunwell.cli.output import say
 from sunwell.cli.run_command import EXIT_CODES, require_place
 from sunwell.cli.shared_options import (
     DOLLARS,
@@ -182,19 +181,18 @@ def said_of(contexts: "Mapping[str, Source]") -> str:
 
 
 def _confirming(above: Decimal, view: "View") -> "Confirm":
-    from sunwell.cli.approval_prompt import confirmed, require_terminal
+    from sunwell.cli.approval_prompt import confirmed
+    from sunwell.errors import ToolError
     from sunwell.report.figures import dollars
 
     async def confirm(what: str, most_usd: Decimal | None) -> bool:
         if most_usd is not None and most_usd <= above:
             return True
-        try:
-            require_terminal(f"{what}, more than --confirm-above {dollars(above)}, which")
-        except ConfigurationError as error:
-            view.say(f"refused: {error}")
-            return False
+        if not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr)):
+            beyond = f"a step above {dollars(above)} (--confirm-above) needs a person, and none is there"
+            view.say(f"refused: {what}: {beyond}")
+            raise ToolError(f"{what}: {beyond}")
         with view.paused():
-            say(f"{what}: that may be more than --confirm-above {dollars(above)}", err=True)
-            return await confirmed("Go on?")
+            return await confirmed(f"{what}. Go on?")
 
     return confirm

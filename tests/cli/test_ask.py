@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from sunwell.simulator import Simulator, running_simulator
 from sunwell.simulator.scripts import DEMO_MODELS
+from tests.cli.terminals import Terminal, plain
 
 pytest.importorskip("pydantic_monty")
 QUESTION = "What are the 'ERROR' lines about?"
@@ -151,10 +153,45 @@ def test_what_cannot_be_asked_is_refused(ask, tmp_path, monkeypatch, simulator, 
 
 
 def test_steps_that_may_cost_more_are_refused_without_a_terminal(ask, log: Path, simulator) -> None:
-    """The model is told, and no part is asked about."""
+    """The model is told why and the threshold, and no part is asked about."""
     done = ask(QUESTION, "-c", log, "--confirm-above", "0")
-    assert "more than --confirm-above $0" in done.stderr
+    said = "a step above $0 (--confirm-above) needs a person, and none is there"
+    assert said in done.stderr
+    assert said in json.dumps(simulator.requests[-1].body)
     assert "claude-haiku-5-5" not in [request.model for request in simulator.requests]
+
+
+@pytest.mark.parametrize(("typed", "calls"), [(b"y", 3), (b"n", 0)], ids=["yes", "no"])
+def test_a_terminal_is_asked_with_the_figures(log: Path, keys, simulator, typed: bytes, calls: int) -> None:
+    """What the step is, what it may cost, what is spent of the budget: where the live view was."""
+    place = ("-w", str(log.parent), "--cache-dir", str(log.parent / "cache"))
+    arguments = ["ask", QUESTION, "-c", str(log), *place, "--budget-usd", "0.30", "--confirm-above", "0"]
+    screen = Terminal(arguments, keys)
+    try:
+        shown = plain(screen.read_until(b"Go on? [y/N]: "))
+        figures = r"3 calls to claude-haiku-5-5, at most \$0\.\d{4}; \$0\.\d{4} of \$0\.30 is spent\. $"
+        assert re.search(figures, shown), shown[-300:]
+        screen.type(typed)
+        screen.result()
+    finally:
+        screen.close()
+    assert [request.model for request in simulator.requests].count("claude-haiku-5-5") == calls
+
+
+def test_one_call_is_confirmed_with_the_figures(tmp_path: Path, keys, simulator) -> None:
+    """A question that is answered in one call asks in the same way; a no spends nothing."""
+    (tmp_path / "a.txt").write_text("the cat")
+    screen = Terminal(
+        ["ask", "Who?", "-c", str(tmp_path / "a.txt"), "-w", str(tmp_path), "--confirm-above", "0"], keys
+    )
+    try:
+        shown = plain(screen.read_until(b"Go on? [y/N]: "))
+        assert re.search(r"1 call to claude-opus-5-5, \$0\.\d{4} expected, up to \$0\.\d{4}; \$0", shown)
+        screen.type(b"n")
+        screen.result()
+    finally:
+        screen.close()
+    assert (screen.process.returncode, len(simulator.requests)) == (2, 0)
 
 
 def test_a_terminal_is_not_waited_for(tmp_path: Path, keys: dict[str, str]) -> None:

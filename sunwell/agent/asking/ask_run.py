@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from sunwell.agent.asking.ask_tools import SPECS, AskTools
-from sunwell.agent.asking.exploration import Exploration, SharedReading
+from sunwell.agent.asking.exploration import Exploration, SharedReading, spent_text
 from sunwell.agent.asking.part_reader import Coverage, PartReader
 from sunwell.agent.conversation.conversation import Assignment, Conversation
 from sunwell.agent.prompts import ASK_PROMPT, DIRECT_PROMPT, ask_text
@@ -96,9 +96,7 @@ class Asking:
         run.decision, run.quote = await self._decide()
         if not run.decision:
             run.tell(DELEGATION_SKIPPED, DelegationSkipped(run.task, run.decision.reason))
-            direct = None if run.quote is None else run.quote.direct.expected_usd
-            if self.asked.confirm and not await self.asked.confirm(f"1 call to {self.model.name}", direct):
-                raise ConfigurationError("not begun: nothing was spent")
+            await self._confirm_direct()
             return await self._direct()
         started = DelegationStarted(run.task, "", self.reader.name, run.decision.reason)
         run.tell(DELEGATION_STARTED, started)
@@ -109,6 +107,21 @@ class Asking:
         exploration = Exploration(shared, span, self.model, self.asked.handles, Coverage(sizes))
         told = [f"{one_line(name)}: {size:,} bytes" for name, size in sizes.items()]
         return await self._explored(exploration, run.task, told)
+
+    async def _confirm_direct(self) -> None:
+        """Raise :exc:`~sunwell.errors.ConfigurationError` if the one call is refused."""
+        run, confirm = self.run, self.asked.confirm
+        if confirm is None:
+            return
+        side = None if run.quote is None else run.quote.direct
+        most = None if side is None else side.high_usd
+        known = "" if side is None or most is None else f", {_usd(side)} expected, up to ${most:.4f}"
+        try:
+            is_allowed = await confirm(f"1 call to {self.model.name}{known}; {spent_text(run)}", most)
+        except ToolError as error:
+            raise ConfigurationError(f"not begun: {error.sentence}; nothing was spent") from None
+        if not is_allowed:
+            raise ConfigurationError("not begun: nothing was spent")
 
     async def _recurse(
         self, above: Exploration, question: str, part: Handle, key: str

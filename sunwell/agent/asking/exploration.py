@@ -269,7 +269,7 @@ class Exploration:
                 if (
                     confirm is not None
                     and fan_out.calls
-                    and not await confirm(str(fan_out), fan_out.most_usd)
+                    and not await confirm(f"{fan_out}; {spent_text(self.run)}", fan_out.most_usd)
                 ):
                     raise ToolError(f"the user refused {fan_out}")
         except ToolError as error:
@@ -448,6 +448,14 @@ class _RunningStep:
         """Return the name of the note on the next call whose result is no function of the steps."""
         self._calls += 1
         return f"asked-{self._calls - 1}"
+
+
+def spent_text(run: Run) -> str:
+    """Return what *run* has spent of its budget, in words: ``$0.0024 of $0.30 is spent``."""
+    path = run.root.path
+    spent, standing = run.tally.bill(path).cost_usd, run.ledger.standing(path, "usd")
+    of = "" if standing is None else f" of {standing.amount(standing.ceiling)}"
+    return f"an unknown amount{of} is spent" if spent is None else f"${spent:.4f}{of} is spent"
 
 
 def _path(place: Place) -> str:

@@ -14,7 +14,8 @@ from sunwell.core.threads import in_thread
 from sunwell.errors import ConfigurationError
 
 Confirm = Callable[[str, Decimal | None], Awaitable[bool]]
-"""Asked before a fan-out: what it is, in words, and its dollars at most. ``False`` refuses it."""
+"""Asked before a fan-out: what it is and what is spent, in words, and its dollars at most. ``False`` refuses
+it; a :exc:`~sunwell.errors.ToolError` does, too, with a sentence that the model is told."""
 Source = LongContext | str | os.PathLike[str]
 """A context, or the path of a file or a folder, or a glob."""
 Sources = Source | Iterable[Source] | Mapping[str, Source]
