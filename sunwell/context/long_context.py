@@ -282,6 +282,25 @@ class LongContext:
         at = bisect_left(self._headings, start + 1, key=lambda each: each[0]) - 1
         return self._headings[max(at, 0)][1]
 
+    def by_file(self, start: int, end: int) -> Iterator[tuple[str, int, int]]:
+        """Yield which files a range is of, and the bytes within each; without headings and what is between.
+
+        The path is empty if the context is one text.
+        """
+        if not self._headings:
+            yield "", start, end
+            return
+        first = max(bisect_left(self._headings, start + 1, key=lambda each: each[0]) - 1, 0)
+        for at in range(first, len(self._headings)):
+            begins, path = self._headings[at]
+            text = begins + len(_heading(path))
+            # A file ends before an empty line, except the last one.
+            ends = self._headings[at + 1][0] - 1 if at + 1 < len(self._headings) else self.size_bytes
+            if begins >= end:
+                return
+            if max(start, text) < min(end, ends):
+                yield path, max(start, text) - text, min(end, ends) - text
+
     def _shown(self, start: int, end: int) -> str:
         """Return the text of a range; a secret that is partly in it is replaced as a whole."""
         around = min(4 * self._secrets.longest_chars, _LONGEST_SECRET)
@@ -466,6 +485,10 @@ class Handle:
 
 def _too_many(characters: int) -> str:
     return f"chunks of {characters:,} characters are more than {MOST_CHUNKS:,}: take longer ones"
+
+
+def _heading(path: str) -> bytes:
+    return f"==> {on_one_line(path)} <==\n".encode()
 
 
 def _decoded(data: bytes) -> str:
@@ -686,7 +709,7 @@ class _CopiedFile:
         gap = b"" if not self.size else b"\n" if self._last == b"\n" else b"\n\n"
         self._write(path, gap)
         self.headings.append((self.size, path))
-        self._write(path, f"==> {on_one_line(path)} <==\n".encode())
+        self._write(path, _heading(path))
 
     def take(self, what: str, blocks: Iterable[bytes]) -> None:
         """Copy a text, without its mark; one in UTF-16 that says so becomes UTF-8."""

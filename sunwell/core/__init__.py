@@ -1,5 +1,6 @@
 """Values and protocols; no I/O."""
 
+from sunwell.core.coverage import AnswerCoverage
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import (
     FileChange,
@@ -48,6 +49,7 @@ from sunwell.core.task import (
 from sunwell.core.tool import Proposal, Staged, StagingExecutor, Tool, ToolExecutor
 
 __all__ = [
+    "AnswerCoverage",
     "Bill",
     "BillLine",
     "Budget",

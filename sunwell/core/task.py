@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 import attrs
 
 from sunwell.core.confinement import Confinement
+from sunwell.core.coverage import AnswerCoverage
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import FileChange
 from sunwell.core.model import Usage
@@ -364,6 +365,8 @@ class TaskResult:
     left_behind: tuple[str, ...] = attrs.field(default=(), kw_only=True)
     """What commands of the run left of files that other programs run by themselves, and what became of it: a
     sentence each. Of a worker, see the run."""
+    coverage: AnswerCoverage | None = attrs.field(default=None, kw_only=True)
+    """What an answer to a question about contexts rests on; ``None`` for other tasks."""
 
     @property
     def success(self) -> bool:

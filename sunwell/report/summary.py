@@ -133,6 +133,7 @@ def summarize(
         },
         "smart_alone": _comparison(comparison),
         "quote": _quote(result),
+        "coverage": None if result.coverage is None else result.coverage.as_object(),
     }
 
 

@@ -51,7 +51,7 @@ def test_a_log_is_looked_into_and_asked_about(ask, log: Path, simulator) -> None
     assert done.exit_code == 0, done.output
     assert "3 lines hold ERROR." in done.stdout
     assert "ERROR disk full on node 70000" in done.stdout
-    assert "Coverage, from the harness: calls read " in done.stdout
+    assert "Coverage, from the harness: scripts searched 100.0 % and calls read " in done.stdout
     assert "exploring: " in done.stderr
     assert "bill " in done.stderr
     assert "bill " not in done.stdout
@@ -65,6 +65,10 @@ def test_what_was_asked_before_costs_nothing(ask, log: Path, simulator) -> None:
     again = ask(QUESTION, "-c", log, "--json")
     told = json.loads(again.stdout)
     assert told["remembered_calls"] == 3
+    (covered,) = told["coverage"]["contexts"]
+    assert covered["searched_bytes"] == covered["size_bytes"] == log.stat().st_size
+    assert 0 < covered["read_bytes"] < covered["size_bytes"]
+    assert (covered["parts"], told["coverage"]["unanswered"], told["coverage"]["cut_answers"]) == (3, [], 0)
     assert "3 lines hold ERROR." in told["answer"]
     models = [request.model for request in simulator.requests]
     assert models.count("claude-haiku-5-5") == 3

@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 
 from sunwell.agent.asking.ask_tools import SPECS, AskTools
+from sunwell.agent.asking.coverage_sentence import coverage_sentence
 from sunwell.agent.asking.exploration import Exploration, SharedReading, spent_text
 from sunwell.agent.asking.part_reader import Coverage, PartReader
 from sunwell.agent.conversation.conversation import Assignment, Conversation
@@ -15,6 +16,7 @@ from sunwell.agent.run.asked_contexts import AskedContexts
 from sunwell.agent.run.run_context import Ending, Run
 from sunwell.agent.run.toolset import Toolset
 from sunwell.context.long_context import Handle
+from sunwell.core.coverage import AnswerCoverage, ContextCoverage, CoveredRange
 from sunwell.core.markdown import fenced, one_line
 from sunwell.core.model import Caching, ModelProtocol
 from sunwell.core.price import DelegationDecision, Price, Quote, Side
@@ -40,7 +42,7 @@ _MARGIN = 1.25
 """A context must be so much shorter than the window as an estimate of its tokens may be too low."""
 _MORE_TURNS = 5
 """Turns besides the steps: mistakes that are told, and the answer."""
-_OPENED, _DIRECT = "ask-contexts", "ask-direct"
+_OPENED, _DIRECT, _COVERED = "ask-contexts", "ask-direct", "ask-coverage"
 
 
 @attrs.frozen
@@ -164,10 +166,23 @@ class Asking:
             ended = await work.to_the_end()
         finally:
             await exploration.close()
-        if not states_coverage or not ended.answer.strip():
+        if not states_coverage:
             return ended
-        covered = f"[Coverage, from the harness: {exploration.coverage.sentence()}.]"
-        return attrs.evolve(ended, answer=f"{ended.answer}\n\n{covered}")
+        name = f"{_COVERED}-{work.turns}-{ended.stop_reason}"
+        return await self._covered(ended, name, exploration.coverage)
+
+    async def _covered(self, ended: Ending, name: str, coverage: Coverage) -> Ending:
+        """Return the end with what its answer rests on. A run that is played again has no files to name."""
+        run = self.run
+        noted = run.journal.find(Note, (run.root.path, name))
+        if noted is not None:
+            run.coverage = AnswerCoverage.from_object(noted.value)
+        else:
+            run.coverage = await in_thread(coverage.result, self.asked.handles())
+            if not run.gateway.recorded_only:
+                value = run.coverage.as_object()
+                await run.journal.append(Note(run.root.path, name, value), durable=False)
+        return _with_coverage(ended, run.coverage)
 
     async def _direct(self) -> Ending:
         run = self.run
@@ -182,10 +197,14 @@ class Asking:
         work = Conversation(run, given, Toolset((), frozenset(), {}))
         run.works.append(work)
         ended = await work.to_the_end()
-        if ended.status != "ok":
-            return ended
-        covered = "[Coverage, from the harness: the whole context was in the prompt.]"
-        return attrs.evolve(ended, answer=f"{ended.answer}\n\n{covered}")
+        run.coverage = AnswerCoverage(
+            True,
+            tuple(
+                ContextCoverage(name, size, 0, size, 1, (CoveredRange("", 0, size),))
+                for name, size in (await self._opened()).items()
+            ),
+        )
+        return _with_coverage(ended, run.coverage) if ended.status == "ok" else ended
 
     async def _recorded_text(self) -> str:
         """Return the contexts as the prompt has them. A run that goes on sends what is on record."""
@@ -250,6 +269,13 @@ class Asking:
         )
         await run.journal.append(Decided(run.root.path, decision, quote))
         return decision, quote
+
+
+def _with_coverage(ended: Ending, coverage: AnswerCoverage) -> Ending:
+    if not ended.answer.strip():
+        return ended
+    covered = f"[Coverage, from the harness: {coverage_sentence(coverage)}.]"
+    return attrs.evolve(ended, answer=f"{ended.answer}\n\n{covered}")
 
 
 def decide_way(

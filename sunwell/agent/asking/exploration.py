@@ -19,6 +19,7 @@ from sunwell.agent.asking.part_reader import (
     PartReader,
     ReadAnswer,
     extents_in,
+    merged,
 )
 from sunwell.agent.asking.passages import Extent, PartInScript, Passages, as_parts, bound
 from sunwell.agent.prompts import COMMITS_ENDED, EXPLORING_ENDED, EXPLORING_ENDS, SESSION_LOST
@@ -50,6 +51,8 @@ _FUNCTIONS: Mapping[str, tuple[str, ...]] = {
 }
 _LIMITS = ToolLimits(python_bytes=256_000_000)
 _RECURSIVE_TOKENS = 2_000
+_MOST_SEARCHED = 1_000
+"""Ranges of a step that are recorded as looked into."""
 
 
 Recurse = Callable[["Exploration", str, Handle, str], Awaitable[tuple[Ending, Coverage]]]
@@ -120,10 +123,12 @@ class Exploration:
             step.lost = SESSION_LOST.format(reason=lost)
             failed = step.lost
         self._count(place, code, asks=step.asks, is_lost=bool(step.lost))
+        shown = len(printed.text) + len(printed.end)
+        value = {"asks": step.asks, "lost": bool(step.lost), "shown": shown, "searched": self._searched()}
+        await self._note(place, "step", value)
+        self._see_step(value)
         if step.lost:
             await self.close()
-        value = {"asks": step.asks, "lost": bool(step.lost)}
-        await self._note(place, "step", value)
         return self._told(step, printed, failed)
 
     def recall(self, place: Place, code: str) -> None:
@@ -136,6 +141,7 @@ class Exploration:
             self._account(noted)
             number += 1
         self._count(place, code, asks=done["asks"], is_lost=done["lost"])
+        self._see_step(done)
 
     async def declare(self, place: Place, content: str | None, variable: str | None) -> str:
         """Set the answer: *content*, or the value of the name *variable* of the session."""
@@ -218,6 +224,9 @@ class Exploration:
         spent = self._spent_usd()
         answers = await reader.read(questions)
         value = _outcome(questions, answers)
+        had_failed = {key[0] for key in self.coverage.failed} - set(value["failed"])
+        if mended := sorted(had_failed & {one.name for one in questions}):
+            value["mended"] = mended
         await self._note(step.place, name, value)
         self._see(value)
         missing = len(value["failed"])
@@ -257,7 +266,10 @@ class Exploration:
         is_of_use = bool(ended.answer.strip()) and ended.status != "error"
         answer = ended.answer if is_of_use else f"[no answer: {ended.error or 'it ended without one'}]"
         read = [list(attrs.astuple(extent)) for extent in coverage.read]
-        return {"answer": answer, "failed": {}, "read": sorted(read)}
+        searched = {name: [list(each) for each in ranges] for name, ranges in coverage.searched.items()}
+        unread = [[*attrs.astuple(one), why, name] for (name, one), why in coverage.failed.items()]
+        found = {"answer": answer, "failed": {}, "read": sorted(read), "unread": unread}
+        return {**found, "searched": searched}
 
     async def _allow(self, step: "_RunningStep", name: str, fan_out: FanOut | None) -> None:
         """Make the step one that asks. Raises ToolError if it may not, and notes that."""
@@ -311,8 +323,28 @@ class Exploration:
 
     def _see(self, noted: Mapping[str, Any]) -> None:
         self.coverage.see(list(extents_in(noted.get("read", ()))), "")
-        for extent in noted.get("unread", ()):
-            self.coverage.see(list(extents_in([extent[:-1]])), str(extent[-1]))
+        for name in noted.get("mended", ()):
+            self.coverage.see_answered(name)
+        for *extent, why, name in noted.get("unread", ()):
+            self.coverage.see(list(extents_in([extent])), str(why), name)
+        self._see_step(noted)
+
+    def _see_step(self, noted: Mapping[str, Any]) -> None:
+        self.coverage.shown_characters += noted.get("shown", 0)
+        for name, ranges in noted.get("searched", {}).items():
+            self.coverage.see_searched(name, [(start, end) for start, end in ranges])
+
+    def _searched(self) -> dict[str, list[list[int]]]:
+        """Return what the step looked into, for its note: the longest ranges, and none that is known."""
+        found = {}
+        for name, ranges in self._passages.touched.items():
+            known = self.coverage.searched.get(name, [])
+            new = [one for one in merged(ranges) if not any(a <= one[0] and one[1] <= b for a, b in known)]
+            longest = sorted(new, key=lambda each: each[0] - each[1])[:_MOST_SEARCHED]
+            if longest:
+                found[name] = [list(each) for each in sorted(longest)]
+        self._passages.touched.clear()
+        return found
 
     async def _budget(self) -> dict[str, Any]:
         step = self._now()
@@ -465,18 +497,18 @@ def _path(place: Place) -> str:
 def _outcome(questions: Sequence[PartQuestion], answers: Sequence[ReadAnswer]) -> dict[str, Any]:
     """Return what a note holds of *questions*: what was read, what was not and why."""
     read: dict[Extent, None] = {}
-    unread: dict[Extent, str] = {}
+    unread: dict[tuple[Any, ...], None] = {}
     failed: dict[str, str] = {}
     for one, answer in zip(questions, answers, strict=True):
         if answer.failed:
             failed[one.name] = answer.failed
-            unread |= dict.fromkeys(one.extents, answer.failed)
+            unread |= {(*attrs.astuple(extent), answer.failed, one.name): None for extent in one.extents}
         else:
             read |= dict.fromkeys(one.extents)
     return {
         "failed": failed,
         "read": [list(attrs.astuple(extent)) for extent in read],
-        "unread": [[*attrs.astuple(extent), why] for extent, why in unread.items()],
+        "unread": [list(row) for row in unread],
     }
 
 

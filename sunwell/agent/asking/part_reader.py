@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 import attrs
@@ -12,6 +13,7 @@ from sunwell.agent.policy.cache_planner import CachePlan, Siblings, plan
 from sunwell.agent.prompts import read_system, read_text
 from sunwell.agent.run.run_context import Run
 from sunwell.context.long_context import Handle
+from sunwell.core.coverage import AnswerCoverage, ContextCoverage, CoveredRange
 from sunwell.core.markdown import one_line
 from sunwell.core.message import History, digest_of, user
 from sunwell.core.model import Caching, Completion, ModelProtocol, Request
@@ -285,43 +287,68 @@ def _joined(parts: Sequence[Any]) -> tuple[str, list[str]]:
 
 @attrs.define(eq=False)
 class Coverage:
-    """Which bytes of each context were read by calls that were answered, and which were not."""
+    """Collects what was looked at of each context, in the order in which it is seen."""
 
     sizes: Mapping[str, int]
     """Bytes of each context."""
     read: set[Extent] = attrs.field(factory=set, init=False)
-    failed: dict[Extent, str] = attrs.field(factory=dict, init=False)
+    """In questions that were answered."""
+    failed: dict[tuple[str, Extent], str] = attrs.field(factory=dict, init=False)
+    """Why a question, by its name, about an extent has no answer; others about the same may have one."""
+    searched: dict[str, list[tuple[int, int]]] = attrs.field(factory=dict, init=False)
+    """Ranges that scripts searched or took as text, by context."""
+    shown_characters: int = attrs.field(default=0, init=False)
+    cut_answers: int = attrs.field(default=0, init=False)
 
-    def see(self, extents: Sequence[Extent], failed: str) -> None:
-        """Take note of one question about *extents*."""
+    def see(self, extents: Sequence[Extent], failed: str, question: str = "") -> None:
+        """Take note of one *question* about *extents*."""
         for extent in extents:
-            if not failed:
+            if failed:
+                self.failed[question, extent] = failed
+            else:
                 self.read.add(extent)
-                self.failed.pop(extent, None)
-            elif extent not in self.read:
-                self.failed[extent] = failed
 
-    def sentence(self) -> str:
-        """Return what was read and what failed, as the harness saw it."""
-        told = ["; ".join([self._of(name, size) for name, size in self.sizes.items()])]
-        if self.failed:
-            shown = [f"{extent}: {why}" for extent, why in list(self.failed.items())[:_SHOWN_FAILURES]]
-            more = len(self.failed) - len(shown)
-            told.append("Without an answer: " + "; ".join(shown) + (f"; and {more:,} more" if more else ""))
-        return ". ".join(told)
+    def see_answered(self, question: str) -> None:
+        """Take note that a *question* which had failed has an answer."""
+        for key in [key for key in self.failed if key[0] == question]:
+            del self.failed[key]
 
-    def _of(self, name: str, size: int) -> str:
-        ranges = merged([(one.start, one.end) for one in self.read if one.name == name])
-        covered = sum(end - start for start, end in ranges)
-        share = 100 * covered / size if size else 100.0
-        rounded = f"{share:.1f}" if covered in (0, size) else f"{min(max(share, 0.1), 99.9):.1f}"
-        where = f", in bytes {_shown(ranges)}" if ranges else ""
-        count = sum(one.name == name for one in self.read)
-        return f"calls read {rounded} % of {one_line(name)} ({counted(count, 'part')}{where})"
+    def see_searched(self, name: str, ranges: Sequence[tuple[int, int]]) -> None:
+        """Take note of *ranges* of the context *name* that scripts have looked into."""
+        self.searched[name] = merged([*self.searched.get(name, ()), *ranges])
+
+    def result(self, contexts: Mapping[str, Handle]) -> AnswerCoverage:
+        """Return what was seen; of *contexts* that are several files, by file."""
+        found = tuple(self._of(name, size, contexts.get(name)) for name, size in self.sizes.items())
+        by_own = {whole.context.name: whole for whole in contexts.values()}
+        unanswered = tuple(
+            f"{_place_of(extent, by_own.get(extent.name))}: {why}" for (_, extent), why in self.failed.items()
+        )
+        return AnswerCoverage(False, found, self.shown_characters, unanswered, self.cut_answers)
+
+    def _of(self, name: str, size: int, whole: Handle | None) -> ContextCoverage:
+        own = name if whole is None else whole.context.name
+        parts = [(one.start, one.end) for one in self.read if one.name == own]
+        ranges = merged(parts)
+        searched = sum(end - start for start, end in self.searched.get(own, ()))
+        by_file = (
+            CoveredRange(*one)
+            for start, end in ranges
+            for one in ([("", start, end)] if whole is None else whole.context.by_file(start, end))
+        )
+        read = sum(end - start for start, end in ranges)
+        return ContextCoverage(name, size, searched, read, len(parts), tuple(islice(by_file, _MOST_RANGES)))
 
 
-_SHOWN_FAILURES = 5
-_SHOWN_RANGES = 5
+_MOST_RANGES = 1_000
+
+
+def _place_of(extent: Extent, whole: Handle | None) -> str:
+    files = [] if whole is None else list(islice(whole.context.by_file(extent.start, extent.end), 2))
+    if not files or not files[0][0]:
+        return str(extent)
+    path, start, end = files[0]
+    return f"{one_line(path)}, bytes {start:,}-{end:,}{' and more files' if len(files) > 1 else ''}"
 
 
 def merged(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -333,12 +360,6 @@ def merged(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         else:
             found.append((start, end))
     return found
-
-
-def _shown(ranges: Sequence[tuple[int, int]]) -> str:
-    shown = ", ".join(f"{start:,}-{end:,}" for start, end in ranges[:_SHOWN_RANGES])
-    more = len(ranges) - _SHOWN_RANGES
-    return f"{shown} and {more:,} more ranges" if more > 0 else shown
 
 
 def extents_in(values: Sequence[Sequence[Any]]) -> Iterator[Extent]:

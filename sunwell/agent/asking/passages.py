@@ -64,6 +64,8 @@ class Passages:
     """The passages of one session, found by what identifies them there."""
 
     _by_id: dict[Any, PartInScript] = attrs.field(factory=dict, init=False)
+    touched: dict[str, list[tuple[int, int]]] = attrs.field(factory=dict, init=False)
+    """What scripts searched, counted in or took as text, by context, in the order of the calls."""
 
     def shown(self, part: Handle) -> Any:
         """Return *part* as the scripts of the session see it."""
@@ -93,6 +95,10 @@ class Passages:
         if method == "place":
             return str(await in_thread(lambda: part.place))
         found = await in_thread(getattr(part, method), **given)
+        if method in ("search", "count", "text"):
+            is_full = isinstance(found, list) and len(found) >= given["limit"]
+            end = found[-1].end if is_full else part.end
+            self.touched.setdefault(part.context.name, []).append((part.start, end))
         if isinstance(found, list):
             return [self.shown(one) for one in found]
         return found if isinstance(found, str) else self.shown(cast(Handle, found))

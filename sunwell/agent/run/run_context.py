@@ -29,6 +29,7 @@ from sunwell.budget.ledger_protocol import Budget, Ledger
 from sunwell.budget.tally import Tally
 from sunwell.context.excerpts import Shown
 from sunwell.core.confinement import Confinement
+from sunwell.core.coverage import AnswerCoverage
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import FileChange, net_changes
 from sunwell.core.model import ModelProtocol
@@ -366,6 +367,8 @@ class Run:
 
     decision: DelegationDecision | None = attrs.field(default=None, init=False)
     quote: Quote | None = attrs.field(default=None, init=False)
+    coverage: AnswerCoverage | None = attrs.field(default=None, init=False)
+    """What an answer about contexts rests on; ``None``: the run answers no such question."""
     not_delegated: str = attrs.field(default="", init=False)
     """Why the run was not delegated although that was decided; else empty."""
     lens: EphemeralLens | None = attrs.field(default=None, init=False)
@@ -586,6 +589,7 @@ class Run:
             journal=str(self.journal.path) if self.journal.path else None,
             decision=self.decision,
             quote=self.quote,
+            coverage=self.coverage,
             lens=self.lens,
             lens_left_out=self.lens_left_out,
             commands=tuple(commands),

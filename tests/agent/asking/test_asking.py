@@ -136,7 +136,9 @@ def test_a_question_that_fails_is_a_value_and_may_be_asked_again(asked):
     result = asked.ask([explore(code), final("Half.")], ["one", ServerFailed("haiku-x", "it is down")])
     assert "'[no answer: " in asked.shown(1)
     assert "1 question without an answer" in asked.shown(1)
-    assert "Without an answer: log.txt, lines 6-10 (bytes 100-200): haiku-x: it is down" in result.answer
+    assert (
+        "Without an answer: 1 part: log.txt, lines 6-10 (bytes 100-200): haiku-x: it is down" in result.answer
+    )
 
 
 def test_a_failed_question_is_answered_at_the_second_try(asked):
@@ -148,6 +150,54 @@ def test_a_failed_question_is_answered_at_the_second_try(asked):
     )
     assert asked.shown(2).startswith("['one', 'two']")
     assert "Without an answer" not in result.answer
+
+
+def test_what_scripts_searched_is_covered_and_an_answer_without_a_look_is_not(asked):
+    """A search that ends at its limit covers what is before; the same run again says the same."""
+    look = "print(len(context.search('nowhere')), context.part(0, 50).text()[:9])"
+    result = asked.ask([explore("context.search('line 2:', 1)"), explore(look), final("None.")])
+    assert "scripts searched 100.0 % and calls read 0.0 % of log.txt (0 parts)" in result.answer
+    assert "shown 12 characters that scripts printed" in result.answer
+    (one,) = result.coverage.contexts
+    assert (one.name, one.size_bytes, one.searched_bytes, one.read_bytes) == ("log.txt", 468_894, 468_894, 0)
+    (step, *_) = [record for record in asked.records() if isinstance(record, Note) and record.name == "step"]
+    assert step.value["searched"] == {"log.txt": [[0, 40]]}
+    assert asked.replay().coverage == result.coverage
+
+
+def test_an_answer_without_a_look_says_so(asked):
+    """Nothing was searched, read or shown."""
+    result = asked.ask(["It is line 7."])
+    assert result.answer.endswith(
+        "[Coverage, from the harness: scripts searched 0.0 % and calls read 0.0 % of log.txt (0 parts). "
+        "The model that answers was shown nothing of it.]"
+    )
+
+
+def test_coverage_of_a_folder_is_by_file(asked):
+    """Bytes are those of the files; headings are of none."""
+    (asked.workspace / "logs").mkdir()
+    for name in ("a.log", "b.log", "c.log"):
+        (asked.workspace / "logs" / name).write_text("all is well\n" * 20_000)
+    asked.contexts = {"logs": "logs"}
+    code = "print(llm_map('Q?', [context.part(200000, 300000), context.part(600000, 600100)]))"
+    result = asked.ask([explore(code), final("Done.")], ["one", ServerFailed("haiku-x", "it is down")])
+    assert "(1 part, in a.log bytes 199,986-240,000, b.log bytes 0-59,971)" in result.answer
+    assert "Without an answer: 1 part: c.log, bytes 119,956-120,056: haiku-x: it is down" in result.answer
+    assert result.coverage is not None
+    assert [one.path for one in result.coverage.contexts[0].ranges] == ["a.log", "b.log"]
+
+
+def test_a_refused_question_is_told_although_another_read_the_part(asked):
+    """The part was read once, and one question about it has no answer, until it is asked again."""
+    code = "print(llm_query('{}?', context.part(0, 100)))"
+    refused = completion(Text("No."), stop="refusal")
+    result = asked.ask(
+        [explore(code.format("One")), explore(code.format("Two")), final("Half.")], ["one", refused]
+    )
+    assert "(1 part, in bytes 0-100)" in result.answer
+    assert "Without an answer: 1 part: log.txt, lines 1-5 (bytes 0-100): the model stopped" in result.answer
+    assert asked.resume() == result
 
 
 def test_a_fan_out_that_does_not_fit_the_budget_is_refused_before_it_is_paid(asked):
@@ -283,7 +333,8 @@ def test_words_without_a_call_are_an_answer(asked):
     """An empty message is asked about once."""
     result = asked.ask([explore("print(1)"), completion(Text("")), "It is line 7."])
     assert result.answer.startswith(
-        "It is line 7.\n\n[Coverage, from the harness: calls read 0.0 % of log.txt (0"
+        "It is line 7.\n\n[Coverage, from the harness: scripts searched 0.0 % and calls read "
+        "0.0 % of log.txt (0 parts). The model that answers was shown 2 characters that scripts printed.]"
     )
 
 
@@ -303,7 +354,9 @@ def test_a_context_of_several_files_has_names(asked):
     code = "print(context.size, sorted(contexts), contexts['second'].text(), second.size)"
     result = asked.ask([explore(code), final("Done.")])
     assert asked.shown(1).startswith("1200000 ['first', 'second'] beta\n 5")
-    assert "of first (0 parts); calls read 0.0 % of second (0 parts)" in result.answer
+    assert "of first (0 parts); scripts searched 100.0 % and calls read 0.0 % of second" in result.answer
+    assert result.coverage is not None
+    assert [one.searched_bytes for one in result.coverage.contexts] == [0, 5]
 
 
 def test_a_plan_is_told_before_it_is_carried_out(asked):

@@ -100,7 +100,7 @@ def test_a_fork_goes_on_with_the_names_of_the_steps_that_it_keeps(asked):
     )
     assert asked.shown(1).startswith("one\n")
     assert result.answer.startswith(
-        "New.\n\n[Coverage, from the harness: calls read 0.1 % of log.txt (1 part"
+        "New.\n\n[Coverage, from the harness: scripts searched 0.0 % and calls read 0.1 % of log.txt (1 part"
     )
 
 
