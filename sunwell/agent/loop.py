@@ -233,10 +233,12 @@ class AgentLoop:
     async def _to_the_end(self, run: Run, batch: Batch | None, lens_only: bool) -> TaskResult:
         """Carry *run* out and return its result, however it ends; cancelling gives a result, too."""
         while_asking.set(partial(run.time_limits.pause, "approval"))
+        unbegun: Ending | None = None
         try:
             async with run.time_limits.limit(run.seconds_to_the_end):
                 ended = await self._ending_of(run, batch, lens_only)
             if (refusal := too_small_a_cap(run, ended)) is not None and not run.gateway.recorded_only:
+                unbegun = ended
                 raise refusal
         except asyncio.CancelledError:
             ended = run.composed_end("cancelled", "cancelled", "the run was stopped")
@@ -246,6 +248,8 @@ class AgentLoop:
             ended = run.composed_end("incomplete", "timeout", "the time limit was reached")
         except SunwellError as error:
             error.result = run.so_far(error)
+            if isinstance(error, ConfigurationError):
+                await run.close_unbegun(unbegun or Ending("cancelled", "cancelled", "", str(error)))
             raise
         return await run.finish(ended)
 

@@ -741,6 +741,8 @@ def read_text(places: Sequence[str], text: str) -> str:
     return "\n".join([*places, fenced(text)])
 
 
+FAILED_MARK = "[it failed]\n"
+"""Stands between what a script printed and its error."""
 EXPLORING_ENDS = (
     "One more step without questions is left: then commit (llm_map, llm_query) or call set_answer."
 )

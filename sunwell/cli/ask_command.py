@@ -67,6 +67,12 @@ _STANDARD_INPUT = "standard input"
         "cache_dir",
     ),
 )
+@click.option(
+    "--dry-run",
+    "prices_only",
+    is_flag=True,
+    help="Only say which way would be taken, and what both would cost. Nothing is asked; no key is needed.",
+)
 @click.option("--trace", metavar="FILE", help="Write the whole trace as JSON.")
 @config_options
 @output_options
@@ -89,11 +95,14 @@ def ask(ctx: click.Context, /, **chosen: Any) -> None:
 
     if chosen["trace"] is not None:
         require_place(chosen["trace"])
-    held = configured(chosen, delegates=True)
+    held = configured(chosen, delegates=True, needs_key=not chosen["prices_only"])
     values = held.loaded.values
     view = choose_view(as_json=chosen["as_json"], verbose=values.verbose, max_usd=values.run.budget.usd)
     with ExitStack() as opened:
         contexts = opened_contexts(chosen["contexts"], opened)
+        if chosen["prices_only"]:
+            _tell_prices(contexts, chosen, held)
+            return
         for warning in require_sound(held.resolved):
             view.say(warning)
         question, options = chosen["question"], held.resolved.options
@@ -158,6 +167,51 @@ def opened_contexts(named: Sequence[str], opened: ExitStack) -> "dict[str, Sourc
             piped = LongContext.of(sys.stdin.buffer, shown, secrets=secrets_from_environment())
             found[shown] = opened.enter_context(piped)
     return found
+
+
+def _tell_prices(contexts: "Mapping[str, Source]", chosen: Chosen, held: Configured) -> None:
+    """Print the way that would be taken, and what both ways would cost."""
+    from sunwell.cli.colours import ESTIMATE
+    from sunwell.cli.estimate_commands import amounts_of, price_table
+    from sunwell.cli.output import say
+    from sunwell.cli.terminal import fitted_lines, print_json
+    from sunwell.report.forecast import ask_forecast, quote_object
+
+    agent, options = held.agent(), held.resolved.options
+    made = ask_forecast(chosen["question"], _bytes_of(contexts), options, agent.prices, agent.registry)
+    quote = quote_object(made.quote, made.decision)
+    if chosen["as_json"]:
+        models = {"smart_model": made.smart_model, "delegation_model": made.delegation_model}
+        told = {"decision": attrs.asdict(made.decision), "models": models, "quote": quote}
+        print_json(told | {"warnings": [made.warning] if made.warning else []})
+        return
+    who = {
+        "explored": f"{made.smart_model} looks with scripts, and may ask {made.delegation_model} about parts",
+        "direct": f"{made.smart_model} reads all of it",
+    }
+    rows = [
+        (one.name, amounts_of(one), who[one.name], one.name == quote["chosen"]) for one in made.quote.sides
+    ]
+    lines = [*fitted_lines(f"would be {made.decision.reason}"), ""]
+    lines += [*price_table(("low", "expected", "high", "worst"), rows), "", "Assumed:"]
+    for each in made.quote.assumptions:
+        lines += fitted_lines(f"  · {each}", 4)
+    lines += ["", *(fitted_lines(f"warning: {made.warning}", 9) if made.warning else ())]
+    dated = f"Prices of {made.quote.price_date}. " if made.quote.price_date else ""
+    for line in [*lines, *fitted_lines(f"{dated}Nothing was asked and nothing was spent.")]:
+        say(line, palette=ESTIMATE)
+
+
+def _bytes_of(contexts: "Mapping[str, Source]") -> int:
+    from sunwell.context.long_context import LongContext
+
+    total = 0
+    with ExitStack() as opened:
+        for source in contexts.values():
+            if not isinstance(source, LongContext):
+                source = opened.enter_context(LongContext.of(source))
+            total += source.size_bytes
+    return total
 
 
 def said_of(contexts: "Mapping[str, Source]") -> str:

@@ -125,9 +125,9 @@ def _lines(made: "Forecast") -> list[str]:
         *(fitted_lines(compared) if compared else []),
         "",
         *_output_lines(made.quote.output),
-        *_table(
+        *price_table(
             ("low", "expected", "high", "worst"),
-            [(side.name, _amounts(side), who[side.name], side is made.chosen) for side in made.quote.sides],
+            [(side.name, amounts_of(side), who[side.name], side is made.chosen) for side in made.quote.sides],
         ),
     ]
     if made.lens is not None:
@@ -166,7 +166,7 @@ def _ladder_lines(ladder: "ExpectedClimb") -> list[str]:
         basis = f"{rung.tries:,} outcomes" if rung.tries else "assumed"
         words = f"{_RUNGS[rung.name].format(model=rung.model)} ({basis})"
         rows.append((rung.name, (*amounts, *shares), words, False))
-    return [*fitted_lines(head), *_table(("expected", "worst", "climbed", "passes"), rows)]
+    return [*fitted_lines(head), *price_table(("expected", "worst", "climbed", "passes"), rows)]
 
 
 _RUNGS = {
@@ -192,7 +192,7 @@ def _output_lines(output: "OutputEstimate | None") -> list[str]:
     return [*lines, ""]
 
 
-def _amounts(side: "Side") -> tuple[str, ...]:
+def amounts_of(side: "Side") -> tuple[str, ...]:
     from sunwell.report.figures import dollars
 
     is_unbounded = side.worst_usd is None and side.expected_usd is not None
@@ -200,7 +200,9 @@ def _amounts(side: "Side") -> tuple[str, ...]:
     return (*several, "no bound" if is_unbounded else dollars(side.worst_usd))
 
 
-def _table(heads: tuple[str, ...], rows: "Sequence[tuple[str, tuple[str, ...], str, bool]]") -> list[str]:
+def price_table(
+    heads: tuple[str, ...], rows: "Sequence[tuple[str, tuple[str, ...], str, bool]]"
+) -> list[str]:
     """Return rows of a name, figures, words and whether it is chosen; columns are as wide as what is in them.
 
     If a terminal has no room for the figures in one line, each stands below the name with its heading.

@@ -32,6 +32,7 @@ from sunwell.events import (
     Warned,
 )
 from sunwell.report.figures import command_end, dollars, one_line, seconds_text, told_arguments, told_tool
+from sunwell.tools.wording import counted
 
 _GOES_ON = {
     "direct": "continuing without a lens",
@@ -49,6 +50,12 @@ def _task(span: str) -> str:
 def notice(event: Event) -> str | None:
     """Return the line for an event that the live view prints above its table; ``None`` for others."""
     match event:
+        case DelegationStarted() if event.asker:
+            why = event.reason.removeprefix("exploring: ")
+            return f"{event.asker} explores, and may ask {event.delegation_model} about parts: {why}"
+        case DelegationSkipped() if event.asker:
+            why = event.reason.removeprefix("one direct call: ")
+            return f"{event.asker} answers in one direct call: {why}"
         case DelegationStarted():
             return f"delegating to {event.delegation_model}: {event.reason}"
         case DelegationSkipped():
@@ -119,6 +126,26 @@ class Refusals:
         return f"budget: {more:,} more {'call was' if more == 1 else 'calls were'} not sent" if more else None
 
 
+@attrs.define(eq=False)
+class RecordedReads:
+    """Answers about parts that come from the journal: they are counted, and told in one line."""
+
+    _count: int = attrs.field(default=0, init=False)
+
+    def counts(self, event: Event) -> bool:
+        """Whether *event* is such an answer, which is counted now."""
+        is_one = isinstance(event, ModelCallFinished) and event.replayed and event.purpose == "read"
+        self._count += is_one
+        return is_one
+
+    def over(self, event: Event) -> str | None:
+        """Return how many there were, before another *event* that is told; ``None`` for none."""
+        if not self._count or (line_of(event) is None and not isinstance(event, RunFinished)):
+            return None
+        count, self._count = self._count, 0
+        return f"{counted(count, 'answer')} about parts from the journal"
+
+
 def line_of(event: Event, *, verbose: bool = False) -> str | None:
     """Return the line for *event*; ``None`` if the event prints nothing."""
     match event:
@@ -135,7 +162,8 @@ def line_of(event: Event, *, verbose: bool = False) -> str | None:
         case ToolCallFinished() if event.command:
             return f"{_who(event.span)}: {_command(event)}"
         case ToolCallFinished(is_error=True):
-            return f"{_who(event.span)}: {told_tool(event.tool)} failed"
+            why = f": {one_line(event.error)}" if event.error else ""
+            return f"{_who(event.span)}: {told_tool(event.tool)} failed{why}"
         case ToolCallFinished() if event.changed and not verbose:  # else its start was printed
             told = [told_tool(event.tool), ", ".join([one_line(path) for path in event.changed])]
             return f"{_who(event.span)}: {' '.join(told)}"
@@ -155,6 +183,7 @@ class PlainView:
     notes_only: bool = False
     _refusals: Refusals = attrs.field(factory=Refusals, init=False)
     _answers: FinalAnswers = attrs.field(factory=FinalAnswers, init=False)
+    _recorded: RecordedReads = attrs.field(factory=RecordedReads, init=False)
 
     def see(self, event: Event) -> None:
         """Show *event*."""
@@ -162,6 +191,10 @@ class PlainView:
             return
         if self._refusals.repeats(event) or self._refusals.is_told(event):
             return
+        if not self.verbose and self._recorded.counts(event):
+            return
+        if not self.quiet and (told := self._recorded.over(event)):
+            self.say(told)
         if not self.quiet and (more := self._refusals.ended(event)):
             self.say(more)
         self._answers.see(event)

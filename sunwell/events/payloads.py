@@ -53,6 +53,8 @@ class DelegationStarted(Event):
     """The model that writes the lens; empty if a lens was given."""
     delegation_model: str
     reason: str
+    asker: str = ""
+    """The model that looks into the contexts of a question, and may ask; empty for other tasks."""
 
 
 @attrs.frozen
@@ -61,6 +63,8 @@ class DelegationSkipped(Event):
 
     task_description: str
     reason: str
+    asker: str = ""
+    """The model that answers a question about contexts alone; empty for other tasks."""
 
 
 @attrs.frozen
@@ -263,6 +267,8 @@ class ToolCallFinished(Event):
     """The command that it ran; empty: none."""
     exit_code: int | None = None
     """Exit code of the command; ``None`` if it did not finish."""
+    error: str = ""
+    """Why it failed, in a line of at most 300 characters; empty: it did not fail."""
 
 
 @attrs.frozen

@@ -6,6 +6,7 @@ from typing import Any
 
 import attrs
 
+from sunwell.agent.asking.ask_run import budget_warning, way_of
 from sunwell.agent.ladder.climb_outcomes import ClimbOutcomes, ExpectedClimb, cheap_alone
 from sunwell.agent.ladder.rungs import LadderModels, plan_rungs
 from sunwell.agent.lens.lens_request import LensOrder
@@ -173,6 +174,40 @@ def forecast(
         _ladder(text, output, config, found, (guidance.sections(), known.specs), outcomes),
         warnings,
     )
+
+
+@attrs.frozen
+class AskForecast:
+    """How a question about contexts would be answered, as the run itself would decide."""
+
+    decision: DelegationDecision
+    quote: Quote
+    smart_model: str
+    delegation_model: str
+    warning: str = ""
+    """What is to be said of the budget; empty: nothing."""
+
+
+def ask_forecast(
+    question: str, size_bytes: int, options: RunOptions, prices: PriceBook, registry: ModelRegistry
+) -> AskForecast:
+    """Return the way and both prices of *question* about contexts of *size_bytes*; nothing is asked.
+
+    No key is needed. Raises :exc:`~sunwell.errors.UnknownModelError` for an unknown model name, and
+    :exc:`~sunwell.errors.ConfigurationError` if the contexts fit into no window and nothing can explore here.
+    """
+    _, found = _candidates(options, prices, registry)
+    smart, reader, budget = found.smart, found.worker, options.budget
+    decision, quote = way_of(
+        secrets_from_environment().redact(question),
+        size_bytes,
+        (smart, reader),
+        prices,
+        max_output_tokens=options.max_output_tokens,
+        tokens_left=budget.tokens,
+        usd_left=budget.usd,
+    )
+    return AskForecast(decision, quote, smart.name, reader.name, budget_warning(decision, quote, budget.usd))
 
 
 def _place(session: SessionContext, task: str, config: LoopConfig, known: Toolset, secrets: Secrets) -> str:

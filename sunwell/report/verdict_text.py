@@ -41,7 +41,12 @@ def verdict_sentence(found: Verification | None, cost_usd: Decimal | None) -> st
 
 
 def verdict_lines(result: TaskResult) -> Iterator[str]:
-    """Yield the verdict of *result* and, if it was not verified, what the checks saw last."""
+    """Yield the verdict of *result* and, if it was not verified, what the checks saw last.
+
+    Nothing for a question about contexts, which has no checks: its coverage says what it rests on.
+    """
+    if result.verification is None and result.quote is not None and result.quote.delegated.name == "explored":
+        return
     yield from recorded_verdict_lines(result.verification, result.bill.cost_usd)
     checked = [one.verification.passed for one in result.workers if one.verification is not None]
     if checked and result.verification is None:

@@ -11,7 +11,7 @@ import pytest
 
 from sunwell.simulator import Simulator, running_simulator
 from sunwell.simulator.scripts import DEMO_MODELS
-from tests.cli.terminals import Terminal, plain
+from tests.cli.terminals import Terminal, calling, plain
 
 pytest.importorskip("pydantic_monty")
 QUESTION = "What are the 'ERROR' lines about?"
@@ -52,7 +52,8 @@ def test_a_log_is_looked_into_and_asked_about(ask, log: Path, simulator) -> None
     assert "3 lines hold ERROR." in done.stdout
     assert "ERROR disk full on node 70000" in done.stdout
     assert "Coverage, from the harness: scripts searched 100.0 % and calls read " in done.stdout
-    assert "exploring: " in done.stderr
+    assert "claude-opus-5-5 explores, and may ask claude-haiku-5-5 about parts: about 1," in done.stderr
+    assert "verdict" not in done.stderr
     assert "bill " in done.stderr
     assert "bill " not in done.stdout
     models = [request.model for request in simulator.requests]
@@ -104,7 +105,8 @@ def test_a_short_context_goes_into_one_prompt(ask, tmp_path: Path, simulator) ->
     (tmp_path / "b.txt").write_text("the dog")
     done = ask("Who?", "-c", tmp_path / "a.txt", "-c", tmp_path / "b.txt")
     assert done.exit_code == 0, done.output
-    assert "one direct call" in done.stderr
+    assert "claude-opus-5-5 answers in one direct call: one call is expected to cost less" in done.stderr
+    assert "delegating" not in done.stderr
     (request,) = simulator.requests
     sent = json.dumps(request.body["messages"])
     assert "the cat" in sent
@@ -156,6 +158,28 @@ def test_what_cannot_be_asked_is_refused(ask, tmp_path, monkeypatch, simulator, 
     assert not simulator.requests
 
 
+def test_a_script_that_fails_is_told_with_its_error(tmp_path: Path, keys, sunwell) -> None:
+    """The last line of its traceback, which says what was wrong."""
+    (tmp_path / "a.txt").write_text("all is well\n" * 400_000)
+    call = ("explore", {"code": "print('so far')\ncontext.sherch('x')"})
+    with running_simulator(Simulator({"claude-opus-5-5": calling(call)})) as simulator:
+        env = {"ANTHROPIC_BASE_URL": simulator.url, "ANTHROPIC_API_KEY": "simulated-key"}
+        done = sunwell("ask", "Q?", "-c", tmp_path / "a.txt", "-w", tmp_path, env=env)
+    assert re.search(r"ask: explore failed: \w+Error: .*sherch", done.stderr), done.stderr
+
+
+def test_a_resume_counts_answers_about_parts_in_a_line(log: Path, sunwell, simulator, monkeypatch) -> None:
+    """And not one by one; with -v each has a line."""
+    place = ("-w", log.parent, "--no-answer-memory")
+    monkeypatch.chdir(log.parent)
+    first = sunwell("ask", QUESTION, "-c", log, *place, "--budget-turns", "2")
+    assert first.exit_code != 0, first.output
+    done = sunwell("resume", "last", "-w", log.parent, "--budget-turns", "9")
+    assert done.exit_code == 0, done.output
+    assert "3 answers about parts from the journal" in done.stderr
+    assert "calls/q-" not in done.stderr
+
+
 def test_steps_that_may_cost_more_are_refused_without_a_terminal(ask, log: Path, simulator) -> None:
     """The model is told why and the threshold, and no part is asked about."""
     done = ask(QUESTION, "-c", log, "--confirm-above", "0")
@@ -180,6 +204,52 @@ def test_a_terminal_is_asked_with_the_figures(log: Path, keys, simulator, typed:
     finally:
         screen.close()
     assert [request.model for request in simulator.requests].count("claude-haiku-5-5") == calls
+
+
+def test_a_dry_run_says_both_prices_and_asks_nothing(ask, log: Path, simulator) -> None:
+    """The way and the figures are those of the run; no journal is written, and no key is needed."""
+    done = ask(QUESTION, "-c", log, "--dry-run", "--json", "--budget-usd", "0.001", env={})
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert not simulator.requests
+    assert not (log.parent / ".sunwell").exists()
+    assert told["quote"]["chosen"] == "explored"
+    assert "the budget of $0.0010 is far below the $" in told["warnings"][0]
+    for side in told["quote"]["sides"].values():
+        assert float(side["low_usd"]) < float(side["expected_usd"]) < float(side["high_usd"])
+    text = ask(QUESTION, "-c", log, "--dry-run").stdout
+    assert "would be exploring: about 1," in text
+    assert "→ explored" in text
+    assert "Nothing was asked and nothing was spent." in text
+    ran = json.loads(ask(QUESTION, "-c", log, "--json").stdout)
+    assert ran["quote"]["sides"] == told["quote"]["sides"]
+    low, high = (float(ran["quote"]["sides"]["explored"][name]) for name in ("low_usd", "high_usd"))
+    assert low < float(ran["cost_usd"]) < high
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said", "status"),
+    [
+        pytest.param(("--budget-usd", "0.0001"), "does not hold the first call", "incomplete", id="budget"),
+        pytest.param(("--confirm-above", "0"), "not begun", "cancelled", id="confirm"),
+    ],
+)
+def test_a_question_that_could_not_begin_is_not_open(
+    ask, sunwell, tmp_path: Path, simulator, arguments, said: str, status: str
+) -> None:
+    """Nobody resumes what never was."""
+    (tmp_path / "a.txt").write_text("the cat")
+    done = ask("Who?", "-c", tmp_path / "a.txt", *arguments)
+    assert (done.exit_code, said in done.stderr) == (2, True), done.output
+    (run,) = json.loads(sunwell("runs", "-w", tmp_path, "--json").stdout)["runs"]
+    assert (run["status"], simulator.requests) == (status, ())
+
+
+def test_a_budget_far_below_the_price_is_told_first(ask, log: Path, simulator) -> None:
+    """It holds, and the run begins."""
+    done = ask(QUESTION, "-c", log, "--budget-usd", "0.05")
+    assert "note: the budget of $0.0500 is far below the $" in done.stderr
+    assert "far below" not in ask(QUESTION, "-c", log, "--budget-usd", "0.5").stderr
 
 
 def test_one_call_is_confirmed_with_the_figures(tmp_path: Path, keys, simulator) -> None:

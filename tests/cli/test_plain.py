@@ -10,6 +10,7 @@ from sunwell.events import (
     BudgetRefused,
     BudgetWarning,
     DelegationSkipped,
+    DelegationStarted,
     EphemeralLensCreated,
     LensFailed,
     ModelCallFinished,
@@ -72,6 +73,11 @@ WROTE = ToolCallFinished("run/work", "write_file", False, 0.1, ("a.py",))
         ),
         pytest.param(ToolCallFinished("run/work", "read_file", False, 0.1), None, id="read-is-silent"),
         pytest.param(ToolCallStarted("run/work", "read_file", "path='a'"), None, id="start-is-silent"),
+        pytest.param(
+            DelegationStarted("t", "", "haiku", "exploring: it is long", "opus"),
+            "opus explores, and may ask haiku about parts: it is long",
+            id="explores",
+        ),
         pytest.param(DelegationSkipped("t", "it is small"), "not delegating: it is small", id="skipped"),
         pytest.param(
             EphemeralLensCreated("t", 1, 2, "opus", anti_patterns_count=1, cost_usd=Decimal("0.5")),

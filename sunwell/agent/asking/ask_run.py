@@ -24,15 +24,28 @@ from sunwell.core.span import Span
 from sunwell.core.task import StopReason
 from sunwell.core.threads import in_thread
 from sunwell.errors import ConfigurationError, ToolError
-from sunwell.events import DELEGATION_SKIPPED, DELEGATION_STARTED, DelegationSkipped, DelegationStarted
+from sunwell.events import (
+    DELEGATION_SKIPPED,
+    DELEGATION_STARTED,
+    WARNED,
+    DelegationSkipped,
+    DelegationStarted,
+    Warned,
+)
 from sunwell.journal.records import Decided, Note
+from sunwell.models.prices import PriceBook
 from sunwell.models.room import own_output_tokens
 from sunwell.models.tokens import estimate_tokens
 from sunwell.tools.python_session import has_interpreter
 
 _BYTES_PER_TOKEN = 4
 _ANSWER_TOKENS = 500
-_TURNS = 6
+_LEAST_TURNS, _TURNS, _MANY_TURNS = 1, 4, 8
+_LOW_INPUT, _HIGH_INPUT = 0.7, 1.25
+"""How far the tokens of a text may be from the estimate by its bytes."""
+_SHORT_ANSWER_TOKENS, _LONG_ANSWER_TOKENS = 50, 2_000
+_FAR_BELOW = 2
+"""A budget warns if it is less than the expected price divided by this."""
 _TURN_TOKENS, _TURN_OUTPUT_TOKENS = 900, 250
 _CHUNK_TOKENS, _CHUNK_OUTPUT_TOKENS, _CHUNK_PROMPT_TOKENS = 5_000, 150, 300
 _ASSUMED_WINDOW_TOKENS = 100_000
@@ -97,10 +110,10 @@ class Asking:
         run = self.run
         run.decision, run.quote = await self._decide()
         if not run.decision:
-            run.tell(DELEGATION_SKIPPED, DelegationSkipped(run.task, run.decision.reason))
+            run.tell(DELEGATION_SKIPPED, DelegationSkipped(run.task, run.decision.reason, self.model.name))
             await self._confirm_direct()
             return await self._direct()
-        started = DelegationStarted(run.task, "", self.reader.name, run.decision.reason)
+        started = DelegationStarted(run.task, "", self.reader.name, run.decision.reason, self.model.name)
         run.tell(DELEGATION_STARTED, started)
         sizes = dict(await self._opened())
         span = run.root.child("ask")
@@ -253,21 +266,18 @@ class Asking:
         if recorded is not None:
             await self._opened()
             return recorded.decision, recorded.quote
-        size = sum((await self._opened()).values())
-        prices = run.gateway.prices
-        window = prices.room(self.model, run.config.max_output_tokens).prompt_tokens
-        tokens = size // _BYTES_PER_TOKEN + estimate_tokens(run.task)
-        fits = tokens * _MARGIN <= (_ASSUMED_WINDOW_TOKENS if window is None else window)
-        decision, quote = decide_way(
-            tokens,
-            prices.price(self.model),
-            prices.price(self.reader),
-            fits=fits,
-            can_explore=has_interpreter(),
+        decision, quote = way_of(
+            run.task,
+            sum((await self._opened()).values()),
+            (self.model, self.reader),
+            run.gateway.prices,
+            max_output_tokens=run.config.max_output_tokens,
             tokens_left=run.ledger.tokens_left(run.root.path),
             usd_left=run.ledger.usd_left(run.root.path),
         )
         await run.journal.append(Decided(run.root.path, decision, quote))
+        if warning := budget_warning(decision, quote, run.ledger.usd_left(run.root.path)):
+            run.tell(WARNED, Warned(warning))
         return decision, quote
 
 
@@ -276,6 +286,47 @@ def _with_coverage(ended: Ending, coverage: AnswerCoverage) -> Ending:
         return ended
     covered = f"[Coverage, from the harness: {coverage_sentence(coverage)}.]"
     return attrs.evolve(ended, answer=f"{ended.answer}\n\n{covered}")
+
+
+def way_of(
+    question: str,
+    size_bytes: int,
+    models: tuple[ModelProtocol, ModelProtocol],
+    prices: PriceBook,
+    *,
+    max_output_tokens: int | None = None,
+    tokens_left: int | None = None,
+    usd_left: Decimal | None = None,
+) -> tuple[DelegationDecision, Quote]:
+    """Decide how *question* about contexts of *size_bytes* is answered, as :func:`decide_way`.
+
+    *models* are the one that looks into the contexts, or reads them whole, and the one that is asked about
+    parts. Nothing is asked.
+    """
+    model, reader = models
+    window = prices.room(model, max_output_tokens).prompt_tokens
+    tokens = size_bytes // _BYTES_PER_TOKEN + estimate_tokens(question)
+    return decide_way(
+        tokens,
+        prices.price(model),
+        prices.price(reader),
+        fits=tokens * _MARGIN <= (_ASSUMED_WINDOW_TOKENS if window is None else window),
+        can_explore=has_interpreter(),
+        tokens_left=tokens_left,
+        usd_left=usd_left,
+    )
+
+
+def budget_warning(decision: DelegationDecision, quote: Quote, usd_left: Decimal | None) -> str:
+    """Return a sentence if the dollars that are left are far below the expected price; else nothing."""
+    expected = quote.chosen(decision).expected_usd
+    if usd_left is None or expected is None or usd_left * _FAR_BELOW >= expected:
+        return ""
+    way = "exploring" if decision else "one direct call"
+    return (
+        f"the budget of ${usd_left:.4f} is far below the ${expected:.4f} that {way} is expected to cost: the "
+        "answer may rest on little, or not come"
+    )
 
 
 def decide_way(
@@ -329,8 +380,17 @@ def decide_way(
 
 
 _ASSUMPTIONS = (
-    f"exploring takes {_TURNS} turns, and asks about all of the context once; at the low end about nothing",
-    "tokens are estimated from bytes; nothing is cached",
+    (
+        f"exploring: {_TURNS} turns, and all of the context is asked about once, in parts of "
+        f"{_CHUNK_TOKENS:,} tokens; at the low end {_LEAST_TURNS} turn that asks nothing, at the high end "
+        f"{_MANY_TURNS} turns, and all is asked about twice"
+    ),
+    f"direct: an answer of {_ANSWER_TOKENS:,} tokens, {_SHORT_ANSWER_TOKENS:,} to {_LONG_ANSWER_TOKENS:,}",
+    (
+        f"tokens are estimated from bytes, {_BYTES_PER_TOKEN} to a token; of a direct prompt, "
+        f"{1 - _LOW_INPUT:.0%} fewer at the low end and {_HIGH_INPUT - 1:.0%} more at the high end"
+    ),
+    "nothing is cached, and no answer is remembered",
 )
 
 
@@ -341,8 +401,15 @@ def _usd(side: Side) -> str:
 def _direct_side(tokens: int, price: Price | None) -> Side:
     if price is None:
         return Side("direct", None, None, None)
-    usd = price.conversation_usd([(tokens, _ANSWER_TOKENS, 0, 0)])
-    return Side("direct", usd, usd, None, usd)
+    low, expected, high = (
+        price.conversation_usd([(round(tokens * share), answer, 0, 0)])
+        for share, answer in (
+            (_LOW_INPUT, _SHORT_ANSWER_TOKENS),
+            (1, _ANSWER_TOKENS),
+            (_HIGH_INPUT, _LONG_ANSWER_TOKENS),
+        )
+    )
+    return Side("direct", low, expected, None, high)
 
 
 def _explored_side(tokens: int, price: Price | None, reader_price: Price | None) -> Side:
@@ -350,11 +417,14 @@ def _explored_side(tokens: int, price: Price | None, reader_price: Price | None)
         return Side("explored", None, None, None)
     tools = sum(estimate_tokens(spec.description + spec.schema_text) for spec in SPECS)
     begins = estimate_tokens(ASK_PROMPT) + tools
-    turns = price.conversation_usd(
-        (begins + turn * _TURN_TOKENS, _TURN_OUTPUT_TOKENS, 0, 0) for turn in range(_TURNS)
+    low, turns, many = (
+        price.conversation_usd(
+            (begins + turn * _TURN_TOKENS, _TURN_OUTPUT_TOKENS, 0, 0) for turn in range(count)
+        )
+        for count in (_LEAST_TURNS, _TURNS, _MANY_TURNS)
     )
     chunk = reader_price.conversation_usd(
         [(_CHUNK_TOKENS + _CHUNK_PROMPT_TOKENS, _CHUNK_OUTPUT_TOKENS, 0, 0)]
     )
     once = chunk * -(-tokens // _CHUNK_TOKENS)
-    return Side("explored", turns, turns + once, None, turns + 2 * once)
+    return Side("explored", low, turns + once, None, many + 2 * once)

@@ -22,7 +22,7 @@ from sunwell.agent.asking.part_reader import (
     merged,
 )
 from sunwell.agent.asking.passages import Extent, PartInScript, Passages, as_parts, bound
-from sunwell.agent.prompts import COMMITS_ENDED, EXPLORING_ENDED, EXPLORING_ENDS, SESSION_LOST
+from sunwell.agent.prompts import COMMITS_ENDED, EXPLORING_ENDED, EXPLORING_ENDS, FAILED_MARK, SESSION_LOST
 from sunwell.agent.run.asked_contexts import Confirm
 from sunwell.agent.run.run_context import Ending, Run
 from sunwell.context.long_context import Handle
@@ -442,7 +442,7 @@ class Exploration:
         if not "".join(parts).strip():
             parts = [] if failed else ["(it printed nothing; only what is printed is shown)"]
         if failed:
-            parts.append(f"[it failed]\n{guarded(redact(failed[-1_500:]))}")
+            parts.append(f"{FAILED_MARK}{guarded(redact(failed[-1_500:]))}")
         parts += [f"[From the harness: {one}]" for one in step.told]
         if not step.asks and self.steps == self.run.config.max_explore - 1:
             parts.append(f"[From the harness: {EXPLORING_ENDS}]")

@@ -13,7 +13,13 @@ import attrs
 
 from sunwell.agent.conversation.compaction import repeats_a_cut
 from sunwell.agent.conversation.facts_seen import seen_call
-from sunwell.agent.prompts import CALL_REPEATED, CALL_SHORTENED, CALL_UNKNOWN, CALL_WITHOUT_RESULT
+from sunwell.agent.prompts import (
+    CALL_REPEATED,
+    CALL_SHORTENED,
+    CALL_UNKNOWN,
+    CALL_WITHOUT_RESULT,
+    FAILED_MARK,
+)
 from sunwell.agent.run.command_calls import command_of
 from sunwell.agent.run.run_context import Run
 from sunwell.agent.run.toolset import Toolset
@@ -59,6 +65,7 @@ def sound_result(value: Any, call: ToolCall) -> ToolResult:
     )
 
 
+_REASON_CHARACTERS = 300
 _SUMMARY_CHARACTERS = 160
 _REPEATS_NOTICED = 3
 
@@ -307,8 +314,19 @@ class CallRunner:
             replayed,
             command_of(call, result) or "",
             result.exit_code,
+            _reason(result),
         )
         self.run.tell(TOOL_CALL_FINISHED, event)
+
+
+def _reason(result: ToolResult) -> str:
+    """Return why a call failed, in a line: of a script, what its error says, and not where it was."""
+    if not result.is_error:
+        return ""
+    _, mark, after = result.content.rpartition(FAILED_MARK)
+    lines = [line.strip() for line in (after if mark else result.content).splitlines() if line.strip()]
+    said = lines[-1] if lines and lines[0].startswith("Traceback") else lines[0] if lines else ""
+    return said[:_REASON_CHARACTERS]
 
 
 def _is_foreign(executor: ToolExecutor) -> bool:

@@ -1,6 +1,7 @@
 """The next question in the conversation of a run that has ended: a new run, and the other stays as it is."""
 
 import json
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -178,9 +179,11 @@ def _ended(journals: Journals, asked: NextQuestion) -> Journal:
     if not settings:
         raise JournalError(f"{source.path} does not record how the run was started: start a new run")
     if "asked" in settings:
+        again = _ask_again(settings["asked"])
         raise ConfigurationError(
             f"the run {run_id} answered a question about long contexts, and its session is gone: ask the "
-            "next question with sunwell ask (Agent.ask in Python)"
+            f"next question with {again} (Agent.ask in Python); parts that were asked "
+            "the same before are answered from memory"
         )
     if "batch" in settings:
         raise ConfigurationError(_many(run_id, "it is a batch, and each of its tasks"))
@@ -190,6 +193,12 @@ def _ended(journals: Journals, asked: NextQuestion) -> Journal:
             "the lens with sunwell run TASK --lens LENS.json"
         )
     return source
+
+
+def _ask_again(asked: Mapping[str, Any]) -> str:
+    names = [str(name) for name, _ in asked["contexts"]]
+    given = "".join(f" -c {shlex.quote(name)}" for name in names if name != "standard input")
+    return f'sunwell ask "QUESTION"{given}'
 
 
 def _many(run_id: str, what: str) -> str:

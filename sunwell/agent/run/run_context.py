@@ -486,21 +486,8 @@ class Run:
         result = self._result(ended)
         if self.gateway.ran_out and self.gateway.accept_changes and self.journal.find(RunClosed, ()):
             result = as_closed(result, self.journal.records())
-        closed = RunClosed(
-            result.status,
-            result.stop_reason,
-            result.answer,
-            result.error,
-            result.turns,
-            result.duration_seconds,
-            time.time(),
-            result.answer_by,
-            result.unresolved,
-            result.verification,
-            result.left_behind,
-        )
         try:
-            await self._write_end(closed)
+            await self._write_end(_closed(result))
         except JournalError as error:  # the answer was paid: whoever gets the error gets it, too
             error.result = attrs.evolve(
                 result, status="error", stop_reason="not_recorded", error=error.sentence
@@ -539,6 +526,16 @@ class Run:
         """Return the result of the run as far as it has come when *error* ends it."""
         reason: StopReason = "not_recorded" if isinstance(error, JournalError) else "bug"
         return self._result(self.composed_end("error", reason, str(error)))
+
+    async def close_unbegun(self, ended: Ending) -> None:
+        """Record that the run *ended* before it began, if nothing was spent and it was not taken up again.
+
+        Else it would look as if it had been interrupted.
+        """
+        used = self.ledger.used(self.root.path)
+        is_begun = used.settled_tokens or used.uncertain_tokens or used.settled_usd
+        if not (is_begun or self.resumed or self.gateway.recorded_only):
+            await self._write_end(_closed(self._result(ended)))
 
     async def _write_end(self, closed: RunClosed) -> None:
         """Write the last record, although a stop may come meanwhile: it comes too late to change the end."""
@@ -607,6 +604,22 @@ class Run:
             left_behind=tuple(dict.fromkeys(self.left_behind)),
         )
         return self.gateway.secrets.cleaned(result)
+
+
+def _closed(result: TaskResult) -> RunClosed:
+    return RunClosed(
+        result.status,
+        result.stop_reason,
+        result.answer,
+        result.error,
+        result.turns,
+        result.duration_seconds,
+        time.time(),
+        result.answer_by,
+        result.unresolved,
+        result.verification,
+        result.left_behind,
+    )
 
 
 def came_to_its_end(records: Iterable[Record]) -> bool:

@@ -107,5 +107,7 @@ def test_a_fork_goes_on_with_the_names_of_the_steps_that_it_keeps(asked):
 def test_a_question_is_not_continued_as_a_conversation(asked):
     """Its session is gone; the next question is asked by itself."""
     first = asked.ask([final("Done.")])
-    with pytest.raises(ConfigurationError, match="its session is gone: ask the next"):
+    with pytest.raises(
+        ConfigurationError, match=r'ask the next question with sunwell ask "QUESTION" -c log.txt'
+    ):
         asked.go_on(first.run_id, "And then?")
