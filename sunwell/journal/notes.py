@@ -61,6 +61,7 @@ class _HistoryCut(TypedDict):
     kept: _Count
     unread_characters: _Count
     text_characters: NotRequired[_Count | None]
+    short_of: NotRequired[str | None]
 
 
 class _FactsTold(TypedDict):

@@ -189,14 +189,19 @@ class AskForecast:
 
 
 def ask_forecast(
-    question: str, size_bytes: int, options: RunOptions, prices: PriceBook, registry: ModelRegistry
+    question: str,
+    size_bytes: int,
+    options: RunOptions,
+    prices: PriceBook | None = None,
+    registry: ModelRegistry | None = None,
 ) -> AskForecast:
     """Return the way and both prices of *question* about contexts of *size_bytes*; nothing is asked.
 
     No key is needed. Raises :exc:`~sunwell.errors.UnknownModelError` for an unknown model name, and
     :exc:`~sunwell.errors.ConfigurationError` if the contexts fit into no window and nothing can explore here.
     """
-    _, found = _candidates(options, prices, registry)
+    prices = prices or PriceBook()
+    _, found = _candidates(options, prices, registry or get_registry())
     smart, reader, budget = found.smart, found.worker, options.budget
     decision, quote = way_of(
         secrets_from_environment().redact(question),

@@ -134,7 +134,13 @@ def page() -> str:
         ("A model that looks into long contexts", prompts.ASK_PROMPT),
         (
             "What it is told of its contexts",
-            prompts.ask_text("Which orders were paid twice?", ["orders.log: 48,120,344 bytes"], 20, 5),
+            prompts.ask_text(
+                "Which orders were paid twice?",
+                ["orders.log: 48,120,344 bytes"],
+                20,
+                5,
+                money=prompts.money_text("$0.4979", 20_000, "$0.0061", 150),
+            ),
         ),
         (
             "A model that is asked about a part",
@@ -143,6 +149,10 @@ def page() -> str:
         ("A model that is shown a context whole", prompts.DIRECT_PROMPT),
         ("A judge", JUDGE_PROMPT),
         ("At a limit", prompts.closing_text("budget_usd", 600)),
+        (
+            "At a limit, if a question about contexts is answered",
+            prompts.question_closing_text("budget_usd", 130),
+        ),
         (
             "A report that does not fit what was recorded",
             prompts.facts_text("the last command failed: `pytest -q` ended with exit code 1"),

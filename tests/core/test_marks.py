@@ -31,6 +31,7 @@ MARKS = [
     pytest.param(excerpt("x" * 100, 10).split("\n\n")[1], id="report"),
     pytest.param(result_left_out(500, "read_file", can_inspect=False), id="old-result"),
     pytest.param(result_cut_short(500).strip(), id="long-result"),
+    pytest.param(result_cut_short(500, "usd").strip(), id="unpaid-result"),
     pytest.param(list_left_out(5).strip(), id="list"),
     pytest.param(CALL_REPEATED.format(times=3).strip(), id="repeated"),
     pytest.param(STATUS_BEGINS + " 3 turns]", id="status"),

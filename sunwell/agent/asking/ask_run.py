@@ -11,7 +11,7 @@ from sunwell.agent.asking.coverage_sentence import coverage_sentence
 from sunwell.agent.asking.exploration import Exploration, SharedReading, spent_text
 from sunwell.agent.asking.part_reader import Coverage, PartReader
 from sunwell.agent.conversation.conversation import Assignment, Conversation
-from sunwell.agent.prompts import ASK_PROMPT, DIRECT_PROMPT, ask_text
+from sunwell.agent.prompts import ASK_PROMPT, DIRECT_PROMPT, ask_text, money_text, question_closing_text
 from sunwell.agent.run.asked_contexts import AskedContexts
 from sunwell.agent.run.run_context import Ending, Run
 from sunwell.agent.run.toolset import Toolset
@@ -56,6 +56,7 @@ _MARGIN = 1.25
 _MORE_TURNS = 5
 """Turns besides the steps: mistakes that are told, and the answer."""
 _OPENED, _DIRECT, _COVERED = "ask-contexts", "ask-direct", "ask-coverage"
+_MONEY = "ask-money"
 
 
 @attrs.frozen
@@ -163,13 +164,22 @@ class Asking:
         given = Assignment(
             exploration.span,
             model,
-            run.gateway.redact(ask_text(question, told, config.max_explore, config.max_commit_cycles)),
+            run.gateway.redact(
+                ask_text(
+                    question,
+                    told,
+                    config.max_explore,
+                    config.max_commit_cycles,
+                    money=await self._money(exploration.span),
+                )
+            ),
             tuple(filter(None, (run.guidance.caller, ASK_PROMPT))),
             own_output_tokens(model, config.max_output_tokens),
             config.effort if exploration.span.depth == 0 else None,
             stream=config.stream,
             purpose="work" if exploration.span.depth == 0 else "read",
             most_turns=config.max_explore + config.max_commit_cycles + _MORE_TURNS,
+            closing=question_closing_text,
         )
         tools = Toolset((), frozenset(), {}).joined(AskTools(exploration))
         work = Conversation(run, given, tools, AskHooks(exploration))
@@ -183,6 +193,20 @@ class Asking:
             return ended
         name = f"{_COVERED}-{work.turns}-{ended.stop_reason}"
         return await self._covered(ended, name, exploration.coverage)
+
+    async def _money(self, span: Span) -> str:
+        """Return what is left, and what a question costs; a run that goes on says what it said."""
+        run = self.run
+        noted = run.journal.find(Note, (span.path, _MONEY))
+        if noted is not None:
+            return str(noted.value)
+        left, price = run.ledger.usd_left(span.path), run.gateway.prices.price(self.reader)
+        part_usd = "" if price is None else f"${_part_usd(price):.4f}"
+        characters = _CHUNK_TOKENS * _BYTES_PER_TOKEN
+        said = money_text("" if left is None else f"${left:.4f}", characters, part_usd, _CHUNK_OUTPUT_TOKENS)
+        if not run.gateway.recorded_only:
+            await run.journal.append(Note(span.path, _MONEY, said), durable=False)
+        return said
 
     async def _covered(self, ended: Ending, name: str, coverage: Coverage) -> Ending:
         """Return the end with what its answer rests on. A run that is played again has no files to name."""
@@ -412,6 +436,11 @@ def _direct_side(tokens: int, price: Price | None) -> Side:
     return Side("direct", low, expected, None, high)
 
 
+def _part_usd(reader_price: Price) -> Decimal:
+    """Return what a question about a part of the usual size costs."""
+    return reader_price.conversation_usd([(_CHUNK_TOKENS + _CHUNK_PROMPT_TOKENS, _CHUNK_OUTPUT_TOKENS, 0, 0)])
+
+
 def _explored_side(tokens: int, price: Price | None, reader_price: Price | None) -> Side:
     if price is None or reader_price is None:
         return Side("explored", None, None, None)
@@ -423,8 +452,5 @@ def _explored_side(tokens: int, price: Price | None, reader_price: Price | None)
         )
         for count in (_LEAST_TURNS, _TURNS, _MANY_TURNS)
     )
-    chunk = reader_price.conversation_usd(
-        [(_CHUNK_TOKENS + _CHUNK_PROMPT_TOKENS, _CHUNK_OUTPUT_TOKENS, 0, 0)]
-    )
-    once = chunk * -(-tokens // _CHUNK_TOKENS)
+    once = _part_usd(reader_price) * -(-tokens // _CHUNK_TOKENS)
     return Side("explored", low, turns + once, None, many + 2 * once)

@@ -352,10 +352,13 @@ class Exploration:
         noted = self._noted(step.place, name)
         if noted is None:
             ledger, path, config = self.run.ledger, self.span.path, self.run.config
-            usd = ledger.usd_left(path)
+            usd, tokens = ledger.usd_left(path), ledger.tokens_left(path)
+            kept_usd, kept_tokens = self._kept(step.place)
             noted = {
                 "usd_left": None if usd is None else float(usd),
-                "tokens_left": ledger.tokens_left(path),
+                "usd_for_questions": None if usd is None else float(max(Decimal(0), usd - kept_usd)),
+                "tokens_left": tokens,
+                "tokens_for_questions": None if tokens is None else max(0, tokens - kept_tokens),
                 "seconds_left": ledger.seconds_left(path),
                 "steps_left": max(0, config.max_explore - self.steps),
                 "commits_left": max(0, config.max_commit_cycles - self.commits),

@@ -149,9 +149,10 @@ class PartReader:
         ledger, path = self.run.ledger, self.span.path
         usd, tokens = ledger.usd_left(path), ledger.tokens_left(path)
         if usd is not None and fan_out.most_usd is not None:
-            usd = max(Decimal(0), usd - kept_usd)
-            if fan_out.most_usd > usd:
-                raise ToolError(f"{fan_out} do not fit: ${usd:.4f} is left for them. {_LESS}")
+            room = max(Decimal(0), usd - kept_usd)
+            if fan_out.most_usd > room:
+                kept = f" of the ${usd:.4f} that is left: the rest is kept for your next message"
+                raise ToolError(f"{fan_out} do not fit: ${room:.4f} is left for them{kept}. {_LESS}")
         if tokens is not None:
             tokens = max(0, tokens - kept_tokens)
             if fan_out.most_tokens > tokens:

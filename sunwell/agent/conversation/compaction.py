@@ -152,6 +152,8 @@ class HistoryCut:
     and long arguments of the model's calls stay, as in older records."""
     text_characters: int | None = None
     """How much stays of an old text of the model itself; ``None``: all of it."""
+    short_of: str | None = None
+    """What there is too little of: ``usd`` or ``tokens`` of the budget; ``None``: room in the window."""
 
     @classmethod
     def recorded(cls, value: Any) -> Self:
@@ -159,7 +161,8 @@ class HistoryCut:
         if isinstance(value, Mapping):
             texts = value.get("text_characters")
             unread = int(value["unread_characters"])
-            return cls(int(value["kept"]), unread, None if texts is None else int(texts))
+            short_of = value.get("short_of")
+            return cls(int(value["kept"]), unread, None if texts is None else int(texts), short_of)
         return cls(int(value))
 
 
@@ -187,7 +190,7 @@ def compacted(history: History, cut: HistoryCut, *, can_read: bool = False) -> H
                 part, left_out[part.id] = _short_call(part, can_read=can_read)
             elif isinstance(part, ToolResult):
                 if number > read and cut.unread_characters is not None:
-                    part = _beginning(part, cut.unread_characters)
+                    part = _beginning(part, cut.unread_characters, cut.short_of)
                 else:
                     part = _stub(part, names)
                 part = _with_note(part, left_out.get(part.call_id, 0))
@@ -220,12 +223,12 @@ def _stub(part: ToolResult, names: dict[str, str]) -> ToolResult:
     return attrs.evolve(part, content=text)
 
 
-def _beginning(part: ToolResult, characters: int) -> ToolResult:
+def _beginning(part: ToolResult, characters: int, short_of: str | None) -> ToolResult:
     """Return *part* cut after *characters*: what the model has not read must not be lost whole."""
     left_out = len(part.content) - characters
     if left_out <= _LONGEST_KEPT:
         return part
-    return attrs.evolve(part, content=part.content[:characters] + result_cut_short(left_out))
+    return attrs.evolve(part, content=part.content[:characters] + result_cut_short(left_out, short_of))
 
 
 def _beginning_of_text(part: Text, characters: int) -> Text:
@@ -370,15 +373,18 @@ class Compactor:
         return await self._note(history, shorter, cut, turn)
 
     async def shorten_to(
-        self, history: History, other_bytes: int, turn: int, room_tokens: float
+        self, history: History, other_bytes: int, turn: int, room_tokens: float, short_of: str
     ) -> History | None:
         """Return *history* made shorter, so that a request has about *room_tokens* at most.
 
-        ``None`` if nothing can be left out that helps.
+        ``None`` if nothing can be left out that helps. *short_of*: ``usd`` or ``tokens``, see
+        :class:`HistoryCut`.
         """
         if room_tokens <= 0:
             return None
-        cut, shorter = self._shortest(history, room_tokens, room_tokens * _AFFORDED_SHARE, other_bytes)
+        cut, shorter = self._shortest(
+            history, room_tokens, room_tokens * _AFFORDED_SHARE, other_bytes, short_of
+        )
         if (
             shorter.size_bytes > history.size_bytes * _WORTH_ASKING
             or self._tokens(shorter.size_bytes + other_bytes) > room_tokens
@@ -387,13 +393,13 @@ class Compactor:
         return await self._note(history, shorter, cut, turn)
 
     def _shortest(
-        self, history: History, room: float, wanted: float, other_bytes: int
+        self, history: History, room: float, wanted: float, other_bytes: int, short_of: str | None = None
     ) -> tuple[HistoryCut, History]:
         """Return the first cut after which *history* has at most *wanted* tokens, else the last."""
         for share in KEPT_SHARES:
             kept = self._newest(history, room * share)
             unread = max(_LEAST_SHARE, share) * room / self._rate / max(1, len(history[-1].parts))
-            cut = HistoryCut(kept, max(_LONGEST_KEPT, round(unread)))
+            cut = HistoryCut(kept, max(_LONGEST_KEPT, round(unread)), short_of=short_of)
             shorter = self._cut(history, cut)
             if self._tokens(shorter.size_bytes + other_bytes) <= wanted:
                 return cut, shorter

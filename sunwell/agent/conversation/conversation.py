@@ -12,10 +12,13 @@ from sunwell.agent.conversation.facts_seen import FactsAsked
 from sunwell.agent.conversation.final_call import (
     CLOSING_HISTORY_BYTES,
     CLOSING_OUTPUT_TOKENS,
+    ClosingText,
+    ClosingWords,
     bare_tokens,
     closing_caching,
     closing_reserve,
     closing_seconds,
+    closing_words,
     fitting_request,
     shown_sizes,
     unanswered,
@@ -46,7 +49,7 @@ from sunwell.events import BUDGET_EXHAUSTED, BudgetUsedUp
 from sunwell.journal.records import Note
 from sunwell.models.dialects import written_life
 from sunwell.models.room import own_output_tokens
-from sunwell.models.tokens import estimate_tokens
+from sunwell.models.tokens import estimate_tokens, input_bound_tokens
 
 
 class ConversationHooks(Protocol):
@@ -74,6 +77,7 @@ class ConversationHooks(Protocol):
 
 
 _TIMED_OUT = "timed-out"
+_CLOSING_WORDS = "closing-words"
 _FACTS_TOLD = "facts-told"
 """Name of the note with what the model was told of the facts, and at which turn."""
 _LIMITS: dict[str, StopReason] = {
@@ -117,6 +121,8 @@ class Assignment:
     Messages have this limit, too, until one is cut before its answer begins, in a call or while the model
     thinks: from then on they have the usual limit, and a longer answer is cut when it is there.
     """
+    closing: ClosingText | None = None
+    """What is said at a limit, with the words that what is left pays for; ``None``: the usual."""
     facts: FactsAsked = FactsAsked()
     """What the work is looked over for when its answer is there."""
 
@@ -406,7 +412,7 @@ class Conversation:
         room = min(rooms) * _SURELY
         if not run.gateway.can_count(given.model):  # then every byte counts as a token
             room *= self._compactor.tokens_per_byte or 1.0
-        return await self._compactor.shorten_to(self._uncut, self._others(), self.turns, room)
+        return await self._compactor.shorten_to(self._uncut, self._others(), self.turns, room, refusal.limit)
 
     async def _ask_as_it_is(self) -> Completion:
         given, run = self.given, self.run
@@ -671,6 +677,11 @@ class Conversation:
             request = fitting_request(
                 model, self._request(), reason, size, delivered, self.given.max_answer_tokens
             )
+            if self.given.closing is not None:
+                words = ClosingWords(self.given.closing, await self._closing_words(place, request))
+                request = fitting_request(
+                    model, self._request(), reason, size, delivered, self.given.max_answer_tokens, words
+                )
             try:
                 return await gateway.ask(place, model, request, purpose="closing", closing=True)
             except BudgetExhausted as error:
@@ -679,6 +690,32 @@ class Conversation:
                     break
         assert last is not None
         raise last
+
+    async def _closing_words(self, place: Span, request: Request) -> int:
+        """Return how many words the budget pays for beside *request*; a run that goes on takes them from its
+        record, as what it asks must be what it asked."""
+        run, model, path = self.run, self.given.model, self.given.span.path
+        noted = run.journal.find(Note, (place.path, _CLOSING_WORDS))
+        if noted is not None:
+            return int(noted.value)
+        read = float(input_bound_tokens(model, request))
+        if run.gateway.can_count(model) and self._compactor.tokens_per_byte:
+            read = request.size_bytes * self._compactor.tokens_per_byte
+        rooms: list[float] = [CLOSING_OUTPUT_TOKENS]
+        for limit in ("usd", "tokens"):
+            standing = run.ledger.standing(path, limit)
+            if standing is None:
+                continue
+            left = float(max(Decimal(0), standing.ceiling - standing.booked))
+            if limit == "tokens":
+                rooms.append(left - read)
+            elif self._price is not None:
+                input_usd, output_usd = map(float, self._price.worst_rates(round(read), written=None))
+                rooms.append((left * 1_000_000 - read * input_usd) / output_usd if output_usd else left)
+        words = closing_words(max(0.0, min(rooms)))
+        if not run.gateway.recorded_only:
+            await run.journal.append(Note(place.path, _CLOSING_WORDS, words), durable=False)
+        return words
 
     async def _wind_up(self, reason: StopReason) -> str:
         if self.hooks is None:

@@ -1,5 +1,6 @@
 """The last call of work that met a limit: no tools, inside the limit, from a reserve kept for it."""
 
+from collections.abc import Callable
 from decimal import Decimal
 
 import attrs
@@ -26,6 +27,24 @@ _TEXT_BYTES = 600
 _PER_MILLION = Decimal(1_000_000)
 
 
+ClosingText = Callable[[str, int], str]
+"""What is said at a limit, by the reason and the words that the answer may have."""
+
+
+@attrs.frozen
+class ClosingWords:
+    """What is said in the closing call of work that is no usual task."""
+
+    text: ClosingText
+    most: int
+    """Words that what is left of the budget pays for."""
+
+
+def closing_words(tokens: float) -> int:
+    """Return how many words are asked for where an answer of *tokens* can be paid, at least 25."""
+    return max(25, CLOSING_WORDS * min(int(tokens), CLOSING_OUTPUT_TOKENS) // CLOSING_OUTPUT_TOKENS)
+
+
 def closing_seconds(limit_seconds: float | None) -> float:
     """Return the part of a time limit that is kept for the closing call."""
     if limit_seconds is None:
@@ -39,6 +58,7 @@ def closing_request(
     history_bytes: int,
     delivered: str = "",
     most_tokens: int = CLOSING_OUTPUT_TOKENS,
+    words: ClosingWords | None = None,
 ) -> Request:
     """Return the closing call for work whose next request would have been *request*.
 
@@ -48,7 +68,10 @@ def closing_request(
     is low: thinking takes its part of a short answer, which is then cut. The choice of tools costs the cached
     messages, which a conversation that is cut has lost anyway.
     """
-    text = closing_text(reason, max(1, CLOSING_WORDS * most_tokens // CLOSING_OUTPUT_TOKENS))
+    most_words = max(1, CLOSING_WORDS * most_tokens // CLOSING_OUTPUT_TOKENS)
+    text = closing_text(reason, most_words)
+    if words is not None:
+        text = words.text(reason, min(most_words, words.most))
     said = f"{delivered}\n\n{text}" if delivered else text
     shown = newest(request.messages, max(0, history_bytes - _size(delivered)))
     return attrs.evolve(
@@ -118,6 +141,7 @@ def fitting_request(
     shown_bytes: int,
     delivered: str = "",
     answer_tokens: int | None = None,
+    words: ClosingWords | None = None,
 ) -> Request:
     """Return the closing call with about *shown_bytes* of the conversation.
 
@@ -125,7 +149,7 @@ def fitting_request(
     """
     own = own_output_tokens(model, CLOSING_OUTPUT_TOKENS) or CLOSING_OUTPUT_TOKENS
     most = min(CLOSING_OUTPUT_TOKENS, answer_tokens or CLOSING_OUTPUT_TOKENS)
-    closing = closing_request(request, reason, shown_bytes, delivered, most)
+    closing = closing_request(request, reason, shown_bytes, delivered, most, words)
     closing = attrs.evolve(closing, max_output_tokens=min(most, own))
     return attrs.evolve(closing, caching=closing_caching(model, request))
 

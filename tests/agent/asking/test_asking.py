@@ -130,10 +130,17 @@ def test_the_prompt_of_a_fan_out_comes_first_and_the_part_last(asked):
     assert len({request.caching.key for request in asked.cheap.calls}) == 1
 
 
+def second_fails(request):
+    """Answer about the first part; the calls of a fan-out come in any order."""
+    if "bytes 100-200" in request.messages[0].text:
+        raise ServerFailed("haiku-x", "it is down")
+    return "one"
+
+
 def test_a_question_that_fails_is_a_value_and_may_be_asked_again(asked):
     """The others have their answers; the coverage names what was not read until it is."""
     code = "parts = [context.part(0, 100), context.part(100, 200)]\nprint(llm_map('Q?', parts))"
-    result = asked.ask([explore(code), final("Half.")], ["one", ServerFailed("haiku-x", "it is down")])
+    result = asked.ask([explore(code), final("Half.")], second_fails)
     assert "'[no answer: " in asked.shown(1)
     assert "1 question without an answer" in asked.shown(1)
     assert (
@@ -146,7 +153,7 @@ def test_a_failed_question_is_answered_at_the_second_try(asked):
     code = "print(llm_map('Q?', [context.part(0, 100), context.part(100, 200)]))"
     result = asked.ask(
         [explore(code), explore(code), final("Done.")],
-        ["one", ServerFailed("haiku-x", "it is down"), "two"],
+        lambda request: "two" if len(asked.cheap.calls) > 2 else second_fails(request),
     )
     assert asked.shown(2).startswith("['one', 'two']")
     assert "Without an answer" not in result.answer
@@ -181,7 +188,13 @@ def test_coverage_of_a_folder_is_by_file(asked):
         (asked.workspace / "logs" / name).write_text("all is well\n" * 20_000)
     asked.contexts = {"logs": "logs"}
     code = "print(llm_map('Q?', [context.part(200000, 300000), context.part(600000, 600100)]))"
-    result = asked.ask([explore(code), final("Done.")], ["one", ServerFailed("haiku-x", "it is down")])
+
+    def cheap(request):
+        if "c.log" in request.messages[0].text:
+            raise ServerFailed("haiku-x", "it is down")
+        return "one"
+
+    result = asked.ask([explore(code), final("Done.")], cheap)
     assert "(1 part, in a.log bytes 199,986-240,000, b.log bytes 0-59,971)" in result.answer
     assert "Without an answer: 1 part: c.log, bytes 119,956-120,056: haiku-x: it is down" in result.answer
     assert result.coverage is not None
@@ -216,6 +229,51 @@ def test_a_fan_out_that_does_not_fit_the_budget_is_refused_before_it_is_paid(ask
     assert "237 calls to haiku-x, at most $0.1563 do not fit: $0.0" in asked.shown(1)
     assert result.bill.cost_usd is not None
     assert result.bill.cost_usd <= asked.options.budget.usd
+
+
+def test_money_is_told_first_and_both_figures_of_what_is_left_agree(asked):
+    """The first message has what is left and what a question costs; budget() and a refusal say the same."""
+    asked.options = RunOptions(budget=Budget(usd="0.05"))
+    code = (
+        "b = budget()\nprint('%.4f %.4f' % (b['usd_left'], b['usd_for_questions']))\n"
+        "try:\n    llm_map('Q?', context.chunks(2000))\nexcept RuntimeError as no:\n    print(no)"
+    )
+    asked.ask([explore(code), final("Done.")])
+    first = asked.smart.calls[0].messages[0].text
+    assert "Money: $0.0500 is left for your messages and all questions; a question about a part of" in first
+    assert "20,000 characters costs about $0.0" in first
+    left, mine = asked.shown(1).split()[:2]
+    said = f"${mine} is left for them of the ${left} that is left: the rest is kept for your next message"
+    assert 0 < float(mine) < float(left) < 0.05
+    assert said in asked.shown(1)
+
+
+def test_what_money_does_not_pay_for_is_told_as_money(asked):
+    """And not as a window that is full; the closing message is that of a question, as long as is paid."""
+
+    def smart(request):
+        usage = Usage(request.size_bytes // 4, 100)
+        if request.tool_choice == "none":
+            return completion("It is line 7.", usage=usage)
+        return attrs.evolve(explore("print(context.part(0, 7900).text())"), usage=usage)
+
+    told, closings = [], []
+    for usd in ("0.021", "0.023", "0.025", "0.027"):
+        asked.options = RunOptions(budget=Budget(usd=usd))
+        result = asked.ask(smart)
+        assert (result.stop_reason, result.bill.cost_usd <= Decimal(usd)) == ("budget_usd", True)
+        for number, call in enumerate(asked.smart.calls):
+            told.append(asked.shown(number))
+            if call.tool_choice == "none":
+                closings.append((told[-1], call.max_output_tokens))
+    assert "left out here: the money that is left does not pay for a message" in "".join(told)
+    assert "context window" not in "".join(told)
+    assert len(closings) == 4
+    for text, most_tokens in closings:
+        assert "Answer the question from what you have seen in this conversation, and say what you" in text
+        assert "which files changed" not in text
+        words = int(text.partition("Write at most ")[2].split()[0])
+        assert 25 <= words <= most_tokens / 2
 
 
 def test_a_user_may_refuse_a_fan_out(asked):
