@@ -1,5 +1,6 @@
 """Commands about recorded runs: ``runs``, ``show``, ``adopt``, ``export`` and ``prune``."""
 
+import json
 import re
 import sys
 import time
@@ -23,6 +24,7 @@ from sunwell.journal.reading import read_records
 from sunwell.journal.tree import Node
 
 if TYPE_CHECKING:
+    from sunwell.core.message import ToolCall
     from sunwell.journal.layout import RunFile
     from sunwell.journal.tree import Node
     from sunwell.report.page.overview import OverviewRow
@@ -476,6 +478,18 @@ def _follow(run: "RunFile", chosen: Chosen) -> None:
         say(line, palette=REPORT)
 
 
+def _call_text(call: "ToolCall") -> str:
+    """Return a tool call as it is read: a script has its own lines, all else is JSON in one."""
+    if call.name in ("explore", "execute_python"):
+        try:
+            code = json.loads(call.arguments)["code"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            code = None
+        if isinstance(code, str):
+            return "\n".join([f"→ {call.name}", *(f"    {line}" for line in code.splitlines())])
+    return f"→ {call.name} {call.arguments}"
+
+
 def _texts(path: Path) -> Iterator[tuple[tuple[str, int], str]]:
     """Yield the text of each call, then its tool calls and their results."""
     from sunwell.journal.reading import read_records
@@ -485,7 +499,7 @@ def _texts(path: Path) -> Iterator[tuple[tuple[str, int], str]]:
     for record in read_records(path):
         if isinstance(record, Answer):
             completion = record.completion
-            calls = [f"→ {call.name} {call.arguments}" for call in completion.tool_calls]
+            calls = [_call_text(call) for call in completion.tool_calls]
             said[record.span, record.number] = [*([completion.text] if completion.text else []), *calls]
         elif isinstance(record, ToolFinished):
             said.setdefault((record.span, record.turn), []).append(

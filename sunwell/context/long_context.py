@@ -702,6 +702,8 @@ class _CopiedFile:
                 continue
             with file:
                 self.add(path, os.dup(file.fileno()))
+        if not paths:
+            raise ConfigurationError(f"the context {pattern} matches nothing: check the path and the pattern")
         if not self.headings:
             raise ConfigurationError(f"the context {pattern} fits no text file that may be read")
 

@@ -99,6 +99,40 @@ def test_show_and_the_page_say_what_was_remembered(ask, sunwell, log: Path, simu
     assert '"remembered"' in page.read_text()
 
 
+def test_show_has_every_script_in_its_lines(ask, sunwell, log: Path, simulator) -> None:
+    """With ``-v``, each line below its call, and not as JSON."""
+    ask(QUESTION, "-c", log)
+    shown = [
+        line.strip("│├└─| ") for line in sunwell("show", "last", "-v", "-w", log.parent).stdout.splitlines()
+    ]
+    at = shown.index("about = {}")
+    assert shown[at - 1] == "→ explore"
+    assert shown[at + 1] == "for part in context.chunks(20000):"
+    assert "\\n" not in "".join(shown[at : at + 5])
+
+
+def test_the_figures_of_the_page_are_those_of_its_commands(sunwell, tmp_path, monkeypatch, simulator) -> None:
+    """Each line of its outputs is printed, in this order; … stands for what is left out."""
+    monkeypatch.chdir(tmp_path)
+    lines = [f"2026-11-30 INFO request {number} served" for number in range(1, 200_001)]
+    lines[69_999] = "2026-11-30 ERROR disk full"
+    (tmp_path / "app.log").write_text("\n".join(lines) + "\n")
+    page = (Path(__file__).parents[2] / "docs" / "ask.md").read_text()
+    outputs = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    arguments = ("ask", QUESTION, "-c", "app.log", "--budget-usd", "0.50", "--cache-dir", tmp_path / "cache")
+    assert f'sunwell ask "{QUESTION}" -c app.log --budget-usd 0.50' in page
+    assert len(outputs) == 3
+    for more, output in zip(((), (), ("--dry-run",)), outputs, strict=True):
+        done = sunwell(*arguments, *more)
+        assert done.exit_code == 0, done.output
+        at, printed = 0, done.output.splitlines()
+        for line in filter(lambda each: each.strip(" …"), output.splitlines()):
+            wanted = re.compile(".*".join(map(re.escape, line.split("…"))))
+            found = next((n for n in range(at, len(printed)) if wanted.fullmatch(printed[n])), None)
+            assert found is not None, (line, printed)
+            at = found + 1
+
+
 def test_a_short_context_goes_into_one_prompt(ask, tmp_path: Path, simulator) -> None:
     """Several contexts have their names before them."""
     (tmp_path / "a.txt").write_text("the cat")
@@ -143,7 +177,8 @@ def test_folders_and_globs_are_contexts(ask, tmp_path: Path, simulator) -> None:
         pytest.param(("Q", "-c", "a.txt", "-c", "a.txt"), "is given twice", id="twice"),
         pytest.param(("Q", "-c", ".env"), "would be sent to a model", id="protected"),
         pytest.param(("Q", "-c", "pipe"), "no file but a pipe", id="pipe"),
-        pytest.param(("Q", "-c", "*.nope"), "fits no text file", id="glob"),
+        pytest.param(("Q", "-c", "*.nope"), "*.nope matches nothing", id="glob"),
+        pytest.param(("Q", "-c", ".en*"), "fits no text file that may be read", id="glob-protected"),
         pytest.param(("Q", "-c", "a.txt", "--confirm-above", "0"), "not begun", id="confirm"),
     ],
 )

@@ -301,7 +301,7 @@ def test_a_glob_is_the_files_that_it_names(tmp_path: Path) -> None:
         (".env", "would be sent to a model"),
         ("pipe", "no file but a pipe or a device"),
         ("x.gz", r"is no text \(gzip archive\)"),
-        ("*.nope", "fits no text file"),
+        ("*.nope", "matches nothing"),
         ("empty", "no text files"),
         (".ssh", "would be sent to a model"),
     ],

@@ -7,9 +7,8 @@ from typing import Any
 import attrs
 
 from sunwell.agent.asking.ask_tools import SPECS, AskTools
-from sunwell.agent.asking.coverage_sentence import coverage_sentence
 from sunwell.agent.asking.exploration import Exploration, SharedReading, spent_text
-from sunwell.agent.asking.part_reader import Coverage, PartReader
+from sunwell.agent.asking.part_reader import Coverage, PartReader, coverage_sentence
 from sunwell.agent.conversation.conversation import Assignment, Conversation
 from sunwell.agent.prompts import ASK_PROMPT, DIRECT_PROMPT, ask_text, money_text, question_closing_text
 from sunwell.agent.run.asked_contexts import AskedContexts
