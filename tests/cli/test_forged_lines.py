@@ -357,3 +357,17 @@ def test_no_id_that_a_provider_gives_its_model_forges_a_line(sunwell: Invoke, tm
                 for command in commands[:2]:
                     require_unforged(told(sunwell(*command, *place, env=env)))
         journal.write_bytes(whole)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "opus explores, and may ask haiku about parts: it is long",
+        "opus answers in one direct call: it is short",
+        "225 answers about parts from the journal",
+        "3 calls to haiku, at most $0.01; $0 of $0.30 is spent. Go on? [y/N]: y",
+    ],
+)
+def test_an_answer_does_not_pass_for_a_line_about_a_question(line: str) -> None:
+    """Who was asked, what was on record, and what was confirmed."""
+    assert guarded_from_report(line) == f"\\{line}"
