@@ -293,7 +293,7 @@ def test_what_is_allowed_can_be_run(asked_over_http, option: str, name: str, way
         pytest.param(("--threshold", "0"), "--delegation-threshold-tokens is about a lens", id="zero"),
         pytest.param(("--on-lens-failure", "fail"), "--on-lens-failure is about a lens", id="lens-failure"),
         pytest.param(("--approve", "--allow-shell"), "--approve needs a terminal", id="approve"),
-        pytest.param(("--confirm-above", "0"), "more than --confirm-above $0", id="confirm-above"),
+        pytest.param(("--confirm-above", "0"), "a step above $0 (--confirm-above) needs", id="confirm-above"),
         pytest.param(
             ("--orchestrate", "--delegation-tools", "rlm"), "has the tools of delegate", id="other-tools"
         ),
