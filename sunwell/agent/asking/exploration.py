@@ -38,6 +38,9 @@ from sunwell.tools.python_session import Printed, PythonSession, SessionLost
 from sunwell.tools.wording import counted, nearest, without_escapes
 
 _BEGINNING_CHARS, _END_CHARS = 6_000, 2_000
+_MORE_SHOWN_BYTES = 1_500
+"""What a step is taken to show besides, once it has its answers. Who prints more may only have the call that
+closes a run."""
 _MOST_ANSWER_BYTES = 2_000_000
 _ANSWER_NAME = "answer_is"
 _ASKS = re.compile(r"\b(?:llm_query|llm_map|rlm_query)\b")
@@ -112,8 +115,8 @@ class Exploration:
         if self.steps >= config.max_explore and not _ASKS.search(code):
             raise ToolError(EXPLORING_ENDED.format(most=config.max_explore))
         await self._open()
-        step = self._step = _RunningStep(place)
         printed = Printed(_BEGINNING_CHARS, _END_CHARS)
+        step = self._step = _RunningStep(place, code, printed)
         try:
             failed = await self._fed(code, printed)
         except SessionLost as lost:
@@ -264,7 +267,7 @@ class Exploration:
         try:
             self._require_commit()
             if fan_out is not None:
-                self.shared.reader.require_room(fan_out, *self._kept(step.place))
+                self.shared.reader.require_room(fan_out, *self._kept(step))
                 confirm = self.shared.confirm
                 if (
                     confirm is not None
@@ -277,16 +280,18 @@ class Exploration:
             raise
         step.asks = True
 
-    def _kept(self, place: Place) -> tuple[Decimal, int]:
+    def _kept(self, step: "_RunningStep") -> tuple[Decimal, int]:
         """Return about the dollars and tokens that the next turn of this model must have left.
 
-        It reads no less than the one at *place* did. Answers that nobody can read any more are of no use.
+        It reads what the turn of *step* did, and what has come since: the script, what is shown of it so far,
+        and a little more. New text counts by its bytes, as the ledger does before it is billed for once.
+        Answers that nobody can read any more are of no use.
         """
-        intent = self.run.journal.find(Intent, (self.span.path, place.turn, 0))
+        intent = self.run.journal.find(Intent, (self.span.path, step.place.turn, 0))
         if intent is None:
             return Decimal(0), 0
         gateway = self.run.gateway
-        read = intent.reserved_tokens - intent.max_output_tokens
+        read = intent.reserved_tokens - intent.max_output_tokens + step.grown_bytes() + _MORE_SHOWN_BYTES
         written = gateway.enough_output_tokens(self.model, intent.purpose)
         price = gateway.prices.price(self.model)
         usd = Decimal(0) if price is None else price.worst_usd([(read, written)])
@@ -343,7 +348,7 @@ class Exploration:
             )
             self._whole = {name: self._passages.shown(part) for name, part in self.contexts().items()}
             for place, code in self._done:
-                self._step = _RunningStep(place, is_again=True)
+                self._step = _RunningStep(place, code, is_again=True)
                 try:
                     await self._fed(code, Printed(0))
                 except SessionLost as lost:
@@ -366,7 +371,7 @@ class Exploration:
         if not variable.isidentifier():
             raise ToolError(f"{variable[:60]!r} is not a name: give the name alone, or the answer in content")
         await self._open()
-        self._step, self._value = _RunningStep(place, is_again=True), None
+        self._step, self._value = _RunningStep(place, "", is_again=True), None
         try:
             failed = await self._fed(f"{_ANSWER_NAME}({variable})", Printed(0))
         except SessionLost as lost:
@@ -437,6 +442,8 @@ class _RunningStep:
     """One step while it runs."""
 
     place: Place
+    code: str
+    printed: Printed = attrs.field(factory=lambda: Printed(0))
     is_again: bool = False
     """Whether it only runs for its names: what it cost is known."""
     asks: bool = False
@@ -448,6 +455,12 @@ class _RunningStep:
         """Return the name of the note on the next call whose result is no function of the steps."""
         self._calls += 1
         return f"asked-{self._calls - 1}"
+
+    def grown_bytes(self) -> int:
+        """Return about how many bytes longer the conversation is by now, through this step."""
+        return sum(
+            len(text.encode("utf-8", "replace")) for text in (self.code, self.printed.text, *self.told)
+        )
 
 
 def _path(place: Place) -> str:

@@ -381,3 +381,32 @@ def test_a_cap_holds_over_many_fan_outs(asked):
     assert result.bill.cost_usd is not None
     assert Decimal("0.03") < result.bill.cost_usd <= Decimal("0.06")
     assert "do not fit" in asked.shown(6)
+
+
+_ALL_THAT_FITS = """parts = context.chunks(4000)
+answers = []
+most = len(parts)
+while most > 0 and len(answers) < len(parts):
+    try:
+        answers = answers + llm_map('Q?', parts[len(answers):len(answers) + most])
+    except RuntimeError:
+        most = most // 2
+report = f'{len(answers)} of {len(parts)} answers'
+print(report)"""
+
+
+@pytest.mark.parametrize(
+    "budget",
+    [*[Budget(usd=Decimal(mils) / 1000) for mils in range(24, 52, 7)], Budget(tokens=90_000)],
+    ids=lambda budget: f"{budget.usd or budget.tokens}",
+)
+def test_whoever_asks_all_that_fits_can_still_answer(asked, budget):
+    """What a plan keeps back is enough for the turn that reads the script and what it printed."""
+    asked.options = RunOptions(budget=budget)
+    result = asked.ask(
+        [explore("print(context.size)"), explore(_ALL_THAT_FITS), final(variable="report")],
+        lambda request: completion("Nothing.", usage=Usage(1_000, 150)),
+    )
+    assert result.status == "ok"
+    assert " of 118 answers" in result.answer
+    assert 10 < result.bill.calls < 121
