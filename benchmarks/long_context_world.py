@@ -138,6 +138,10 @@ class Billed:
         """What that model read in all its turns."""
         return sum(line.input_tokens for line, part in self.calls if part is None)
 
+    def of(self, key: str) -> "Billed":
+        """Return what was billed to the account of *key*."""
+        return Billed(tuple(call for call in self.calls if call[0].key == key))
+
     def usd_of(self, parts: set[int]) -> Decimal:
         """Return what was billed for answered questions about *parts*."""
         return sum((line.usd for line, part in self.calls if part in parts), Decimal(0))
@@ -162,18 +166,13 @@ class LogServer:
 
     def billed(self) -> Billed:
         """Return what was billed since this was asked last, once nothing is in flight."""
-        found = self.so_far()
-        self._seen += len(found.calls)
-        return found
-
-    def so_far(self) -> Billed:
-        """Return what was billed since :meth:`billed` was asked last."""
         lines = self.simulator.bill.entries()[self._seen :]
         requests = self.simulator.requests[self._seen :]
+        self._seen += len(lines)
         return Billed(
             tuple(
                 (line, _part_asked(request.body) if line.model == READER_MODEL else None)
-                for line, request in zip(lines, requests, strict=False)
+                for line, request in zip(lines, requests, strict=True)
             )
         )
 

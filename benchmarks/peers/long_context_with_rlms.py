@@ -35,7 +35,8 @@ def main() -> None:
     job = json.load(sys.stdin)
     if job.get("usd_per_million"):
         tell_costs(job["usd_per_million"])
-    root, reader = ({"model_name": name, "base_url": job["url"], "api_key": "key"} for name in job["models"])
+    server = {"base_url": job["url"], "api_key": job["key"]}
+    root, reader = ({"model_name": name, **server} for name in job["models"])
     rlm = RLM(
         backend="openai",
         backend_kwargs=root,

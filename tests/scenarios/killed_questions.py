@@ -65,6 +65,8 @@ class Job:
     tokens: int | None = None
     cache: str | None = None
     """Folder of the memory of answers; ``None``: none is taken or kept."""
+    key: str = "key"
+    """Of the account, by which the server tells processes apart."""
     again: bool = False
     """Whether a run that is there is left alone, and the question asked in a new one."""
 
@@ -101,7 +103,7 @@ class PartsJournals:
 
 async def result_of(job: Job) -> TaskResult:
     """Ask, or take the run of the folder up."""
-    smart, reader = (ChatModel(name, Connection("openai", job.url, "key")) for name in job.models)
+    smart, reader = (ChatModel(name, Connection("openai", job.url, job.key)) for name in job.models)
     journals = JournalFiles() if job.kill_at is None else PartsJournals(job.kill_at)
     workspace = Path(job.folder)
     budget = Budget(usd=None if job.usd is None else Decimal(job.usd), tokens=job.tokens)
