@@ -41,6 +41,8 @@ _BEGINNING_CHARS, _END_CHARS = 6_000, 2_000
 _MORE_SHOWN_BYTES = 1_500
 """What a step is taken to show besides, once it has its answers. Who prints more may only have the call that
 closes a run."""
+_MOST_TOLD = 8
+"""Calls of a script that asked which are told one by one."""
 _MOST_ANSWER_BYTES = 2_000_000
 _ANSWER_NAME = "answer_is"
 _ASKS = re.compile(r"\b(?:llm_query|llm_map|rlm_query)\b")
@@ -223,11 +225,9 @@ class Exploration:
         value = _outcome(questions, answers)
         await self._note(step.place, name, value)
         self._see(value)
-        missing = len(value["failed"])
-        lacking = f", {counted(missing, 'question')} without an answer" if missing else ""
         after = self._spent_usd()
-        cost = "" if spent is None or after is None else f": they cost ${after - spent:.4f}"
-        step.told.append(f"{fan_out}{cost}{lacking}")
+        usd = None if spent is None or after is None else after - spent
+        step.asked.append(_AskedFanOut(fan_out, len(value["failed"]), usd))
         return [answer.value for answer in answers]
 
     async def _recursive(self, question: Any, part: Any) -> str:
@@ -416,7 +416,7 @@ class Exploration:
             parts = [] if failed else ["(it printed nothing; only what is printed is shown)"]
         if failed:
             parts.append(f"[it failed]\n{guarded(redact(failed[-1_500:]))}")
-        parts += [f"[From the harness: {one}]" for one in step.told]
+        parts += [f"[From the harness: {one}]" for one in step.told()]
         if not step.asks and self.steps == self.run.config.max_explore - 1:
             parts.append(f"[From the harness: {EXPLORING_ENDS}]")
         return Outcome("\n".join(parts), is_error=bool(failed))
@@ -448,7 +448,7 @@ class _RunningStep:
     """Whether it only runs for its names: what it cost is known."""
     asks: bool = False
     lost: str = ""
-    told: list[str] = attrs.field(factory=list, init=False)
+    asked: list["_AskedFanOut"] = attrs.field(factory=list, init=False)
     _calls: int = attrs.field(default=0, init=False)
 
     def next_name(self) -> str:
@@ -456,11 +456,37 @@ class _RunningStep:
         self._calls += 1
         return f"asked-{self._calls - 1}"
 
+    def told(self) -> list[str]:
+        """Return sentences on what was asked: a script may ask a thousand times, so the last one sums up."""
+        sentences = [f"{one.fan_out}{_outcome_of([one])}" for one in self.asked[:_MOST_TOLD]]
+        if rest := self.asked[_MOST_TOLD:]:
+            calls = counted(sum(one.fan_out.calls for one in rest), "call")
+            sentences.append(f"{counted(len(rest), 'more request')}, {calls}{_outcome_of(rest)}")
+        return sentences
+
     def grown_bytes(self) -> int:
         """Return about how many bytes longer the conversation is by now, through this step."""
         return sum(
-            len(text.encode("utf-8", "replace")) for text in (self.code, self.printed.text, *self.told)
+            len(text.encode("utf-8", "replace")) for text in (self.code, self.printed.text, *self.told())
         )
+
+
+@attrs.frozen
+class _AskedFanOut:
+    """What came of one call of a script that asked."""
+
+    fan_out: FanOut
+    missing: int
+    """Questions without an answer."""
+    usd: Decimal | None
+    """What it cost; ``None``: unknown."""
+
+
+def _outcome_of(asked: Sequence[_AskedFanOut]) -> str:
+    known = [one.usd for one in asked if one.usd is not None]
+    cost = f": they cost ${sum(known, Decimal(0)):.4f}" if len(known) == len(asked) else ""
+    missing = sum(one.missing for one in asked)
+    return cost + (f", {counted(missing, 'question')} without an answer" if missing else "")
 
 
 def _path(place: Place) -> str:

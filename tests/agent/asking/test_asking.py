@@ -383,6 +383,18 @@ def test_a_cap_holds_over_many_fan_outs(asked):
     assert "do not fit" in asked.shown(6)
 
 
+def test_a_script_that_asks_one_by_one_is_told_in_a_few_lines(asked):
+    """Each line would be read by every later turn."""
+    code = "for part in context.chunks(4000):\n    llm_query('Q?', part)"
+    asked.ask([explore(code), final("Done.")], ["", *["Nothing."] * 116, ""])
+    told = asked.shown(1).splitlines()[1:]
+    assert len(told) == 9
+    assert told[0].startswith("[From the harness: 1 call to haiku-x, at most $0.0")
+    assert told[0].endswith(", 1 question without an answer]")
+    assert told[-1].startswith("[From the harness: 110 more requests, 110 calls: they cost $0.")
+    assert told[-1].endswith(", 1 question without an answer]")
+
+
 _ALL_THAT_FITS = """parts = context.chunks(4000)
 answers = []
 most = len(parts)
