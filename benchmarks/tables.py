@@ -454,6 +454,74 @@ def ladder_twins(found: Found) -> list[str]:
     ]
 
 
+def long_context(found: Found) -> list[str]:
+    """A question without a cap, with caps, and killed, on both sides."""
+    sizes = found["sizes"]
+    head = ("parts: way", "billed", "root reads, tokens", "second question from memory", "s", "to the least")
+    whole = (
+        [
+            f"{parts}: {name}",
+            f"${float(size['unbroken'][side]['billed_usd']):.4f}",
+            f"{size['unbroken'][side]['root_input_tokens']:,}",
+            f"{size['unbroken'][side]['remembered']:.0%}",
+            size["seconds"][side],
+            size["seconds"][f"{side}_to_least"],
+        ]
+        for parts, size in sizes.items()
+        for side, name in (("ours", "sunwell"), ("theirs", "rlms"))
+        if side in size["unbroken"]
+    )
+    capped = (_capped_row(row) for size in sizes.values() for row in size["caps"])
+    caps_head = (
+        "parts, cap: way",
+        "billed to cap",
+        "answers kept",
+        "of all money",
+        "of that for parts",
+        "ended",
+    )
+    kills = [_kills_row("sunwell", size["kills"]) for size in sizes.values()]
+    theirs = [
+        ["rlms", row["parts"], f"at {row['answered']}", "all", row["answered_asked_again"], ""]
+        for size in sizes.values()
+        for row in size.get("kills_of_rlms", ())
+    ]
+    return [*rows(head, whole), "", *rows(caps_head, capped), "", *rows(_KILLS, [*kills, *theirs])]
+
+
+_KILLS = (
+    "killed",
+    "parts",
+    "kills",
+    "in flight, most",
+    "recorded answers paid again",
+    "in flight, paid again",
+)
+
+
+def _kills_row(name: str, kills: Found) -> list[object]:
+    twice = f"{kills['asked_twice']:,} of {kills['in_flight']:,}"
+    return [name, kills["parts"], f"{kills['kills']:,}", kills["in_flight_most"], kills["paid_again"], twice]
+
+
+def _capped_row(row: Found) -> list[object]:
+    cap = f"${float(row['cap']):.4f}" if row["kind"] == "usd" else f"{int(row['cap']):,} tokens"
+    share = row["usable_of_parts"]
+    return [
+        f"{row['parts']}, {cap}: {row['name']}",
+        f"{row['billed_to_cap']:.3f}",
+        row["answers"],
+        f"{row['usable_of_all']:.0%}",
+        "-" if share is None else f"{share:.0%}",
+        row["status"],
+    ]
+
+
+def long_context_kills(found: Found) -> list[str]:
+    """The longest run, killed at each answer."""
+    return rows(_KILLS, [_kills_row("sunwell", found)])
+
+
 def line_by_line(found: Found) -> list[str]:
     """Each figure with its path."""
     return rows(("figure", "value"), flat(found))
@@ -514,6 +582,8 @@ TABLES: dict[str, Callable[[Found], list[str]]] = {
         ladder_twins,
         ends,
         driving,
+        long_context,
+        long_context_kills,
     )
 }
 

@@ -38,6 +38,11 @@ from sunwell.tools.python_session import Printed, PythonSession, SessionLost
 from sunwell.tools.wording import counted, nearest, without_escapes
 
 _BEGINNING_CHARS, _END_CHARS = 6_000, 2_000
+_MORE_SHOWN_BYTES = 1_500
+"""What a step is taken to show besides, once it has its answers. Who prints more may only have the call that
+closes a run."""
+_MOST_TOLD = 8
+"""Calls of a script that asked which are told one by one."""
 _MOST_ANSWER_BYTES = 2_000_000
 _ANSWER_NAME = "answer_is"
 _ASKS = re.compile(r"\b(?:llm_query|llm_map|rlm_query)\b")
@@ -112,8 +117,8 @@ class Exploration:
         if self.steps >= config.max_explore and not _ASKS.search(code):
             raise ToolError(EXPLORING_ENDED.format(most=config.max_explore))
         await self._open()
-        step = self._step = _RunningStep(place)
         printed = Printed(_BEGINNING_CHARS, _END_CHARS)
+        step = self._step = _RunningStep(place, code, printed)
         try:
             failed = await self._fed(code, printed)
         except SessionLost as lost:
@@ -220,11 +225,9 @@ class Exploration:
         value = _outcome(questions, answers)
         await self._note(step.place, name, value)
         self._see(value)
-        missing = len(value["failed"])
-        lacking = f", {counted(missing, 'question')} without an answer" if missing else ""
         after = self._spent_usd()
-        cost = "" if spent is None or after is None else f": they cost ${after - spent:.4f}"
-        step.told.append(f"{fan_out}{cost}{lacking}")
+        usd = None if spent is None or after is None else after - spent
+        step.asked.append(_AskedFanOut(fan_out, len(value["failed"]), usd))
         return [answer.value for answer in answers]
 
     async def _recursive(self, question: Any, part: Any) -> str:
@@ -264,7 +267,7 @@ class Exploration:
         try:
             self._require_commit()
             if fan_out is not None:
-                self.shared.reader.require_room(fan_out, *self._kept(step.place))
+                self.shared.reader.require_room(fan_out, *self._kept(step))
                 confirm = self.shared.confirm
                 if (
                     confirm is not None
@@ -277,16 +280,18 @@ class Exploration:
             raise
         step.asks = True
 
-    def _kept(self, place: Place) -> tuple[Decimal, int]:
+    def _kept(self, step: "_RunningStep") -> tuple[Decimal, int]:
         """Return about the dollars and tokens that the next turn of this model must have left.
 
-        It reads no less than the one at *place* did. Answers that nobody can read any more are of no use.
+        It reads what the turn of *step* did, and what has come since: the script, what is shown of it so far,
+        and a little more. New text counts by its bytes, as the ledger does before it is billed for once.
+        Answers that nobody can read any more are of no use.
         """
-        intent = self.run.journal.find(Intent, (self.span.path, place.turn, 0))
+        intent = self.run.journal.find(Intent, (self.span.path, step.place.turn, 0))
         if intent is None:
             return Decimal(0), 0
         gateway = self.run.gateway
-        read = intent.reserved_tokens - intent.max_output_tokens
+        read = intent.reserved_tokens - intent.max_output_tokens + step.grown_bytes() + _MORE_SHOWN_BYTES
         written = gateway.enough_output_tokens(self.model, intent.purpose)
         price = gateway.prices.price(self.model)
         usd = Decimal(0) if price is None else price.worst_usd([(read, written)])
@@ -343,7 +348,7 @@ class Exploration:
             )
             self._whole = {name: self._passages.shown(part) for name, part in self.contexts().items()}
             for place, code in self._done:
-                self._step = _RunningStep(place, is_again=True)
+                self._step = _RunningStep(place, code, is_again=True)
                 try:
                     await self._fed(code, Printed(0))
                 except SessionLost as lost:
@@ -366,7 +371,7 @@ class Exploration:
         if not variable.isidentifier():
             raise ToolError(f"{variable[:60]!r} is not a name: give the name alone, or the answer in content")
         await self._open()
-        self._step, self._value = _RunningStep(place, is_again=True), None
+        self._step, self._value = _RunningStep(place, "", is_again=True), None
         try:
             failed = await self._fed(f"{_ANSWER_NAME}({variable})", Printed(0))
         except SessionLost as lost:
@@ -411,7 +416,7 @@ class Exploration:
             parts = [] if failed else ["(it printed nothing; only what is printed is shown)"]
         if failed:
             parts.append(f"[it failed]\n{guarded(redact(failed[-1_500:]))}")
-        parts += [f"[From the harness: {one}]" for one in step.told]
+        parts += [f"[From the harness: {one}]" for one in step.told()]
         if not step.asks and self.steps == self.run.config.max_explore - 1:
             parts.append(f"[From the harness: {EXPLORING_ENDS}]")
         return Outcome("\n".join(parts), is_error=bool(failed))
@@ -437,17 +442,51 @@ class _RunningStep:
     """One step while it runs."""
 
     place: Place
+    code: str
+    printed: Printed = attrs.field(factory=lambda: Printed(0))
     is_again: bool = False
     """Whether it only runs for its names: what it cost is known."""
     asks: bool = False
     lost: str = ""
-    told: list[str] = attrs.field(factory=list, init=False)
+    asked: list["_AskedFanOut"] = attrs.field(factory=list, init=False)
     _calls: int = attrs.field(default=0, init=False)
 
     def next_name(self) -> str:
         """Return the name of the note on the next call whose result is no function of the steps."""
         self._calls += 1
         return f"asked-{self._calls - 1}"
+
+    def told(self) -> list[str]:
+        """Return sentences on what was asked: a script may ask a thousand times, so the last one sums up."""
+        sentences = [f"{one.fan_out}{_outcome_of([one])}" for one in self.asked[:_MOST_TOLD]]
+        if rest := self.asked[_MOST_TOLD:]:
+            calls = counted(sum(one.fan_out.calls for one in rest), "call")
+            sentences.append(f"{counted(len(rest), 'more request')}, {calls}{_outcome_of(rest)}")
+        return sentences
+
+    def grown_bytes(self) -> int:
+        """Return about how many bytes longer the conversation is by now, through this step."""
+        return sum(
+            len(text.encode("utf-8", "replace")) for text in (self.code, self.printed.text, *self.told())
+        )
+
+
+@attrs.frozen
+class _AskedFanOut:
+    """What came of one call of a script that asked."""
+
+    fan_out: FanOut
+    missing: int
+    """Questions without an answer."""
+    usd: Decimal | None
+    """What it cost; ``None``: unknown."""
+
+
+def _outcome_of(asked: Sequence[_AskedFanOut]) -> str:
+    known = [one.usd for one in asked if one.usd is not None]
+    cost = f": they cost ${sum(known, Decimal(0)):.4f}" if len(known) == len(asked) else ""
+    missing = sum(one.missing for one in asked)
+    return cost + (f", {counted(missing, 'question')} without an answer" if missing else "")
 
 
 def _path(place: Place) -> str:
