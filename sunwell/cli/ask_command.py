@@ -145,6 +145,7 @@ def opened_contexts(named: Sequence[str], opened: ExitStack) -> "dict[str, Sourc
             f"there is text on standard input beside --context {named[0]}: give one of the two"
         )
     found: dict[str, Source] = {}
+    is_empty = True
     for name in named or ("-",):
         shown = _STANDARD_INPUT if name == "-" else name
         if shown in found:
@@ -152,13 +153,19 @@ def opened_contexts(named: Sequence[str], opened: ExitStack) -> "dict[str, Sourc
         if name != "-":
             path = os.path.abspath(Path(name).expanduser())  # noqa: PTH100 - a glob is no path
             if not Path(path).is_dir():
-                LongContext.of(path, name).close()  # what is wrong with it is said before anything begins
+                with LongContext.of(path, name) as context:  # what is wrong is said before anything begins
+                    is_empty = is_empty and not context.size_bytes
+            else:
+                is_empty = False
             found[shown] = path
         elif sys.stdin is None:
             raise ConfigurationError("standard input is closed: name a file with -c")
         else:
             piped = LongContext.of(sys.stdin.buffer, shown, secrets=secrets_from_environment())
             found[shown] = opened.enter_context(piped)
+            is_empty = is_empty and not piped.size_bytes
+    if is_empty:
+        raise ConfigurationError(f"the context {next(iter(found))} is empty: name another one")
     return found
 
 

@@ -135,6 +135,8 @@ def test_folders_and_globs_are_contexts(ask, tmp_path: Path, simulator) -> None:
         pytest.param(("Q", "-c", "a.txt", "-c", "a.txt"), "is given twice", id="twice"),
         pytest.param(("Q", "-c", ".env"), "would be sent to a model", id="protected"),
         pytest.param(("Q", "-c", "pipe"), "no file but a pipe", id="pipe"),
+        pytest.param(("Q", "-c", "/dev/zero"), "no file but a pipe or a device", id="device"),
+        pytest.param(("Q", "-c", "empty.txt"), "the context empty.txt is empty", id="empty-file"),
         pytest.param(("Q", "-c", "*.nope"), "fits no text file", id="glob"),
         pytest.param(("Q", "-c", "a.txt", "--confirm-above", "0"), "not begun", id="confirm"),
     ],
@@ -143,10 +145,18 @@ def test_what_cannot_be_asked_is_refused(ask, tmp_path, monkeypatch, simulator, 
     """One sentence, before anything is sent."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.txt").write_text("text")
+    (tmp_path / "empty.txt").touch()
     (tmp_path / ".env").write_text("KEY=secret")
     os.mkfifo(tmp_path / "pipe")
     done = ask(*arguments)
     assert (done.exit_code, sentence in done.stderr) == (2, True), done.output
+    assert not simulator.requests
+
+
+def test_an_empty_pipe_is_refused(ask, simulator) -> None:
+    """There is nothing to ask about."""
+    done = ask("Who?", "-c", "-", said="")
+    assert (done.exit_code, "the context standard input is empty" in done.stderr) == (2, True), done.output
     assert not simulator.requests
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import symtable
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from sunwell.agent.asking.part_reader import (
     ReadAnswer,
     extents_in,
 )
-from sunwell.agent.asking.passages import Extent, PartInScript, Passages, as_parts, bound
+from sunwell.agent.asking.passages import Extent, LookingTime, Passages, as_answer, as_parts, bound
 from sunwell.agent.prompts import COMMITS_ENDED, EXPLORING_ENDED, EXPLORING_ENDS, SESSION_LOST
 from sunwell.agent.run.asked_contexts import Confirm
 from sunwell.agent.run.run_context import Ending, Run
@@ -29,10 +30,11 @@ from sunwell.core.marks import guarded
 from sunwell.core.message import digest_of
 from sunwell.core.model import ModelProtocol
 from sunwell.core.span import Span
+from sunwell.core.threads import in_thread
 from sunwell.core.tool import Place
 from sunwell.errors import ToolError
 from sunwell.journal.records import Intent, Note, RunOpened
-from sunwell.tools.limits import Outcome, ToolLimits, as_text
+from sunwell.tools.limits import Outcome, ToolLimits
 from sunwell.tools.python import checked_code
 from sunwell.tools.python_session import Printed, PythonSession, SessionLost
 from sunwell.tools.wording import counted, nearest, without_escapes
@@ -40,6 +42,7 @@ from sunwell.tools.wording import counted, nearest, without_escapes
 _BEGINNING_CHARS, _END_CHARS = 6_000, 2_000
 _MOST_ANSWER_BYTES = 2_000_000
 _ANSWER_NAME = "answer_is"
+_SHOWN_FAN_OUTS = 10
 _ASKS = re.compile(r"\b(?:llm_query|llm_map|rlm_query)\b")
 _FUNCTIONS: Mapping[str, tuple[str, ...]] = {
     "llm_query": ("prompt", "part", "most_tokens"),
@@ -48,6 +51,7 @@ _FUNCTIONS: Mapping[str, tuple[str, ...]] = {
     "budget": (),
     _ANSWER_NAME: ("value",),
 }
+_NEEDED = frozenset({"context", "contexts", "print", *_FUNCTIONS})
 _LIMITS = ToolLimits(python_bytes=256_000_000)
 _RECURSIVE_TOKENS = 2_000
 
@@ -94,11 +98,15 @@ class Exploration:
     """Steps since the session began, which a new process runs again."""
     _session: PythonSession | None = attrs.field(default=None, init=False)
     _stack: AsyncExitStack = attrs.field(factory=AsyncExitStack, init=False)
-    _passages: Passages = attrs.field(factory=Passages, init=False)
+    _clock: LookingTime = attrs.field(factory=LookingTime, init=False)
+    _passages: Passages = attrs.field(init=False)
     _whole: dict[str, Any] = attrs.field(factory=dict, init=False)
     """The contexts as the session sees them."""
     _step: "_RunningStep | None" = attrs.field(default=None, init=False)
     _value: str | None = attrs.field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._passages = Passages(self._clock)
 
     @property
     def run(self) -> Run:
@@ -108,11 +116,12 @@ class Exploration:
     async def explore(self, place: Place, code: str) -> Outcome:
         """Run *code* as the step at *place*, and return what it printed and what it asked."""
         checked_code(code)
+        _require_free_names(code)
         config = self.run.config
         if self.steps >= config.max_explore and not _ASKS.search(code):
             raise ToolError(EXPLORING_ENDED.format(most=config.max_explore))
         await self._open()
-        step = self._step = _RunningStep(place)
+        step = self._begin(_RunningStep(place, spent_usd=self._spent_usd()))
         printed = Printed(_BEGINNING_CHARS, _END_CHARS)
         try:
             failed = await self._fed(code, printed)
@@ -158,7 +167,7 @@ class Exploration:
     async def close(self) -> None:
         """End the session's process; a later step opens another one."""
         stack, self._stack, self._session = self._stack, AsyncExitStack(), None
-        self._passages, self._whole = Passages(), {}
+        self._passages, self._whole = Passages(self._clock), {}
         await stack.aclose()
 
     # What a script reaches: it is a ScriptHost.
@@ -186,7 +195,7 @@ class Exploration:
         if function == "budget":
             return await self._budget()
         if function == _ANSWER_NAME:
-            self._value = _as_answer(given["value"])
+            self._value = await in_thread(as_answer, given["value"], _MOST_ANSWER_BYTES)
             return None
         if function == "rlm_query":
             return await self._recursive(given["question"], as_parts(given["part"]))
@@ -203,7 +212,10 @@ class Exploration:
 
     async def _asked(self, prompt: Any, parts: Sequence[Any], most_tokens: Any) -> list[str]:
         reader, step = self.shared.reader, self._now()
-        questions = [await reader.asked(prompt, part, most_tokens) for part in parts]
+        questions = []
+        for part in parts:
+            with self._clock.counted():
+                questions.append(await reader.asked(prompt, part, most_tokens))
         name = step.next_name()
         noted = self._noted(step.place, name)
         if noted is not None:
@@ -215,16 +227,18 @@ class Exploration:
             return [(await reader.recorded(one, failed.get(one.name, ""))).value for one in questions]
         fan_out = reader.counted(questions)
         await self._allow(step, name, fan_out)
-        spent = self._spent_usd()
+        spent = self._spent_usd() if step.shows else None
         answers = await reader.read(questions)
         value = _outcome(questions, answers)
         await self._note(step.place, name, value)
         self._see(value)
         missing = len(value["failed"])
-        lacking = f", {counted(missing, 'question')} without an answer" if missing else ""
-        after = self._spent_usd()
-        cost = "" if spent is None or after is None else f": they cost ${after - spent:.4f}"
-        step.told.append(f"{fan_out}{cost}{lacking}")
+        step.take(fan_out, missing)
+        if step.shows:
+            lacking = f", {counted(missing, 'question')} without an answer" if missing else ""
+            after = self._spent_usd()
+            cost = "" if spent is None or after is None else f": they cost ${after - spent:.4f}"
+            step.told.append(f"{fan_out}{cost}{lacking}")
         return [answer.value for answer in answers]
 
     async def _recursive(self, question: Any, part: Any) -> str:
@@ -343,7 +357,7 @@ class Exploration:
             )
             self._whole = {name: self._passages.shown(part) for name, part in self.contexts().items()}
             for place, code in self._done:
-                self._step = _RunningStep(place, is_again=True)
+                self._begin(_RunningStep(place, is_again=True))
                 try:
                     await self._fed(code, Printed(0))
                 except SessionLost as lost:
@@ -366,14 +380,15 @@ class Exploration:
         if not variable.isidentifier():
             raise ToolError(f"{variable[:60]!r} is not a name: give the name alone, or the answer in content")
         await self._open()
-        self._step, self._value = _RunningStep(place, is_again=True), None
+        self._begin(_RunningStep(place, is_again=True))
+        self._value = None
         try:
             failed = await self._fed(f"{_ANSWER_NAME}({variable})", Printed(0))
         except SessionLost as lost:
             await self.close()
             raise ToolError(str(lost)) from None
         if self._value is None:
-            known = self._names()
+            known = [name for name in self._names() if name != variable]
             near = nearest(variable, known)
             hint = (
                 f", did you mean {near}?" if near else f"; there are: {', '.join(known[-20:]) or 'none yet'}"
@@ -411,13 +426,18 @@ class Exploration:
             parts = [] if failed else ["(it printed nothing; only what is printed is shown)"]
         if failed:
             parts.append(f"[it failed]\n{guarded(redact(failed[-1_500:]))}")
-        parts += [f"[From the harness: {one}]" for one in step.told]
+        parts += [f"[From the harness: {one}]" for one in (*step.told, *step.rest(self._spent_usd()))]
         if not step.asks and self.steps == self.run.config.max_explore - 1:
             parts.append(f"[From the harness: {EXPLORING_ENDS}]")
         return Outcome("\n".join(parts), is_error=bool(failed))
 
     def _spent_usd(self) -> Decimal | None:
         return self.run.tally.bill(self.run.root.path).cost_usd
+
+    def _begin(self, step: "_RunningStep") -> "_RunningStep":
+        self._clock.begin()
+        self._step = step
+        return step
 
     def _now(self) -> "_RunningStep":
         assert self._step is not None
@@ -439,10 +459,35 @@ class _RunningStep:
     place: Place
     is_again: bool = False
     """Whether it only runs for its names: what it cost is known."""
+    spent_usd: Decimal | None = None
+    """What the run had spent before it."""
     asks: bool = False
     lost: str = ""
     told: list[str] = attrs.field(factory=list, init=False)
     _calls: int = attrs.field(default=0, init=False)
+    _fan_outs: int = attrs.field(default=0, init=False)
+    _asked: int = attrs.field(default=0, init=False)
+    _missing: int = attrs.field(default=0, init=False)
+
+    @property
+    def shows(self) -> bool:
+        """Whether the next fan-out is told by itself: a script may ask ten thousand times."""
+        return len(self.told) < _SHOWN_FAN_OUTS
+
+    def take(self, fan_out: FanOut, missing: int) -> None:
+        """Take note of a fan-out, of which *missing* questions have no answer."""
+        self._fan_outs += 1
+        self._asked += fan_out.calls
+        self._missing += missing
+
+    def rest(self, spent_usd: Decimal | None) -> tuple[str, ...]:
+        """Return what all fan-outs were together, if not all were told by themselves."""
+        if self._fan_outs <= len(self.told):
+            return ()
+        cost = "" if spent_usd is None or self.spent_usd is None else f", ${spent_usd - self.spent_usd:.4f}"
+        lacking = f", {counted(self._missing, 'question')} without an answer" if self._missing else ""
+        whole = f"{counted(self._asked, 'call')}{cost}{lacking}"
+        return (f"{self._fan_outs - len(self.told):,} more like these; all of this step: {whole}",)
 
     def next_name(self) -> str:
         """Return the name of the note on the next call whose result is no function of the steps."""
@@ -472,13 +517,22 @@ def _outcome(questions: Sequence[PartQuestion], answers: Sequence[ReadAnswer]) -
     }
 
 
-def _as_answer(value: Any) -> str:
-    value = as_parts(value)
-    if isinstance(value, Handle):
-        return value.text()
-    if isinstance(value, PartInScript | None):
-        raise ToolError("the name holds None, which is no answer")
-    text = as_text(value)
-    if len(text.encode("utf-8", "replace")) > _MOST_ANSWER_BYTES:
-        raise ToolError(f"the answer is longer than {_MOST_ANSWER_BYTES:,} bytes: make it shorter")
-    return text
+def _require_free_names(code: str) -> None:
+    """Raise :exc:`~sunwell.errors.ToolError` if *code* takes a name that later steps need.
+
+    Names persist, and the interpreter has no ``del``: the session could never again show or ask anything.
+    """
+    try:
+        table = symtable.symtable(code, "", "exec")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return  # the interpreter says what is wrong
+    tables = [table]
+    for one in tables:
+        for symbol in one.get_symbols():
+            is_set = symbol.is_assigned() or symbol.is_imported()
+            if is_set and symbol.get_name() in _NEEDED and (one is table or symbol.is_declared_global()):
+                raise ToolError(
+                    f"not run: {symbol.get_name()} is a name of the session that later steps need; choose "
+                    "another one"
+                )
+        tables += one.get_children()

@@ -117,6 +117,8 @@ class AskedContexts:
             path = self.workspace / Path(source).expanduser()
             self._opened[name] = await in_thread(LongContext.of, path, name, secrets=secrets)
             self._own.append(self._opened[name])
+        if not any(context.size_bytes for context in self._opened.values()):
+            raise ConfigurationError(f"the context {next(iter(self.sources))} is empty: name another one")
         return self.handles()
 
     def handles(self) -> Mapping[str, Handle]:
