@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from sunwell.cli.output import say
+from sunwell.cli.output import say_now
 from sunwell.cli.run_command import EXIT_CODES, require_place
 from sunwell.cli.shared_options import (
     DOLLARS,
@@ -249,7 +249,8 @@ def _confirming(above: Decimal | None, view: "View") -> "Confirm | None":
             view.say(f"refused: {error}")
             return False
         with view.paused():
-            say(f"{what}: that may be more than --confirm-above {dollars(above)}", err=True)
+            what_it_is = f"{what}: that may be more than --confirm-above {dollars(above)}"
+            say_now(what_it_is, err=True, wrap=0)  # all else waits until the question is answered
             return await confirmed("Go on?")
 
     return confirm
