@@ -40,9 +40,13 @@ from sunwell.tools.python_session import Printed, PythonSession, SessionLost
 from sunwell.tools.wording import counted, nearest, without_escapes
 
 _BEGINNING_CHARS, _END_CHARS = 6_000, 2_000
+_MORE_SHOWN_BYTES = 1_500
+"""What a step is taken to show besides, once it has its answers. Who prints more may only have the call that
+closes a run."""
+_MOST_TOLD = 8
+"""Calls of a script that asked which are told one by one."""
 _MOST_ANSWER_BYTES = 2_000_000
 _ANSWER_NAME = "answer_is"
-_SHOWN_FAN_OUTS = 10
 _ASKS = re.compile(r"\b(?:llm_query|llm_map|rlm_query)\b")
 _FUNCTIONS: Mapping[str, tuple[str, ...]] = {
     "llm_query": ("prompt", "part", "most_tokens"),
@@ -121,8 +125,8 @@ class Exploration:
         if self.steps >= config.max_explore and not _ASKS.search(code):
             raise ToolError(EXPLORING_ENDED.format(most=config.max_explore))
         await self._open()
-        step = self._begin(_RunningStep(place, spent_usd=self._spent_usd()))
         printed = Printed(_BEGINNING_CHARS, _END_CHARS)
+        step = self._step = _RunningStep(place, code, printed)
         try:
             failed = await self._fed(code, printed)
         except SessionLost as lost:
@@ -227,18 +231,14 @@ class Exploration:
             return [(await reader.recorded(one, failed.get(one.name, ""))).value for one in questions]
         fan_out = reader.counted(questions)
         await self._allow(step, name, fan_out)
-        spent = self._spent_usd() if step.shows else None
+        spent = self._spent_usd()
         answers = await reader.read(questions)
         value = _outcome(questions, answers)
         await self._note(step.place, name, value)
         self._see(value)
-        missing = len(value["failed"])
-        step.take(fan_out, missing)
-        if step.shows:
-            lacking = f", {counted(missing, 'question')} without an answer" if missing else ""
-            after = self._spent_usd()
-            cost = "" if spent is None or after is None else f": they cost ${after - spent:.4f}"
-            step.told.append(f"{fan_out}{cost}{lacking}")
+        after = self._spent_usd()
+        usd = None if spent is None or after is None else after - spent
+        step.asked.append(_AskedFanOut(fan_out, len(value["failed"]), usd))
         return [answer.value for answer in answers]
 
     async def _recursive(self, question: Any, part: Any) -> str:
@@ -278,7 +278,7 @@ class Exploration:
         try:
             self._require_commit()
             if fan_out is not None:
-                self.shared.reader.require_room(fan_out, *self._kept(step.place))
+                self.shared.reader.require_room(fan_out, *self._kept(step))
                 confirm = self.shared.confirm
                 if (
                     confirm is not None
@@ -291,16 +291,18 @@ class Exploration:
             raise
         step.asks = True
 
-    def _kept(self, place: Place) -> tuple[Decimal, int]:
+    def _kept(self, step: "_RunningStep") -> tuple[Decimal, int]:
         """Return about the dollars and tokens that the next turn of this model must have left.
 
-        It reads no less than the one at *place* did. Answers that nobody can read any more are of no use.
+        It reads what the turn of *step* did, and what has come since: the script, what is shown of it so far,
+        and a little more. New text counts by its bytes, as the ledger does before it is billed for once.
+        Answers that nobody can read any more are of no use.
         """
-        intent = self.run.journal.find(Intent, (self.span.path, place.turn, 0))
+        intent = self.run.journal.find(Intent, (self.span.path, step.place.turn, 0))
         if intent is None:
             return Decimal(0), 0
         gateway = self.run.gateway
-        read = intent.reserved_tokens - intent.max_output_tokens
+        read = intent.reserved_tokens - intent.max_output_tokens + step.grown_bytes() + _MORE_SHOWN_BYTES
         written = gateway.enough_output_tokens(self.model, intent.purpose)
         price = gateway.prices.price(self.model)
         usd = Decimal(0) if price is None else price.worst_usd([(read, written)])
@@ -357,7 +359,7 @@ class Exploration:
             )
             self._whole = {name: self._passages.shown(part) for name, part in self.contexts().items()}
             for place, code in self._done:
-                self._begin(_RunningStep(place, is_again=True))
+                self._step = _RunningStep(place, code, is_again=True)
                 try:
                     await self._fed(code, Printed(0))
                 except SessionLost as lost:
@@ -368,6 +370,7 @@ class Exploration:
 
     async def _fed(self, code: str, printed: Printed) -> str:
         assert self._session is not None
+        self._clock.begin()
         try:
             return await self._session.feed(code, self, printed)
         except SessionLost:
@@ -380,8 +383,7 @@ class Exploration:
         if not variable.isidentifier():
             raise ToolError(f"{variable[:60]!r} is not a name: give the name alone, or the answer in content")
         await self._open()
-        self._begin(_RunningStep(place, is_again=True))
-        self._value = None
+        self._step, self._value = _RunningStep(place, "", is_again=True), None
         try:
             failed = await self._fed(f"{_ANSWER_NAME}({variable})", Printed(0))
         except SessionLost as lost:
@@ -426,18 +428,13 @@ class Exploration:
             parts = [] if failed else ["(it printed nothing; only what is printed is shown)"]
         if failed:
             parts.append(f"[it failed]\n{guarded(redact(failed[-1_500:]))}")
-        parts += [f"[From the harness: {one}]" for one in (*step.told, *step.rest(self._spent_usd()))]
+        parts += [f"[From the harness: {one}]" for one in step.told()]
         if not step.asks and self.steps == self.run.config.max_explore - 1:
             parts.append(f"[From the harness: {EXPLORING_ENDS}]")
         return Outcome("\n".join(parts), is_error=bool(failed))
 
     def _spent_usd(self) -> Decimal | None:
         return self.run.tally.bill(self.run.root.path).cost_usd
-
-    def _begin(self, step: "_RunningStep") -> "_RunningStep":
-        self._clock.begin()
-        self._step = step
-        return step
 
     def _now(self) -> "_RunningStep":
         assert self._step is not None
@@ -457,42 +454,51 @@ class _RunningStep:
     """One step while it runs."""
 
     place: Place
+    code: str
+    printed: Printed = attrs.field(factory=lambda: Printed(0))
     is_again: bool = False
     """Whether it only runs for its names: what it cost is known."""
-    spent_usd: Decimal | None = None
-    """What the run had spent before it."""
     asks: bool = False
     lost: str = ""
-    told: list[str] = attrs.field(factory=list, init=False)
+    asked: list["_AskedFanOut"] = attrs.field(factory=list, init=False)
     _calls: int = attrs.field(default=0, init=False)
-    _fan_outs: int = attrs.field(default=0, init=False)
-    _asked: int = attrs.field(default=0, init=False)
-    _missing: int = attrs.field(default=0, init=False)
-
-    @property
-    def shows(self) -> bool:
-        """Whether the next fan-out is told by itself: a script may ask ten thousand times."""
-        return len(self.told) < _SHOWN_FAN_OUTS
-
-    def take(self, fan_out: FanOut, missing: int) -> None:
-        """Take note of a fan-out, of which *missing* questions have no answer."""
-        self._fan_outs += 1
-        self._asked += fan_out.calls
-        self._missing += missing
-
-    def rest(self, spent_usd: Decimal | None) -> tuple[str, ...]:
-        """Return what all fan-outs were together, if not all were told by themselves."""
-        if self._fan_outs <= len(self.told):
-            return ()
-        cost = "" if spent_usd is None or self.spent_usd is None else f", ${spent_usd - self.spent_usd:.4f}"
-        lacking = f", {counted(self._missing, 'question')} without an answer" if self._missing else ""
-        whole = f"{counted(self._asked, 'call')}{cost}{lacking}"
-        return (f"{self._fan_outs - len(self.told):,} more like these; all of this step: {whole}",)
 
     def next_name(self) -> str:
         """Return the name of the note on the next call whose result is no function of the steps."""
         self._calls += 1
         return f"asked-{self._calls - 1}"
+
+    def told(self) -> list[str]:
+        """Return sentences on what was asked: a script may ask a thousand times, so the last one sums up."""
+        sentences = [f"{one.fan_out}{_outcome_of([one])}" for one in self.asked[:_MOST_TOLD]]
+        if rest := self.asked[_MOST_TOLD:]:
+            calls = counted(sum(one.fan_out.calls for one in rest), "call")
+            sentences.append(f"{counted(len(rest), 'more request')}, {calls}{_outcome_of(rest)}")
+        return sentences
+
+    def grown_bytes(self) -> int:
+        """Return about how many bytes longer the conversation is by now, through this step."""
+        return sum(
+            len(text.encode("utf-8", "replace")) for text in (self.code, self.printed.text, *self.told())
+        )
+
+
+@attrs.frozen
+class _AskedFanOut:
+    """What came of one call of a script that asked."""
+
+    fan_out: FanOut
+    missing: int
+    """Questions without an answer."""
+    usd: Decimal | None
+    """What it cost; ``None``: unknown."""
+
+
+def _outcome_of(asked: Sequence[_AskedFanOut]) -> str:
+    known = [one.usd for one in asked if one.usd is not None]
+    cost = f": they cost ${sum(known, Decimal(0)):.4f}" if len(known) == len(asked) else ""
+    missing = sum(one.missing for one in asked)
+    return cost + (f", {counted(missing, 'question')} without an answer" if missing else "")
 
 
 def _path(place: Place) -> str:

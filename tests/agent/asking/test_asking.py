@@ -381,3 +381,44 @@ def test_a_cap_holds_over_many_fan_outs(asked):
     assert result.bill.cost_usd is not None
     assert Decimal("0.03") < result.bill.cost_usd <= Decimal("0.06")
     assert "do not fit" in asked.shown(6)
+
+
+def test_a_script_that_asks_one_by_one_is_told_in_a_few_lines(asked):
+    """Each line would be read by every later turn."""
+    code = "for part in context.chunks(4000):\n    llm_query('Q?', part)"
+    asked.ask([explore(code), final("Done.")], ["", *["Nothing."] * 116, ""])
+    told = asked.shown(1).splitlines()[1:]
+    assert len(told) == 9
+    assert told[0].startswith("[From the harness: 1 call to haiku-x, at most $0.0")
+    assert told[0].endswith(", 1 question without an answer]")
+    assert told[-1].startswith("[From the harness: 110 more requests, 110 calls: they cost $0.")
+    assert told[-1].endswith(", 1 question without an answer]")
+
+
+_ALL_THAT_FITS = """parts = context.chunks(4000)
+answers = []
+most = len(parts)
+while most > 0 and len(answers) < len(parts):
+    try:
+        answers = answers + llm_map('Q?', parts[len(answers):len(answers) + most])
+    except RuntimeError:
+        most = most // 2
+report = f'{len(answers)} of {len(parts)} answers'
+print(report)"""
+
+
+@pytest.mark.parametrize(
+    "budget",
+    [*[Budget(usd=Decimal(mils) / 1000) for mils in range(24, 52, 7)], Budget(tokens=90_000)],
+    ids=lambda budget: f"{budget.usd or budget.tokens}",
+)
+def test_whoever_asks_all_that_fits_can_still_answer(asked, budget):
+    """What a plan keeps back is enough for the turn that reads the script and what it printed."""
+    asked.options = RunOptions(budget=budget)
+    result = asked.ask(
+        [explore("print(context.size)"), explore(_ALL_THAT_FITS), final(variable="report")],
+        lambda request: completion("Nothing.", usage=Usage(1_000, 150)),
+    )
+    assert result.status == "ok"
+    assert " of 118 answers" in result.answer
+    assert 10 < result.bill.calls < 121

@@ -161,7 +161,7 @@ def test_a_value_is_an_answer_or_a_sentence(asked, value, answer):
 
 def test_questions_without_end_are_told_in_a_few_lines_and_stay_within_the_cap(asked):
     """A script may ask ten thousand times: the model that reads of it pays for each line."""
-    asked.options = RunOptions(budget=Budget(usd="0.02"))
+    asked.options = RunOptions(budget=Budget(usd="0.04"))
     code = (
         "for number in range(300):\n    try:\n        llm_query(f'Q{number}?', 'a text')\n"
         "    except RuntimeError as no:\n        last = str(no)\nprint(last)"
@@ -171,10 +171,10 @@ def test_questions_without_end_are_told_in_a_few_lines_and_stay_within_the_cap(a
     asks = len(asked.cheap.calls)
     assert 10 < asks < 300
     assert "do not fit: $0.0" in asked.shown(1)
-    assert asked.shown(1).count("[From the harness: ") == 11
-    assert f"{asks - 10:,} more like these; all of this step: {asks:,} calls, $0.0" in asked.shown(1)
+    assert asked.shown(1).count("[From the harness: ") == 9
+    assert f"{asks - 8:,} more requests, {asks - 8:,} calls: they cost $0.0" in asked.shown(1)
     assert result.bill.cost_usd is not None
-    assert result.bill.cost_usd <= Decimal("0.02")
+    assert result.bill.cost_usd <= Decimal("0.04")
 
 
 async def test_searches_of_one_step_have_a_time_together():
