@@ -63,6 +63,8 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
 _MOST_PASSAGES = 200_000
 _MOST_FOUND = 100_000
 _SEARCH_SECONDS = 30.0
+_MOST_TEXT_BYTES = 2_000_000
+"""Longest text that enters a session at once: its memory is bounded."""
 
 
 @attrs.define(eq=False)
@@ -133,6 +135,8 @@ class Passages:
             if given["limit"] > _MOST_FOUND:
                 raise ToolError(f"limit of search is at most {_MOST_FOUND:,}")
             given["seconds"] = min(_SEARCH_SECONDS, self.clock.left_seconds())
+        if method == "text":
+            given["most_bytes"] = _MOST_TEXT_BYTES
         part = passage.part
         with self.clock.counted():
             if method == "part":
