@@ -19,7 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _SHELLS = ("bash", "zsh", "fish")
 _MARK = "# added by: sunwell completion install"
 _MODELS = ("model", "smart_model", "delegation_model", "second_model", "judge_model")
-_FILES = ("FILE", "[FILE]", "JOURNAL", "LENS.json", "OUT.jsonl", "TASKS.jsonl")
+_FILES = ("FILE", "FILE|DIR|GLOB|-", "[FILE]", "JOURNAL", "LENS.json", "OUT.jsonl", "TASKS.jsonl")
 
 
 def _shell_option(function: F) -> F:

@@ -27,7 +27,7 @@ from sunwell.errors import ConfigurationError, ToolError
 from sunwell.tools.given_files import require_given
 from sunwell.tools.protected import kind_of_path, strongest
 from sunwell.tools.search import expression_of, literal_in, require_pattern
-from sunwell.tools.text_file import binary_kind
+from sunwell.tools.text_file import binary_kind, unmarked_wide
 from sunwell.tools.user_files import own_kind_of
 from sunwell.tools.wording import counted, on_one_line
 from sunwell.tools.workspace import Workspace
@@ -139,7 +139,14 @@ class LongContext:
         if not isinstance(source, str | os.PathLike):
             blocks = iter(lambda: source.read(_BLOCK), b"")
             spool = _copied(lambda copy: copy.take("the stream", blocks))
-            return cls._made(name or "standard input", "stream", spool, known)
+            named = name or "standard input"
+            try:
+                spool.file.flush()
+                _require_text(named, _head(spool.file))
+            except BaseException:
+                spool.file.close()
+                raise
+            return cls._made(named, "stream", spool, known)
         path = Path(source).expanduser()
         shown = name or on_one_line(str(source))
         if path.is_dir():
@@ -148,11 +155,12 @@ class LongContext:
             return cls._made(shown, "glob", _copied(lambda copy: copy.add_glob(str(path))), known)
         file = _opened(path)
         head, status = _head(file), os.fstat(file.fileno())
-        kind = binary_kind(head[:_PROBE])
-        if kind is not None and kind != "binary":  # NULs alone: logs have them after a crash
+        try:
+            _require_text(str(path), head)
+        except BaseException:
             file.close()
-            raise ConfigurationError(f"the context {path} is no text ({kind})")
-        if _wide_by_mark(head):
+            raise
+        if _wide_of(head)[0]:
             with file:
                 spool = _copied(lambda copy: copy.take(str(path), _blocks_of(file)))
             return cls._made(shown, "file", spool, known)
@@ -225,7 +233,8 @@ class LongContext:
             except OSError as error:
                 raise ToolError(f"{self.name} cannot be read: {error.strerror}") from None
             if not part:
-                raise ToolError(f"{self.name} was cut while it was read: it ends at byte {at:,} now")
+                size = max(0, os.fstat(self._file.fileno()).st_size - self._first)
+                raise ToolError(f"{self.name} was cut while it was read: it ends at byte {size:,} now")
             parts.append(part)
             at += len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -689,13 +698,14 @@ class _CopiedFile:
         self._write(path, f"==> {on_one_line(path)} <==\n".encode())
 
     def take(self, what: str, blocks: Iterable[bytes]) -> None:
-        """Copy a text, without its mark; one in UTF-16 that says so becomes UTF-8."""
+        """Copy a text, without its mark; one in UTF-16 becomes UTF-8."""
         decoder = None
         for number, block in enumerate(blocks):
             if number == 0:
-                if encoding := _wide_by_mark(block):
+                encoding, mark = _wide_of(block)
+                if encoding:
                     decoder = codecs.getincrementaldecoder(encoding)("replace")
-                    block = block[2:]
+                    block = block[mark:]
                 block = block.removeprefix(codecs.BOM_UTF8)
             self._write(what, block if decoder is None else decoder.decode(block).encode())
         if decoder is not None:
@@ -743,9 +753,19 @@ def _blocks_of(file: IO[bytes]) -> Iterator[bytes]:
     return iter(lambda: file.read(_BLOCK), b"")
 
 
-def _wide_by_mark(head: bytes) -> str:
-    """Return the encoding of a text in UTF-16 with a mark; empty for any other."""
-    return "" if head[:4] in _WIDEST else _WIDE.get(head[:2], "")
+def _require_text(what: str, head: bytes) -> None:
+    """Raise :exc:`~sunwell.errors.ConfigurationError` if what begins with *head* is no text to search."""
+    kind = binary_kind(head[:_PROBE])
+    if kind is not None and kind != "binary":  # NULs alone: logs have them after a crash
+        raise ConfigurationError(f"the context {what} is no text ({kind})")
+
+
+def _wide_of(head: bytes) -> tuple[str, int]:
+    """Return the encoding of a text in UTF-16, and the length of its mark; empty for any other."""
+    if head[:4] in _WIDEST:
+        return "", 0
+    marked = _WIDE.get(head[:2], "")
+    return (marked, 2) if marked else (unmarked_wide(head[: len(head) // 2 * 2]), 0)
 
 
 def _copied(fill: Callable[[_CopiedFile], None]) -> _CopiedFile:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import attrs
 
+from sunwell.core.markdown import one_line
 from sunwell.errors import ConfigurationError, ToolError
 from sunwell.tools.limits import ToolLimits
 
@@ -21,6 +22,9 @@ _MOST_DEEP = 500
 _INTERNAL = "Internal error in monty: "
 _NO_EXIT = "SystemExit takes no number here; let the script end, or raise an exception with a text"
 _STOPPED = "the interpreter was stopped: the code took too much time or memory; do less at a time"
+_ENDED = "the interpreter ended"
+_KILLED = "MemoryError: the worker exceeded its memory limit and was terminated"
+"""Said when its process had to be ended: its own count of memory, which a script survives, came late."""
 _MOST_CALLS_OF_SESSION = 1_000_000_000
 """The interpreter counts the calls of a whole session; those of a script are counted here."""
 
@@ -228,10 +232,13 @@ class PythonSession:
             raise SessionLost(_STOPPED) from None
         except (monty.MontyRuntimeError, monty.MontySyntaxError) as error:
             said = _said(error, code)
-            # After that the interpreter promises nothing about what its names hold.
-            if isinstance(error.exception(), TimeoutError) and "time limit exceeded" in said:
+            # After that the interpreter promises nothing about what its names hold, or has ended.
+            is_late = isinstance(error.exception(), TimeoutError) and "time limit exceeded" in said
+            if is_late or _KILLED in said:
                 raise SessionLost(_STOPPED) from None
             return said
+        except monty.MontyError as error:  # a value that cannot cross, or a process that does not answer
+            raise SessionLost(f"{_ENDED} ({one_line(str(error))[:200]})") from None
         return ""
 
     async def _resumed(self, found: Any, host: ScriptHost, monty: Any) -> Any:

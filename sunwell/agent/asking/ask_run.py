@@ -16,6 +16,7 @@ from sunwell.agent.run.run_context import Ending, Run
 from sunwell.agent.run.toolset import Toolset
 from sunwell.context.long_context import Handle
 from sunwell.core.markdown import fenced, one_line
+from sunwell.core.marks import guarded
 from sunwell.core.model import Caching, ModelProtocol
 from sunwell.core.price import DelegationDecision, Price, Quote, Side
 from sunwell.core.span import Span
@@ -153,8 +154,7 @@ class Asking:
             await exploration.close()
         if not states_coverage or not ended.answer.strip():
             return ended
-        covered = f"[Coverage, from the harness: {exploration.coverage.sentence()}.]"
-        return attrs.evolve(ended, answer=f"{ended.answer}\n\n{covered}")
+        return _covered(ended, exploration.coverage.sentence())
 
     async def _direct(self) -> Ending:
         run = self.run
@@ -171,8 +171,7 @@ class Asking:
         ended = await work.to_the_end()
         if ended.status != "ok":
             return ended
-        covered = "[Coverage, from the harness: the whole context was in the prompt.]"
-        return attrs.evolve(ended, answer=f"{ended.answer}\n\n{covered}")
+        return _covered(ended, "the whole context was in the prompt")
 
     async def _recorded_text(self) -> str:
         """Return the contexts as the prompt has them. A run that goes on sends what is on record."""
@@ -203,7 +202,11 @@ class Asking:
             return {name: size for name, size, _ in noted.value}
         now: list[list[Any]] = []
         for name, part in (await self.asked.open(run.gateway.secrets)).items():
-            now.append([name, part.end - part.start, await in_thread(part.digest)])
+            try:
+                digest = await in_thread(part.digest)
+            except ToolError as error:  # it was cut since it was opened
+                raise ConfigurationError(f"the context {name} cannot be read: {error.sentence}") from None
+            now.append([name, part.end - part.start, digest])
         if noted is None:
             await run.journal.append(Note(*key, now), durable=False)
         elif noted.value != now and not run.gateway.accept_changes:
@@ -237,6 +240,12 @@ class Asking:
         )
         await run.journal.append(Decided(run.root.path, decision, quote))
         return decision, quote
+
+
+def _covered(ended: Ending, sentence: str) -> Ending:
+    """Return *ended* with the coverage behind its answer, in which no other line looks like it."""
+    answer = guarded(ended.answer)
+    return attrs.evolve(ended, answer=f"{answer}\n\n[Coverage, from the harness: {sentence}.]")
 
 
 def decide_way(

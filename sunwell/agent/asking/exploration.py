@@ -2,6 +2,7 @@
 
 import ast
 import re
+import symtable
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from sunwell.agent.asking.part_reader import (
     ReadAnswer,
     extents_in,
 )
-from sunwell.agent.asking.passages import Extent, PartInScript, Passages, as_parts, bound
+from sunwell.agent.asking.passages import Extent, LookingTime, Passages, as_answer, as_parts, bound
 from sunwell.agent.prompts import COMMITS_ENDED, EXPLORING_ENDED, EXPLORING_ENDS, SESSION_LOST
 from sunwell.agent.run.asked_contexts import Confirm
 from sunwell.agent.run.run_context import Ending, Run
@@ -29,10 +30,11 @@ from sunwell.core.marks import guarded
 from sunwell.core.message import digest_of
 from sunwell.core.model import ModelProtocol
 from sunwell.core.span import Span
+from sunwell.core.threads import in_thread
 from sunwell.core.tool import Place
 from sunwell.errors import ToolError
 from sunwell.journal.records import Intent, Note, RunOpened
-from sunwell.tools.limits import Outcome, ToolLimits, as_text
+from sunwell.tools.limits import Outcome, ToolLimits
 from sunwell.tools.python import checked_code
 from sunwell.tools.python_session import Printed, PythonSession, SessionLost
 from sunwell.tools.wording import counted, nearest, without_escapes
@@ -53,6 +55,7 @@ _FUNCTIONS: Mapping[str, tuple[str, ...]] = {
     "budget": (),
     _ANSWER_NAME: ("value",),
 }
+_NEEDED = frozenset({"context", "contexts", "print", *_FUNCTIONS})
 _LIMITS = ToolLimits(python_bytes=256_000_000)
 _RECURSIVE_TOKENS = 2_000
 
@@ -99,11 +102,15 @@ class Exploration:
     """Steps since the session began, which a new process runs again."""
     _session: PythonSession | None = attrs.field(default=None, init=False)
     _stack: AsyncExitStack = attrs.field(factory=AsyncExitStack, init=False)
-    _passages: Passages = attrs.field(factory=Passages, init=False)
+    _clock: LookingTime = attrs.field(factory=LookingTime, init=False)
+    _passages: Passages = attrs.field(init=False)
     _whole: dict[str, Any] = attrs.field(factory=dict, init=False)
     """The contexts as the session sees them."""
     _step: "_RunningStep | None" = attrs.field(default=None, init=False)
     _value: str | None = attrs.field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._passages = Passages(self._clock)
 
     @property
     def run(self) -> Run:
@@ -113,6 +120,7 @@ class Exploration:
     async def explore(self, place: Place, code: str) -> Outcome:
         """Run *code* as the step at *place*, and return what it printed and what it asked."""
         checked_code(code)
+        _require_free_names(code)
         config = self.run.config
         if self.steps >= config.max_explore and not _ASKS.search(code):
             raise ToolError(EXPLORING_ENDED.format(most=config.max_explore))
@@ -163,7 +171,7 @@ class Exploration:
     async def close(self) -> None:
         """End the session's process; a later step opens another one."""
         stack, self._stack, self._session = self._stack, AsyncExitStack(), None
-        self._passages, self._whole = Passages(), {}
+        self._passages, self._whole = Passages(self._clock), {}
         await stack.aclose()
 
     # What a script reaches: it is a ScriptHost.
@@ -191,7 +199,7 @@ class Exploration:
         if function == "budget":
             return await self._budget()
         if function == _ANSWER_NAME:
-            self._value = _as_answer(given["value"])
+            self._value = await in_thread(as_answer, given["value"], _MOST_ANSWER_BYTES)
             return None
         if function == "rlm_query":
             return await self._recursive(given["question"], as_parts(given["part"]))
@@ -208,7 +216,10 @@ class Exploration:
 
     async def _asked(self, prompt: Any, parts: Sequence[Any], most_tokens: Any) -> list[str]:
         reader, step = self.shared.reader, self._now()
-        questions = [await reader.asked(prompt, part, most_tokens) for part in parts]
+        questions = []
+        for part in parts:
+            with self._clock.counted():
+                questions.append(await reader.asked(prompt, part, most_tokens))
         name = step.next_name()
         noted = self._noted(step.place, name)
         if noted is not None:
@@ -359,6 +370,7 @@ class Exploration:
 
     async def _fed(self, code: str, printed: Printed) -> str:
         assert self._session is not None
+        self._clock.begin()
         try:
             return await self._session.feed(code, self, printed)
         except SessionLost:
@@ -378,7 +390,7 @@ class Exploration:
             await self.close()
             raise ToolError(str(lost)) from None
         if self._value is None:
-            known = self._names()
+            known = [name for name in self._names() if name != variable]
             near = nearest(variable, known)
             hint = (
                 f", did you mean {near}?" if near else f"; there are: {', '.join(known[-20:]) or 'none yet'}"
@@ -511,13 +523,22 @@ def _outcome(questions: Sequence[PartQuestion], answers: Sequence[ReadAnswer]) -
     }
 
 
-def _as_answer(value: Any) -> str:
-    value = as_parts(value)
-    if isinstance(value, Handle):
-        return value.text()
-    if isinstance(value, PartInScript | None):
-        raise ToolError("the name holds None, which is no answer")
-    text = as_text(value)
-    if len(text.encode("utf-8", "replace")) > _MOST_ANSWER_BYTES:
-        raise ToolError(f"the answer is longer than {_MOST_ANSWER_BYTES:,} bytes: make it shorter")
-    return text
+def _require_free_names(code: str) -> None:
+    """Raise :exc:`~sunwell.errors.ToolError` if *code* takes a name that later steps need.
+
+    Names persist, and the interpreter has no ``del``: the session could never again show or ask anything.
+    """
+    try:
+        table = symtable.symtable(code, "", "exec")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return  # the interpreter says what is wrong
+    tables = [table]
+    for one in tables:
+        for symbol in one.get_symbols():
+            is_set = symbol.is_assigned() or symbol.is_imported()
+            if is_set and symbol.get_name() in _NEEDED and (one is table or symbol.is_declared_global()):
+                raise ToolError(
+                    f"not run: {symbol.get_name()} is a name of the session that later steps need; choose "
+                    "another one"
+                )
+        tables += one.get_children()

@@ -1,6 +1,10 @@
 """The context as a script sees it: parts with figures and methods; the text stays with the host."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date, time, timedelta
+from time import monotonic
 from typing import Any, Self, cast
 
 import attrs
@@ -57,12 +61,52 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "last": (int, type(None)),
 }
 _MOST_PASSAGES = 200_000
+_MOST_FOUND = 100_000
+_SEARCH_SECONDS = 30.0
+_MOST_TEXT_BYTES = 2_000_000
+"""Longest text that enters a session at once: its memory is bounded."""
+
+
+@attrs.define(eq=False)
+class LookingTime:
+    """What the host may spend on the calls of one step, without waiting for models and people.
+
+    The interpreter's clock does not see it, and a script that catches errors could search for days.
+    """
+
+    most_seconds: float = 120.0
+    _used_seconds: float = attrs.field(default=0.0, init=False)
+
+    def begin(self) -> None:
+        """Begin a step."""
+        self._used_seconds = 0.0
+
+    def left_seconds(self) -> float:
+        """Return what is left. Raises :exc:`~sunwell.errors.ToolError` if nothing is."""
+        left = self.most_seconds - self._used_seconds
+        if left <= 0:
+            raise ToolError(
+                f"this step has read and searched for {self.most_seconds:g} seconds, which is the most: "
+                "search less at a time, or go on in the next step"
+            )
+        return left
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count the time of the body. Raises :exc:`~sunwell.errors.ToolError` if nothing is left."""
+        self.left_seconds()
+        began = monotonic()
+        try:
+            yield
+        finally:
+            self._used_seconds += monotonic() - began
 
 
 @attrs.define(eq=False)
 class Passages:
     """The passages of one session, found by what identifies them there."""
 
+    clock: LookingTime = attrs.field(factory=LookingTime)
     _by_id: dict[Any, PartInScript] = attrs.field(factory=dict, init=False)
 
     def shown(self, part: Handle) -> Any:
@@ -87,12 +131,19 @@ class Passages:
             kinds = _KINDS.get(name, (int,))
             if type(value) not in kinds:
                 raise ToolError(f"{name} of {method} is {kinds[0].__name__}, not {type(value).__name__}")
+        if method == "search":
+            if given["limit"] > _MOST_FOUND:
+                raise ToolError(f"limit of search is at most {_MOST_FOUND:,}")
+            given["seconds"] = min(_SEARCH_SECONDS, self.clock.left_seconds())
+        if method == "text":
+            given["most_bytes"] = _MOST_TEXT_BYTES
         part = passage.part
-        if method == "part":
-            return self.shown(await in_thread(lambda: part[given["start"] : given["end"]]))
-        if method == "place":
-            return str(await in_thread(lambda: part.place))
-        found = await in_thread(getattr(part, method), **given)
+        with self.clock.counted():
+            if method == "part":
+                return self.shown(await in_thread(lambda: part[given["start"] : given["end"]]))
+            if method == "place":
+                return str(await in_thread(lambda: part.place))
+            found = await in_thread(getattr(part, method), **given)
         if isinstance(found, list):
             return [self.shown(one) for one in found]
         return found if isinstance(found, str) else self.shown(cast(Handle, found))
@@ -118,8 +169,54 @@ def bound(
     return given
 
 
-def as_parts(value: Any) -> Any:
-    """Return *value* of a script with the ranges in place of its passages."""
+def as_parts(value: Any, depth: int = 2) -> Any:
+    """Return *value* of a script with the ranges in place of its passages, also in lists of lists."""
     if isinstance(value, PartInScript):
         return value.part
-    return [as_parts(one) for one in value] if isinstance(value, list | tuple) else value
+    if depth and isinstance(value, list | tuple):
+        return [as_parts(one, depth - 1) for one in value]
+    return value
+
+
+_PLAIN = (str, bool, int, float, type(None))
+_MOST_DEEP = 50
+
+
+def as_answer(value: Any, most_bytes: int) -> str:
+    """Return the answer that *value* of a script is: a text, a part's text, or JSON of such values.
+
+    Raises :exc:`~sunwell.errors.ToolError` for one that is none, is empty of meaning, or is too long.
+    """
+    if value is None:
+        raise ToolError("the name holds None, which is no answer")
+    room = [most_bytes]
+    plain = _plain(value, room, _MOST_DEEP)
+    try:
+        text = plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
+    except ValueError:
+        raise ToolError("the answer holds a number of too many digits: make it a text, or shorter") from None
+    if len(text.encode("utf-8", "replace")) > most_bytes:
+        raise ToolError(f"the answer is longer than {most_bytes:,} bytes: make it shorter")
+    return text
+
+
+def _plain(value: Any, room: list[int], depth: int) -> Any:
+    """Return *value* as JSON has it. What its parts hold is taken from the *room* in bytes."""
+    if isinstance(value, PartInScript):
+        room[0] -= value.size
+        if room[0] < 0:
+            raise ToolError("the parts in the answer are too long: give a part of them, or what they say")
+        return value.part.text()
+    if isinstance(value, _PLAIN):
+        return value
+    if isinstance(value, date | time | timedelta):
+        return str(value)
+    if not isinstance(value, list | tuple | set | frozenset | dict):
+        kind = type(value).__name__
+        shown = "an object" if "Monty" in kind else kind
+        raise ToolError(f"the answer holds {shown}, which cannot be shown: make it a text")
+    if not depth:
+        raise ToolError(f"the answer is nested more than {_MOST_DEEP} deep: make it a text, or flat")
+    if isinstance(value, dict):
+        return {str(_plain(key, room, 0)): _plain(one, room, depth - 1) for key, one in value.items()}
+    return [_plain(one, room, depth - 1) for one in value]
