@@ -124,7 +124,7 @@ ENDS = st.sampled_from(("\n", "\n", "\r\n"))
 
 
 @given(LINES, COMPOSED, ENDS, st.sampled_from(("", "\n", "a")))
-@settings(max_examples=1_000)
+@settings(max_examples=400)
 def test_any_pattern_finds_what_it_finds_in_lines_one_by_one(
     lines: list[str], pattern: str, end: str, last: str
 ) -> None:

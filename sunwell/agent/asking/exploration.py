@@ -11,8 +11,6 @@ from typing import Any
 import attrs
 
 from sunwell.agent.asking.part_reader import (
-    MOST_ANSWER_TOKENS,
-    MOST_PARTS,
     Coverage,
     FanOut,
     PartQuestion,
@@ -20,6 +18,7 @@ from sunwell.agent.asking.part_reader import (
     ReadAnswer,
     extents_in,
 )
+from sunwell.agent.asking.part_sizes import MOST_ANSWER_TOKENS, MOST_PARTS, PartSizes
 from sunwell.agent.asking.passages import Extent, PartInScript, Passages, as_parts, bound
 from sunwell.agent.prompts import COMMITS_ENDED, EXPLORING_ENDED, EXPLORING_ENDS, SESSION_LOST
 from sunwell.agent.run.asked_contexts import Confirm
@@ -63,6 +62,7 @@ class SharedReading:
     run: Run
     reader: PartReader
     recurse: Recurse
+    sizes: PartSizes
     confirm: Confirm | None = None
     questions: dict[str, str] = attrs.field(factory=dict)
     """Answers to questions that had a session of their own, by name: each is paid once."""
@@ -94,11 +94,14 @@ class Exploration:
     """Steps since the session began, which a new process runs again."""
     _session: PythonSession | None = attrs.field(default=None, init=False)
     _stack: AsyncExitStack = attrs.field(factory=AsyncExitStack, init=False)
-    _passages: Passages = attrs.field(factory=Passages, init=False)
+    _passages: Passages = attrs.field(init=False)
     _whole: dict[str, Any] = attrs.field(factory=dict, init=False)
     """The contexts as the session sees them."""
     _step: "_RunningStep | None" = attrs.field(default=None, init=False)
     _value: str | None = attrs.field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._passages = Passages(self.shared.sizes)
 
     @property
     def run(self) -> Run:
@@ -158,7 +161,7 @@ class Exploration:
     async def close(self) -> None:
         """End the session's process; a later step opens another one."""
         stack, self._stack, self._session = self._stack, AsyncExitStack(), None
-        self._passages, self._whole = Passages(), {}
+        self._passages, self._whole = Passages(self.shared.sizes), {}
         await stack.aclose()
 
     # What a script reaches: it is a ScriptHost.
