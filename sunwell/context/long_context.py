@@ -37,7 +37,7 @@ MOST_CHUNKS = 100_000
 _BLOCK = 4 << 20
 _PIECE = 8 << 20
 """What is searched at once. Of a longer line, pieces of this size are searched."""
-_MANY_LINES = 32
+_MANY_LINES = 1_000
 """So many lines of a block are looked at one by one for secrets."""
 _INDEX = 1 << 20
 _PROBE = 8_192

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
 OVERLAP_CHARS = 1 << 16
 """What two pieces of a very long line have in common: no longer match is found in it."""
+_BATCH = 256
+_FREQUENT_CHARS = 1_000
+"""Matches are frequent if they are not farther apart than this."""
+_HELD_SECONDS = 0.02
 _SAMPLE = 1 << 16
 _RARE = 2
 """A literal that is in at most one of so many lines leads to the lines that may match."""
@@ -132,7 +137,7 @@ class SoughtLines:
             return sum(1 for _ in self.lines_in(data))
         self.check()
         text = data if self.expression is None else data.decode("utf-8", "surrogateescape")
-        return sum(1 for _ in self._matches(text))
+        return sum(map(len, self._batches(text)))
 
     def is_in_line(self, line: str) -> bool:
         """Whether *line*, without its end, matches."""
@@ -199,25 +204,38 @@ class SoughtLines:
 
     def _found_in(self, text: str | bytes, base: int) -> Iterator[tuple[int, int]]:
         at, size, end = 0, len(text), _end_of(text)
-        for match in self._matches(text):
-            start, last = match.span()
-            first = text.rfind(end, at, start) + 1 or at
-            at = last
-            yield base + first, base + min(last, size)
+        for batch in self._batches(text):
+            for match in batch:
+                start, last = match.span()
+                first = text.rfind(end, at, start) + 1 or at
+                at = last
+                yield base + first, base + min(last, size)
 
-    def _matches(self, text: str | bytes) -> "Iterator[Match[Any]]":
-        """Yield one match for each line of *text* that has one; each ends with the line end."""
-        at, end, finder = 0, _end_of(text), self.finder
+    def _batches(self, text: str | bytes) -> "Iterator[list[Match[Any]]]":
+        """Yield one match for each line of *text* that has one, in batches; each ends with the line end.
+
+        An engine that lets other threads run takes twice as long where matches are frequent: there it holds
+        them up, for a short time.
+        """
+        at, end, finder, holds = 0, _end_of(text), self.finder, False
         assert finder is not None
         text = text if text.endswith(end) else text + end
         while True:
+            left = self._left()
+            seconds = min(left, _HELD_SECONDS) if holds else left
+            found = finder.finditer(text, at, timeout=seconds, concurrent=not holds)
             try:
-                for match in finder.finditer(text, at, timeout=self._left(), concurrent=True):
-                    yield match
-                    at = match.end()
-                return
-            except TimeoutError:
+                while batch := list(islice(found, _BATCH)):
+                    yield batch
+                    begun, at = at, batch[-1].end()
+                    if not holds and at - begun < _BATCH * _FREQUENT_CHARS:
+                        holds = True
+                        break
+                else:
+                    return
+            except TimeoutError:  # what was found of the batch is found again
                 self.check()
+                holds = False
             except MemoryError:
                 raise _too_much() from None
 
