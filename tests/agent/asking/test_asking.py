@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import re
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -263,6 +264,20 @@ def test_proposed_sizes_follow_prices_answers_and_limits(price, tokens, room, an
     assert abs(sizes.characters(answer) / characters - 1) < 0.05
     dear = PartSizes.of(price, tokens, room_tokens=room, other_usd=Decimal(10))
     assert dear.characters(answer) <= sizes.characters(answer)
+
+
+@pytest.mark.parametrize("answer", [10, 150, 600, 4_000])
+def test_the_proposed_size_is_the_best_for_its_own_assumption(answer):
+    """Of all sizes, none gives more for the money by the stated curve; what is rounded makes little of it."""
+    sizes = PartSizes.of(CHEAP, 10**6, room_tokens=None, other_usd=Decimal("0.05"))
+
+    def worth(tokens: float) -> float:
+        calls = 10**6 / tokens
+        own = sizes.prompt_tokens + sizes.output_ratio * answer / 4
+        return math.exp(-tokens / 40_000) / (calls * (tokens + own) * 1e-7 + 0.05)
+
+    best = max(map(worth, range(400, 80_000, 50)))
+    assert worth(sizes.characters(answer) / 4) > 0.995 * best
 
 
 def test_lines_are_counted_without_a_limit(asked):
