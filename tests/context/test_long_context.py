@@ -104,6 +104,50 @@ def test_a_search_finds_the_lines_that_match_alone(
         found = handle.search(pattern, limit=1_000, literal=literal)
         assert [data_of(each, data) for each in found] == wanted
         assert [each.start for each in found] == sorted({each.start for each in found})
+        assert handle.count(pattern, literal) == len(wanted)
+
+
+ATOMS = (
+    "a", "b", "é", ".", " ", r"\s", r"\S", r"\w", r"\W", r"\D", "[^a]", "[^]b]", r"[\s,]", r"[^\s]",
+    r"[\t-~]", "[[]", r"\n", "\n", r"\x0a", r"\x61", r"\p{L}", r"\P{L}", "(a)", r"(\s)", "(?:a|b)",
+    "(?:a|)", "(?P<n>.)", "(?>a|ab)", "(?i:A)", r"\r", "\0",
+)  # fmt: skip
+EDGES = (
+    "", "", "", "^", "$", r"\A", r"\Z", r"\b", r"\B", r"(?<=\s)", r"(?<!\S)", r"(?=\W)", r"(?!\s)",
+    "(?<!a)", "(?=$)", r"(?!\n)", "{", "|", "(?<=^)", r"(?<=\n)",
+)  # fmt: skip
+TIMES = ("", "", "", "*", "+", "?", "{1,2}", "*?", "++", "{,1}")
+FLAGS = st.sampled_from(("", "", "(?i)", "(?s)", "(?ms)", "(?a)", "(?x)"))
+PIECES = st.tuples(st.sampled_from(EDGES), st.sampled_from(ATOMS), st.sampled_from(TIMES)).map("".join)
+COMPOSED = st.tuples(FLAGS, st.lists(PIECES, min_size=1, max_size=4)).map(
+    lambda parts: parts[0] + "".join(parts[1])
+)
+LINES = st.lists(st.sampled_from(("a", "b", "ab a", "", "é", " ", "\r", "A\t", "\0", "{")), max_size=30)
+ENDS = st.sampled_from(("\n", "\n", "\r\n"))
+
+
+@given(LINES, COMPOSED, ENDS, st.sampled_from(("", "\n", "a")))
+@settings(max_examples=400)
+def test_any_pattern_finds_what_it_finds_in_lines_one_by_one(
+    lines: list[str], pattern: str, end: str, last: str
+) -> None:
+    """Classes that hold line ends, assertions at the borders, flags, groups, and both kinds of line ends."""
+    import regex
+
+    try:
+        expression = regex.compile(pattern)
+    except regex.error:
+        return
+    data = (end.join(lines) + last).encode()
+    wanted = [
+        line
+        for line in lines_of(data)
+        if expression.search(line.decode().removesuffix("\n").removesuffix("\r"))
+    ]
+    with context_of(data) as context:
+        found = context.whole.search(pattern, limit=1_000)
+        assert [data_of(each, data) for each in found] == wanted
+        assert context.whole.count(pattern) == len(wanted)
 
 
 @given(LETTERS, st.integers(1, 40), st.integers(0, 13))
@@ -247,6 +291,7 @@ def test_a_line_of_many_megabytes_is_searched(tmp_path: Path, pattern: str) -> N
         found = [(each.start, len(each)) for each in context.whole.search(pattern)]
         assert found == [(6, len(line) + 1), (6 + len(line) + 1, 7)]
         assert context.whole.search("^y|x$|^needlex") == []
+        assert context.whole.count(pattern) == 2
         assert context.whole.lines(2, 2).place.first_line == 2
         assert len(context.whole.chunks(1_000_000)) < 40
 
@@ -316,6 +361,17 @@ def test_a_search_does_not_tell_of_a_secret(secrets: Secrets, pattern: str, lite
         assert [each.place.first_line for each in context.whole.search(pattern, literal=literal)] == [2]
         (first,) = context.whole.search("one")
         assert first.text() == "one [API_KEY]\n"
+
+
+def test_many_lines_do_not_tell_of_a_secret_either(secrets: Secrets) -> None:
+    """Also if there are so many that secrets are looked for in all of them together."""
+    lines = [f"é {number} {'sk-a' if number % 50 else KEY} end" for number in range(1_200)]
+    with context_of("\n".join(lines), secrets=secrets) as context:
+        for pattern in ("sk-a", "sk-[a-z]", "[s]k-", "[k]-a"):
+            found = [each.place.first_line for each in context.whole.search(pattern, 2_000)]
+            assert found == [number + 1 for number in range(1_200) if number % 50]
+            assert context.whole.count(pattern) == len(found)
+        assert context.whole.count("end") == 1_200
 
 
 # Sources

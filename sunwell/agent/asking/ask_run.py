@@ -9,6 +9,7 @@ import attrs
 from sunwell.agent.asking.ask_tools import SPECS, AskTools
 from sunwell.agent.asking.exploration import Exploration, SharedReading
 from sunwell.agent.asking.part_reader import Coverage, PartReader
+from sunwell.agent.asking.part_sizes import MOST_ANSWER_TOKENS, PartSizes
 from sunwell.agent.conversation.conversation import Assignment, Conversation
 from sunwell.agent.prompts import ASK_PROMPT, DIRECT_PROMPT, ask_text
 from sunwell.agent.run.asked_contexts import AskedContexts
@@ -41,7 +42,7 @@ _MARGIN = 1.25
 """A context must be so much shorter than the window as an estimate of its tokens may be too low."""
 _MORE_TURNS = 5
 """Turns besides the steps: mistakes that are told, and the answer."""
-_OPENED, _DIRECT = "ask-contexts", "ask-direct"
+_OPENED, _DIRECT, _SIZES = "ask-contexts", "ask-direct", "ask-part-sizes"
 
 
 @attrs.frozen
@@ -106,7 +107,8 @@ class Asking:
         sizes = dict(await self._opened())
         span = run.root.child("ask")
         reader = PartReader(run, self.reader, run.root.worker("calls"))
-        shared = SharedReading(run, reader, self._recurse, self.asked.confirm)
+        part_sizes = await self._part_sizes(sum(sizes.values()) // _BYTES_PER_TOKEN)
+        shared = SharedReading(run, reader, self._recurse, part_sizes, self.asked.confirm)
         exploration = Exploration(shared, span, self.model, self.asked.handles, Coverage(sizes))
         told = [f"{one_line(name)}: {size:,} bytes" for name, size in sizes.items()]
         return await self._explored(exploration, run.task, told)
@@ -136,7 +138,15 @@ class Asking:
         given = Assignment(
             exploration.span,
             model,
-            run.gateway.redact(ask_text(question, told, config.max_explore, config.max_commit_cycles)),
+            run.gateway.redact(
+                ask_text(
+                    question,
+                    told,
+                    config.max_explore,
+                    config.max_commit_cycles,
+                    exploration.shared.sizes.sentence(),
+                )
+            ),
             tuple(filter(None, (run.guidance.caller, ASK_PROMPT))),
             own_output_tokens(model, config.max_output_tokens),
             config.effort if exploration.span.depth == 0 else None,
@@ -216,6 +226,23 @@ class Asking:
                 "with --accept-changes"
             )
         return {name: size for name, size, _ in now}
+
+    async def _part_sizes(self, tokens: int) -> PartSizes:
+        """Return the proposed sizes of parts; a run that goes on takes them from its record."""
+        run = self.run
+        key = (run.root.path, _SIZES)
+        noted = run.journal.find(Note, key)
+        if noted is not None:
+            return PartSizes(*noted.value)
+        prices = run.gateway.prices
+        room = prices.room(self.reader, MOST_ANSWER_TOKENS).prompt_tokens
+        turns = None if run.quote is None else run.quote.delegated.low_usd
+        sizes = PartSizes.of(
+            prices.price(self.reader), tokens, room_tokens=room, other_usd=turns or Decimal(0)
+        )
+        if not run.gateway.recorded_only:
+            await run.journal.append(Note(*key, list(attrs.astuple(sizes))), durable=False)
+        return sizes
 
     async def _decide(self) -> tuple[DelegationDecision, Quote | None]:
         """Return the recorded decision and its quote, or make them and record them."""

@@ -55,7 +55,7 @@ OPERATIONS = ToolSpec(
                         ),
                         "start": nullable(whole("First byte of slice.")),
                         "end": nullable(whole("The byte behind the last of slice.")),
-                        "size": nullable(whole("Characters of a chunk; null: 20,000.")),
+                        "size": nullable(whole("Characters of a chunk; null: the proposed size.")),
                         "prompt": nullable(text("Question of map or combine.")),
                     }
                 ),
@@ -78,7 +78,6 @@ SET_ANSWER = ToolSpec(
     ),
 )
 SPECS = (EXPLORE, OPERATIONS, SET_ANSWER)
-_CHUNK_CHARACTERS = 20_000
 _SHOWN_OF_A_LIST = 5
 
 
@@ -118,11 +117,11 @@ def _line(one: Mapping[str, Any], *, may_ask: bool) -> str:
         case "grep":
             return f"{bind} = {given}.search({pattern!r}, 1000)"
         case "count" if pattern:
-            return f"{bind} = len({given}.search({pattern!r}, 100000))"
+            return f"{bind} = {given}.count({pattern!r})"
         case "count":
             return f"{bind} = len({given}) if isinstance({given}, (list, str)) else {given}.size"
         case "chunk":
-            return f"{bind} = {given}.chunks({one['size'] or _CHUNK_CHARACTERS})"
+            return f"{bind} = {given}.chunks({one['size'] or ''})"
         case "split":
             source = f"({given} if isinstance({given}, str) else {given}.text())"
             return f"{bind} = {source}.split({pattern!r})" if pattern else f"{bind} = {source}.splitlines()"

@@ -12,8 +12,6 @@ from typing import Any
 import attrs
 
 from sunwell.agent.asking.part_reader import (
-    MOST_ANSWER_TOKENS,
-    MOST_PARTS,
     Coverage,
     FanOut,
     PartQuestion,
@@ -21,7 +19,15 @@ from sunwell.agent.asking.part_reader import (
     ReadAnswer,
     extents_in,
 )
-from sunwell.agent.asking.passages import Extent, LookingTime, Passages, as_answer, as_parts, bound
+from sunwell.agent.asking.part_sizes import MOST_ANSWER_TOKENS, MOST_PARTS, PartSizes
+from sunwell.agent.asking.passages import (
+    Extent,
+    LookingTime,
+    Passages,
+    as_answer,
+    as_parts,
+    bound,
+)
 from sunwell.agent.prompts import COMMITS_ENDED, EXPLORING_ENDED, EXPLORING_ENDS, SESSION_LOST
 from sunwell.agent.run.asked_contexts import Confirm
 from sunwell.agent.run.run_context import Ending, Run
@@ -71,6 +77,7 @@ class SharedReading:
     run: Run
     reader: PartReader
     recurse: Recurse
+    sizes: PartSizes
     confirm: Confirm | None = None
     questions: dict[str, str] = attrs.field(factory=dict)
     """Answers to questions that had a session of their own, by name: each is paid once."""
@@ -110,7 +117,7 @@ class Exploration:
     _value: str | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._passages = Passages(self._clock)
+        self._passages = Passages(self.shared.sizes, self._clock)
 
     @property
     def run(self) -> Run:
@@ -171,7 +178,7 @@ class Exploration:
     async def close(self) -> None:
         """End the session's process; a later step opens another one."""
         stack, self._stack, self._session = self._stack, AsyncExitStack(), None
-        self._passages, self._whole = Passages(self._clock), {}
+        self._passages, self._whole = Passages(self.shared.sizes, self._clock), {}
         await stack.aclose()
 
     # What a script reaches: it is a ScriptHost.

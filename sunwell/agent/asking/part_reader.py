@@ -26,9 +26,6 @@ from sunwell.tools.wording import counted
 
 MOST_AT_ONCE = 64
 """Calls of one fan-out that are under way at the same time."""
-MOST_PARTS = 5_000
-"""Longest fan-out."""
-MOST_ANSWER_TOKENS = 600
 _LONGEST_ANSWER_TOKENS = 16_000
 _ASSUMED_SECONDS = 2.0
 _PROMPT_BYTES = 20_000

@@ -9,6 +9,7 @@ from typing import Any, Self, cast
 
 import attrs
 
+from sunwell.agent.asking.part_sizes import MOST_ANSWER_TOKENS, PartSizes
 from sunwell.context.long_context import Handle
 from sunwell.core.threads import in_thread
 from sunwell.errors import ToolError
@@ -48,17 +49,22 @@ class PartInScript:
 
 _METHODS: Mapping[str, tuple[str, ...]] = {
     "search": ("pattern", "limit", "literal"),
+    "count": ("pattern", "literal"),
     "lines": ("first", "last"),
     "part": ("start", "end"),
-    "chunks": ("characters", "overlap"),
+    "chunks": ("characters", "overlap", "most_tokens"),
     "place": (),
     "text": (),
 }
-_DEFAULTS: Mapping[str, Any] = {"limit": 100, "literal": False, "last": None, "overlap": 0}
+_DEFAULTS: Mapping[str, Any] = {
+    "limit": 100, "literal": False, "last": None, "overlap": 0, "characters": None,
+    "most_tokens": MOST_ANSWER_TOKENS,
+}  # fmt: skip
 _KINDS: Mapping[str, tuple[type, ...]] = {
     "pattern": (str,),
     "literal": (bool,),
     "last": (int, type(None)),
+    "characters": (int, type(None)),
 }
 _MOST_PASSAGES = 200_000
 _MOST_FOUND = 100_000
@@ -106,6 +112,8 @@ class LookingTime:
 class Passages:
     """The passages of one session, found by what identifies them there."""
 
+    sizes: PartSizes
+    """Of parts for which a script gives no size."""
     clock: LookingTime = attrs.field(factory=LookingTime)
     _by_id: dict[Any, PartInScript] = attrs.field(factory=dict, init=False)
 
@@ -131,9 +139,9 @@ class Passages:
             kinds = _KINDS.get(name, (int,))
             if type(value) not in kinds:
                 raise ToolError(f"{name} of {method} is {kinds[0].__name__}, not {type(value).__name__}")
-        if method == "search":
-            if given["limit"] > _MOST_FOUND:
-                raise ToolError(f"limit of search is at most {_MOST_FOUND:,}")
+        if method == "search" and given["limit"] > _MOST_FOUND:
+            raise ToolError(f"limit of search is at most {_MOST_FOUND:,}")
+        if method in ("search", "count"):
             given["seconds"] = min(_SEARCH_SECONDS, self.clock.left_seconds())
         if method == "text":
             given["most_bytes"] = _MOST_TEXT_BYTES
@@ -143,10 +151,13 @@ class Passages:
                 return self.shown(await in_thread(lambda: part[given["start"] : given["end"]]))
             if method == "place":
                 return str(await in_thread(lambda: part.place))
+            if method == "chunks":
+                most = given.pop("most_tokens")
+                given["characters"] = given["characters"] or self.sizes.characters(most)
             found = await in_thread(getattr(part, method), **given)
         if isinstance(found, list):
             return [self.shown(one) for one in found]
-        return found if isinstance(found, str) else self.shown(cast(Handle, found))
+        return found if isinstance(found, str | int) else self.shown(cast(Handle, found))
 
 
 def bound(
