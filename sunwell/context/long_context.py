@@ -49,6 +49,7 @@ _PROBE = 8_192
 _LONGEST_SECRET = 1 << 16
 _MOST_SPOOLED = 4 << 30
 _MOST_FILES = 20_000
+_MOST_AROUND_CHARS = 2_000_000
 _SHOWN_CHARS = 300
 _LOOKED_AT = 1 << 20
 _WIDE = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
@@ -367,10 +368,11 @@ class Handle:
     def around(self, characters: int, within: "Handle | None" = None) -> "Handle":
         """Return this range with so many characters before and behind it, of *within*, else of the context.
 
-        A border moves towards this range to the next line border if there is one.
+        A border moves towards this range to the next line border if there is one. Raises
+        :exc:`~sunwell.errors.ToolError` for more than 2,000,000 characters.
         """
-        if characters < 1:
-            raise ToolError("characters must be at least 1")
+        if not 1 <= characters <= _MOST_AROUND_CHARS:
+            raise ToolError(f"characters must be from 1 to {_MOST_AROUND_CHARS:,}")
         context, room = self.context, self.context.whole if within is None else within
         least, most = min(room.start, self.start), max(room.end, self.end)
         first = context._at_character(max(least, self.start - 4 * characters), least)

@@ -92,7 +92,10 @@ class Passages:
         if passage is None or name != _FILES:
             return None, False
         if owner not in self._files:
-            self._files[owner] = {path: self.shown(one) for path, one in passage.part.files().items()}
+            files = passage.part.files()
+            if len(self._by_id) + len(files) > _MOST_PASSAGES:  # an attribute can raise nothing of its own
+                return None, False
+            self._files[owner] = {path: self.shown(one) for path, one in files.items()}
         return self._files[owner], True
 
     def shown(self, part: Handle) -> Any:
