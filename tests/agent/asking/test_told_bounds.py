@@ -252,3 +252,30 @@ def test_the_question_stands_behind_a_context_that_is_read_whole(asked):
     asked.ask(["Under the mat."])
     (request,) = asked.smart.calls
     assert request.messages[0].text.endswith(f"```\n\n{asked.question}")
+
+
+def test_the_text_around_a_hit_stays_within_the_part_of_a_question(asked):
+    """A session of its own reaches no text that it was not given."""
+    asked.ask(
+        [explore("print(rlm_query('Odd?', context.part(1000, 400000)))"), final("Done.")],
+        [
+            explore("hit = context.search('line', 1)[0]\nprint(context.start, hit.around(500).start)"),
+            final("Nothing."),
+        ],
+    )
+    (told,) = [part.content for part in asked.cheap.calls[1].messages[-1].parts]
+    assert told == "1000 1000\n"
+
+
+def test_a_list_that_is_not_there_is_told_like_any_other_mistake(asked):
+    """A count of a text, or a slice of a number, fails in words."""
+    asked.ask(
+        [
+            operations("explore", {"op": "split", "pattern": "zzz", "bind": "texts_of"}),
+            operations("explore", {"op": "count", "input": "texts_of", "pattern": "a", "bind": "n"}),
+            operations("explore", {"op": "slice", "start": 500_000, "end": 500_010, "bind": "far"}),
+            final("Done."),
+        ]
+    )
+    assert "[it failed]" in asked.shown(2)
+    assert "part(500,000, 500,010) is no range of this part" in asked.shown(3)
