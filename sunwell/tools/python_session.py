@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import attrs
 
+from sunwell.core.markdown import one_line
 from sunwell.errors import ConfigurationError, ToolError
 from sunwell.tools.limits import ToolLimits
 
@@ -27,6 +28,9 @@ _TOO_MANY_CALLS = (
 )
 _MORE_CALLS = 1_000
 """Calls that are refused before the session ends: a script that goes on after refusals may have no end."""
+_ENDED = "the interpreter ended"
+_KILLED = "MemoryError: the worker exceeded its memory limit and was terminated"
+"""Said when its process had to be ended: its own count of memory, which a script survives, came late."""
 _MOST_CALLS_OF_SESSION = 1_000_000_000
 """The interpreter counts the calls of a whole session; those of a script are counted here."""
 
@@ -259,11 +263,15 @@ class PythonSession:
             raise SessionLost(_STOPPED) from None
         except (monty.MontyRuntimeError, monty.MontySyntaxError) as error:
             said = _said(error, code)
-            # After that the interpreter promises nothing about what its names hold.
+            # After that the interpreter promises nothing about what its names hold, or has ended.
             if isinstance(error.exception(), TimeoutError) and "time limit exceeded" in said:
                 most_seconds = f"{self._limits.python_seconds:g} seconds"
                 raise SessionLost(f"a script may compute for {most_seconds}: this was stopped") from None
+            if _KILLED in said:
+                raise SessionLost(_STOPPED) from None
             return said
+        except monty.MontyError as error:  # a value that cannot cross, or a process that does not answer
+            raise SessionLost(f"{_ENDED} ({one_line(str(error))[:200]})") from None
         return ""
 
     async def _resumed(self, found: Any, host: ScriptHost, monty: Any) -> Any:

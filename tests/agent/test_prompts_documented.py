@@ -28,6 +28,7 @@ LENS = EphemeralLens(
     target_files=("shop/cart.py", "tests/test_cart.py"),
 )
 EVIDENCE = "pytest -q: failed\nexit code 1\n1 failed, 11 passed in 0.31s"
+PARTS = prompts.parts_text(24_000, 600, 10_000, 40, 0.14)
 BEGIN = """\
 # What models are told
 
@@ -134,7 +135,7 @@ def page() -> str:
         ("A model that looks into long contexts", prompts.ASK_PROMPT),
         (
             "What it is told of its contexts",
-            prompts.ask_text("Which orders were paid twice?", ["orders.log: 48,120,344 bytes"], 20, 5),
+            prompts.ask_text("Which orders were paid twice?", ["orders.log: 48,120,344 bytes"], 20, 5, PARTS),
         ),
         (
             "A model that is asked about a part",

@@ -146,6 +146,8 @@ def test_folders_and_globs_are_contexts(ask, tmp_path: Path, simulator) -> None:
         pytest.param(("Q", "-c", "a.txt", "-c", "a.txt"), "is given twice", id="twice"),
         pytest.param(("Q", "-c", ".env"), "would be sent to a model", id="protected"),
         pytest.param(("Q", "-c", "pipe"), "no file but a pipe", id="pipe"),
+        pytest.param(("Q", "-c", "/dev/zero"), "no file but a pipe or a device", id="device"),
+        pytest.param(("Q", "-c", "empty.txt"), "the context empty.txt is empty", id="empty-file"),
         pytest.param(("Q", "-c", "*.nope"), "fits no text file", id="glob"),
         pytest.param(("Q", "-c", "a.txt", "--confirm-above", "0"), "not begun", id="confirm"),
     ],
@@ -154,10 +156,18 @@ def test_what_cannot_be_asked_is_refused(ask, tmp_path, monkeypatch, simulator, 
     """One sentence, before anything is sent."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.txt").write_text("text")
+    (tmp_path / "empty.txt").touch()
     (tmp_path / ".env").write_text("KEY=secret")
     os.mkfifo(tmp_path / "pipe")
     done = ask(*arguments)
     assert (done.exit_code, sentence in done.stderr) == (2, True), done.output
+    assert not simulator.requests
+
+
+def test_an_empty_pipe_is_refused(ask, simulator) -> None:
+    """There is nothing to ask about."""
+    done = ask("Who?", "-c", "-", said="")
+    assert (done.exit_code, "the context standard input is empty" in done.stderr) == (2, True), done.output
     assert not simulator.requests
 
 
@@ -204,3 +214,86 @@ def test_a_bound_that_bounds_nothing_is_refused(sunwell, tmp_path: Path, simulat
     assert done.exit_code == 2
     assert "has no effect here: nothing is asked about a context" in done.stderr
     assert not simulator.requests
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """A workspace that holds no log."""
+    (tmp_path / "work").mkdir()
+    return tmp_path / "work"
+
+
+def cut_off(sunwell, place: Path, *contexts: object, said: str | None = None, **given: object) -> str:
+    """Ask with room for two calls only; return what is printed beside the answer."""
+    typed = ("ask", QUESTION, "-w", place, "--max-calls", "2", "--no-answer-memory")
+    done = sunwell(*typed, *contexts, said=said, **given)
+    assert done.exit_code == 3, done.output
+    return str(done.stderr)
+
+
+def test_a_context_outside_is_given_again_to_resume(sunwell, log: Path, elsewhere: Path, simulator) -> None:
+    """Without it one sentence says so; the line that names the command has it, and no call is paid twice."""
+    told = cut_off(sunwell, elsewhere, "-c", log, "--confirm-above", "2")
+    assert f" -c {log} --confirm-above 2 --budget-calls N" in told
+    sent = len(simulator.requests)
+    again = ("resume", "0", "-w", elsewhere, "--max-calls", "20")
+    refused = sunwell(*again, "--confirm-above", "2")
+    assert refused.exit_code == 2
+    assert f"the context '{log}', which its record cannot name: give it again with -c FILE" in refused.stderr
+    refused = sunwell(*again, "-c", log)
+    assert (refused.exit_code, "add --confirm-above X" in refused.stderr) == (2, True)
+    assert len(simulator.requests) == sent
+    done = sunwell(*again, "-c", log, "--confirm-above", "2")
+    assert done.exit_code == 0, done.output
+    assert "3 lines hold ERROR." in done.stdout
+    models = [request.model for request in simulator.requests]
+    # The first and the closing one at the limit, then two more.
+    assert (models.count("claude-opus-5-5"), models.count("claude-haiku-5-5")) == (4, 3)
+
+
+def test_what_was_piped_in_is_piped_in_again(sunwell, log: Path, elsewhere: Path, simulator) -> None:
+    """Other text is refused: the answers were about the first."""
+    text = log.read_text()
+    assert " -c - --budget-calls N" in cut_off(sunwell, elsewhere, said=text)
+    again = ("resume", "0", "-w", elsewhere, "--max-calls", "20", "-c", "-")
+    refused = sunwell(*again, said=text.replace("INFO", "WARN"))
+    assert (refused.exit_code, "standard input has changed" in refused.stderr) == (2, True)
+    done = sunwell(*again, said=text)
+    assert done.exit_code == 0, done.output
+    assert "3 lines hold ERROR." in done.stdout
+
+
+def test_a_context_that_has_moved_is_found_by_its_text(
+    sunwell, log: Path, elsewhere: Path, simulator
+) -> None:
+    """It takes the place of the one that the record cannot name, beside one that it can."""
+    (elsewhere / "more.txt").write_text("nothing of it\n")
+    cut_off(sunwell, elsewhere, "-c", elsewhere / "more.txt", "-c", log)
+    moved = log.rename(log.parent / "moved.log")
+    again = ("resume", "0", "-w", elsewhere, "--max-calls", "20", "-c", moved)
+    refused = sunwell(*again, "-c", log.parent / "work" / "more.txt", "-c", __file__)
+    assert f"the run has no place for the context {__file__}: it has only " in refused.stderr
+    done = sunwell(*again)
+    assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize("option", ["-c", "--confirm-above"])
+def test_what_belongs_to_a_question_is_refused_for_other_runs(sunwell, shop: Path, simulator, option) -> None:
+    """Also by fork."""
+    sunwell("run", "Do it", "-w", shop, "-m", "haiku", "--max-turns", "1")
+    for words in (("resume", "0"), ("fork", "0", "--at", "run/direct")):
+        refused = sunwell(*words, "-w", shop, option, "1")
+        assert refused.exit_code == 2
+        assert f"the run asks about no context: leave {option} out" in refused.stderr
+
+
+def test_a_fork_is_given_its_contexts_too(sunwell, log: Path, elsewhere: Path, simulator) -> None:
+    """What it keeps is not paid again."""
+    done = sunwell("ask", QUESTION, "-c", log, "-w", elsewhere, "--no-answer-memory")
+    assert done.exit_code == 0, done.output
+    again = ("fork", "0", "--at", "run/ask:1", "-w", elsewhere)
+    refused = sunwell(*again)
+    assert (refused.exit_code, "give it again with -c" in refused.stderr) == (2, True)
+    forked = sunwell("fork", "last", *again[2:], "-c", log)
+    assert forked.exit_code == 0, forked.output
+    assert "3 lines hold ERROR." in forked.stdout

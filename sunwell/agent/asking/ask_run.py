@@ -9,6 +9,7 @@ import attrs
 from sunwell.agent.asking.ask_tools import SPECS, AskTools
 from sunwell.agent.asking.exploration import Exploration, SharedReading
 from sunwell.agent.asking.part_reader import Coverage, PartReader
+from sunwell.agent.asking.part_sizes import MOST_ANSWER_TOKENS, PartSizes
 from sunwell.agent.conversation.conversation import Assignment, Conversation
 from sunwell.agent.prompts import ASK_PROMPT, DIRECT_PROMPT, ask_text
 from sunwell.agent.run.asked_contexts import AskedContexts
@@ -16,6 +17,7 @@ from sunwell.agent.run.run_context import Ending, Run
 from sunwell.agent.run.toolset import Toolset
 from sunwell.context.long_context import Handle
 from sunwell.core.markdown import fenced, one_line
+from sunwell.core.marks import guarded
 from sunwell.core.model import Caching, ModelProtocol
 from sunwell.core.price import DelegationDecision, Price, Quote, Side
 from sunwell.core.span import Span
@@ -42,7 +44,7 @@ _MARGIN = 1.25
 _MORE_TURNS = 5
 """Turns besides the steps: mistakes that are told, and the answer."""
 _SHOWN_FILES = 10
-_OPENED, _DIRECT = "ask-contexts", "ask-direct"
+_OPENED, _DIRECT, _SIZES = "ask-contexts", "ask-direct", "ask-part-sizes"
 
 
 @attrs.frozen
@@ -132,7 +134,10 @@ class Asking:
         sizes = {name: one.size for name, one in opened.items()}
         span = run.root.child("ask")
         reader = PartReader(run, self.reader, run.root.worker("calls"))
-        shared = SharedReading(run, reader, self._recurse, self._fits_one_call, self.asked.confirm)
+        part_sizes = await self._part_sizes(sum(sizes.values()) // _BYTES_PER_TOKEN)
+        shared = SharedReading(
+            run, reader, self._recurse, self._fits_one_call, part_sizes, self.asked.confirm
+        )
         exploration = Exploration(shared, span, self.model, self.asked.handles, Coverage(sizes))
         told = [f"{one_line(name)}: {one.size:,} bytes{one.files}" for name, one in opened.items()]
         return await self._explored(exploration, run.task, told)
@@ -168,7 +173,15 @@ class Asking:
         given = Assignment(
             exploration.span,
             model,
-            run.gateway.redact(ask_text(question, told, config.max_explore, config.max_commit_cycles)),
+            run.gateway.redact(
+                ask_text(
+                    question,
+                    told,
+                    config.max_explore,
+                    config.max_commit_cycles,
+                    exploration.shared.sizes.sentence(),
+                )
+            ),
             tuple(filter(None, (run.guidance.caller, ASK_PROMPT))),
             own_output_tokens(model, config.max_output_tokens),
             config.effort if exploration.span.depth == 0 else None,
@@ -187,8 +200,7 @@ class Asking:
             await exploration.close()
         if not states_coverage or not ended.answer.strip():
             return ended
-        covered = f"[Coverage, from the harness: {exploration.coverage.sentence()}.]"
-        return attrs.evolve(ended, answer=f"{ended.answer}\n\n{covered}")
+        return _covered(ended, exploration.coverage.sentence())
 
     async def _direct(self) -> Ending:
         run = self.run
@@ -205,8 +217,7 @@ class Asking:
         ended = await work.to_the_end()
         if ended.status != "ok":
             return ended
-        covered = "[Coverage, from the harness: the whole context was in the prompt.]"
-        return attrs.evolve(ended, answer=f"{ended.answer}\n\n{covered}")
+        return _covered(ended, "the whole context was in the prompt")
 
     async def _recorded_text(self) -> str:
         """Return the contexts as the prompt has them. A run that goes on sends what is on record."""
@@ -237,7 +248,10 @@ class Asking:
             return {one[0]: _OpenedContext.noted(one) for one in noted.value}
         now: list[list[Any]] = []
         for name, part in (await self.asked.open(run.gateway.secrets)).items():
-            digest = await in_thread(part.digest)
+            try:
+                digest = await in_thread(part.digest)
+            except ToolError as error:  # it was cut since it was opened
+                raise ConfigurationError(f"the context {name} cannot be read: {error.sentence}") from None
             now.append([name, part.end - part.start, digest, await in_thread(_files_of, part)])
         if noted is None:
             await run.journal.append(Note(*key, now), durable=False)
@@ -248,6 +262,23 @@ class Asking:
                 "with --accept-changes"
             )
         return {one[0]: _OpenedContext.noted(one) for one in (now if noted is None else noted.value)}
+
+    async def _part_sizes(self, tokens: int) -> PartSizes:
+        """Return the proposed sizes of parts; a run that goes on takes them from its record."""
+        run = self.run
+        key = (run.root.path, _SIZES)
+        noted = run.journal.find(Note, key)
+        if noted is not None:
+            return PartSizes(*noted.value)
+        prices = run.gateway.prices
+        room = prices.room(self.reader, MOST_ANSWER_TOKENS).prompt_tokens
+        turns = None if run.quote is None else run.quote.delegated.low_usd
+        sizes = PartSizes.of(
+            prices.price(self.reader), tokens, room_tokens=room, other_usd=turns or Decimal(0)
+        )
+        if not run.gateway.recorded_only:
+            await run.journal.append(Note(*key, list(attrs.astuple(sizes))), durable=False)
+        return sizes
 
     async def _decide(self) -> tuple[DelegationDecision, Quote | None]:
         """Return the recorded decision and its quote, or make them and record them."""
@@ -272,6 +303,12 @@ class Asking:
         )
         await run.journal.append(Decided(run.root.path, decision, quote))
         return decision, quote
+
+
+def _covered(ended: Ending, sentence: str) -> Ending:
+    """Return *ended* with the coverage behind its answer, in which no other line looks like it."""
+    answer = guarded(ended.answer)
+    return attrs.evolve(ended, answer=f"{answer}\n\n[Coverage, from the harness: {sentence}.]")
 
 
 def decide_way(

@@ -63,7 +63,7 @@ OPERATIONS = ToolSpec(
                         ),
                         "start": nullable(whole("First byte or item of slice, counted from 0.")),
                         "end": nullable(whole("The one behind the last of slice.")),
-                        "size": nullable(whole("Characters of a chunk; null: 20,000.")),
+                        "size": nullable(whole("Characters of a chunk; null: the proposed size.")),
                         "prompt": nullable(text("Question of map or combine.")),
                     }
                 ),
@@ -86,7 +86,6 @@ SET_ANSWER = ToolSpec(
     ),
 )
 SPECS = (EXPLORE, OPERATIONS, SET_ANSWER)
-_CHUNK_CHARACTERS = 20_000
 _MOST_GREPPED = 1_000
 _SHOWN_OF_A_LIST, _SHOWN_OF_A_SLICE = 5, 50
 
@@ -138,7 +137,7 @@ def _line(one: Mapping[str, Any], *, may_ask: bool) -> str:
                 f"    print('{_MOST_GREPPED:,} is the limit of grep: count with a pattern counts all lines')"
             )
         case "chunk":
-            return f"{bind} = {given}.chunks({one['size'] or _CHUNK_CHARACTERS})"
+            return f"{bind} = {given}.chunks({one['size'] or ''})"
         case "split":
             source = f"({given} if isinstance({given}, str) else {given}.text())"
             return f"{bind} = {source}.split({pattern!r})" if pattern else f"{bind} = {source}.splitlines()"

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import symtable
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -11,8 +12,6 @@ from typing import Any, Self
 import attrs
 
 from sunwell.agent.asking.part_reader import (
-    MOST_ANSWER_TOKENS,
-    MOST_PARTS,
     Coverage,
     FanOut,
     PartQuestion,
@@ -20,12 +19,14 @@ from sunwell.agent.asking.part_reader import (
     ReadAnswer,
     extents_in,
 )
+from sunwell.agent.asking.part_sizes import MOST_ANSWER_TOKENS, MOST_PARTS, PartSizes
 from sunwell.agent.asking.passages import (
     NO_SUCH_ATTRIBUTE,
     PARTS_HAVE,
     Extent,
-    PartInScript,
+    LookingTime,
     Passages,
+    as_answer,
     as_parts,
     bound,
     texts_of,
@@ -53,12 +54,17 @@ from sunwell.core.threads import in_thread
 from sunwell.core.tool import Place
 from sunwell.errors import ToolError
 from sunwell.journal.records import Intent, Note, RunOpened
-from sunwell.tools.limits import Outcome, ToolLimits, as_text
+from sunwell.tools.limits import Outcome, ToolLimits
 from sunwell.tools.python import checked_code
 from sunwell.tools.python_session import Printed, PythonSession, SessionLost
 from sunwell.tools.wording import counted, nearest, without_escapes
 
 _BEGINNING_CHARS, _END_CHARS = 6_000, 2_000
+_MORE_SHOWN_BYTES = 1_500
+"""What a step is taken to show besides, once it has its answers. Who prints more may only have the call that
+closes a run."""
+_MOST_TOLD = 8
+"""Calls of a script that asked which are told one by one."""
 _MOST_ANSWER_BYTES = 2_000_000
 _ANSWER_NAME = "answer_is"
 _ASKS = re.compile(r"\b(?:llm_query|llm_map|rlm_query)\b")
@@ -72,6 +78,7 @@ _FUNCTIONS: Mapping[str, tuple[str, ...]] = {
     "budget": (),
     _ANSWER_NAME: ("value",),
 }
+_NEEDED = frozenset({"context", "contexts", "print", *_FUNCTIONS})
 _LIMITS = ToolLimits(python_bytes=256_000_000)
 _RECURSIVE_TOKENS = 2_000
 
@@ -89,6 +96,7 @@ class SharedReading:
     recurse: Recurse
     fits_one_call: Callable[[int], bool]
     """Whether so many bytes fit into one question about a part."""
+    sizes: PartSizes
     confirm: Confirm | None = None
     questions: dict[str, str] = attrs.field(factory=dict)
     """Answers to questions that had a session of their own, by name: each is paid once."""
@@ -120,13 +128,17 @@ class Exploration:
     """Steps since the session began, which a new process runs again."""
     _session: PythonSession | None = attrs.field(default=None, init=False)
     _stack: AsyncExitStack = attrs.field(factory=AsyncExitStack, init=False)
-    _passages: Passages = attrs.field(factory=Passages, init=False)
+    _clock: LookingTime = attrs.field(factory=LookingTime, init=False)
+    _passages: Passages = attrs.field(init=False)
     _whole: dict[str, Any] = attrs.field(factory=dict, init=False)
     """The contexts as the session sees them."""
     _step: "_RunningStep | None" = attrs.field(default=None, init=False)
     _value: str | None = attrs.field(default=None, init=False)
     _is_warned: bool = attrs.field(default=False, init=False)
     """Whether the model was told that it has looked at nothing."""
+
+    def __attrs_post_init__(self) -> None:
+        self._passages = Passages(self.shared.sizes, self._clock)
 
     @property
     def run(self) -> Run:
@@ -136,14 +148,15 @@ class Exploration:
     async def explore(self, place: Place, code: str) -> Outcome:
         """Run *code* as the step at *place*, and return what it printed and what it asked."""
         checked_code(code)
+        _require_free_names(code)
         config = self.run.config
         may_commit = self.commits < config.max_commit_cycles
         if self.steps >= config.max_explore and not (may_commit and _ASKS.search(code)):
             raise ToolError(EXPLORING_ENDED.format(most=config.max_explore) if may_commit else ALL_ENDED)
         await self._open()
         self._passages.stopped.clear()
-        step = self._step = _RunningStep(place)
         printed = Printed(_BEGINNING_CHARS, _END_CHARS)
+        step = self._step = _RunningStep(place, code, printed)
         try:
             failed = await self._fed(code, printed)
         except SessionLost as lost:
@@ -197,7 +210,7 @@ class Exploration:
     async def close(self) -> None:
         """End the session's process; a later step opens another one."""
         stack, self._stack, self._session = self._stack, AsyncExitStack(), None
-        self._passages, self._whole = Passages(), {}
+        self._passages, self._whole = Passages(self.shared.sizes, self._clock), {}
         await stack.aclose()
 
     # What a script reaches: it is a ScriptHost.
@@ -229,10 +242,11 @@ class Exploration:
         if function == "budget":
             return await self._budget()
         if function == _ANSWER_NAME:
-            self._value = _as_answer(given["value"])
+            self._value = await in_thread(as_answer, given["value"], _MOST_ANSWER_BYTES)
             return None
         if function == "texts":
-            return await in_thread(texts_of, as_parts(given["parts"]))
+            with self._clock.counted():
+                return await in_thread(texts_of, as_parts(given["parts"]))
         if function == "rlm_query":
             return await self._recursive(given["question"], as_parts(given["part"]))
         if function == "llm_query":
@@ -248,7 +262,10 @@ class Exploration:
 
     async def _asked(self, prompt: Any, parts: Sequence[Any], most_tokens: Any) -> list[str]:
         reader, step = self.shared.reader, self._now()
-        questions = [await reader.asked(prompt, part, most_tokens) for part in parts]
+        questions = []
+        for part in parts:
+            with self._clock.counted():
+                questions.append(await reader.asked(prompt, part, most_tokens))
         name = step.next_name()
         noted = self._noted(step.place, name)
         if noted is not None:
@@ -266,11 +283,7 @@ class Exploration:
         await self._note(step.place, name, value)
         step.asks |= value["asks"]
         self._see(value)
-        missing, cut = len(value["failed"]), len(value["cut"])
-        lacking = f", {counted(missing, 'question')} without an answer" if missing else ""
-        lacking += f", {counted(cut, 'answer')} cut off at {most_tokens:,} tokens" if cut else ""
-        none = "there are no parts, so nothing was asked"
-        step.told.append(f"{fan_out}{spent.cost}{lacking}" if questions else none)
+        step.asked.append(_AskedFanOut(fan_out, len(value["failed"]), spent.usd, len(value["cut"])))
         return [answer.value for answer in answers]
 
     def _take(self, step: "_RunningStep", noted: Mapping[str, Any]) -> None:
@@ -314,7 +327,7 @@ class Exploration:
         value["key"] = key
         await self._note(step.place, name, value)
         step.asks |= value["asks"]
-        step.told.append(told)
+        step.others.append(told)
         self._account(value)
         return str(value["answer"])
 
@@ -340,7 +353,7 @@ class Exploration:
         try:
             self._require_commit()
             if fan_out is not None:
-                self.shared.reader.require_room(fan_out, *self._kept(step.place))
+                self.shared.reader.require_room(fan_out, *self._kept(step))
                 confirm = self.shared.confirm
                 if (
                     confirm is not None
@@ -352,16 +365,18 @@ class Exploration:
             await self._note(step.place, name, {"refused": error.sentence})
             raise
 
-    def _kept(self, place: Place) -> tuple[Decimal, int]:
+    def _kept(self, step: "_RunningStep") -> tuple[Decimal, int]:
         """Return about the dollars and tokens that the next turn of this model must have left.
 
-        It reads no less than the one at *place* did. Answers that nobody can read any more are of no use.
+        It reads what the turn of *step* did, and what has come since: the script, what is shown of it so far,
+        and a little more. New text counts by its bytes, as the ledger does before it is billed for once.
+        Answers that nobody can read any more are of no use.
         """
-        intent = self.run.journal.find(Intent, (self.span.path, place.turn, 0))
+        intent = self.run.journal.find(Intent, (self.span.path, step.place.turn, 0))
         if intent is None:
             return Decimal(0), 0
         gateway = self.run.gateway
-        read = intent.reserved_tokens - intent.max_output_tokens
+        read = intent.reserved_tokens - intent.max_output_tokens + step.grown_bytes() + _MORE_SHOWN_BYTES
         written = gateway.enough_output_tokens(self.model, intent.purpose)
         price = gateway.prices.price(self.model)
         usd = Decimal(0) if price is None else price.worst_usd([(read, written)])
@@ -417,7 +432,7 @@ class Exploration:
             )
             self._whole = {name: self._passages.whole(part) for name, part in self.contexts().items()}
             for place, code in self._done:
-                self._step = _RunningStep(place, is_again=True)
+                self._step = _RunningStep(place, code, is_again=True)
                 try:
                     await self._fed(code, Printed(0))
                 except SessionLost as lost:
@@ -428,6 +443,7 @@ class Exploration:
 
     async def _fed(self, code: str, printed: Printed) -> str:
         assert self._session is not None
+        self._clock.begin()
         try:
             return await self._session.feed(code, self, printed)
         except SessionLost:
@@ -440,14 +456,14 @@ class Exploration:
         if not variable.isidentifier():
             raise ToolError(f"{variable[:60]!r} is not a name: give the name alone, or the answer in content")
         await self._open()
-        self._step, self._value = _RunningStep(place, is_again=True), None
+        self._step, self._value = _RunningStep(place, "", is_again=True), None
         try:
             failed = await self._fed(f"{_ANSWER_NAME}({variable})", Printed(0))
         except SessionLost as lost:
             await self.close()
             raise ToolError(str(lost)) from None
         if self._value is None:
-            known = self._names()
+            known = [name for name in self._names() if name != variable]
             near = nearest(variable, known)
             hint = (
                 f", did you mean {near}?" if near else f"; there are: {', '.join(known[-20:]) or 'none yet'}"
@@ -487,7 +503,7 @@ class Exploration:
             parts.append(f"[it failed]\n{guarded(redact(failed[-1_500:]))}")
             if NO_SUCH_ATTRIBUTE.search(failed):
                 parts.append(f"[From the harness: {PARTS_HAVE}]")
-        told = list(step.told)
+        told = step.told()
         if stopped := self._passages.stopped:
             limits = ", ".join(f"{limit:,}" for limit in sorted(set(stopped)))
             told.append(SEARCHES_STOPPED.format(searches=counted(len(stopped), "search call"), limits=limits))
@@ -518,11 +534,15 @@ class _RunningStep:
     """One step while it runs."""
 
     place: Place
+    code: str
+    printed: Printed = attrs.field(factory=lambda: Printed(0))
     is_again: bool = False
     """Whether it only runs for its names: what it cost is known."""
     asks: bool = False
     lost: str = ""
-    told: list[str] = attrs.field(factory=list, init=False)
+    asked: list["_AskedFanOut"] = attrs.field(factory=list, init=False)
+    others: list[str] = attrs.field(factory=list, init=False)
+    """Sentences on questions that had a session of their own."""
     _calls: int = attrs.field(default=0, init=False)
 
     @property
@@ -534,6 +554,49 @@ class _RunningStep:
         """Return the name of the note on the next call whose result is no function of the steps."""
         self._calls += 1
         return f"asked-{self._calls - 1}"
+
+    def told(self) -> list[str]:
+        """Return sentences on what was asked: a script may ask a thousand times, so the last one sums up."""
+        none = "there are no parts, so nothing was asked"
+        sentences = [
+            f"{one.fan_out}{_outcome_of([one])}" if one.fan_out.questions else none
+            for one in self.asked[:_MOST_TOLD]
+        ]
+        if rest := self.asked[_MOST_TOLD:]:
+            calls = counted(sum(one.fan_out.calls for one in rest), "call")
+            sentences.append(f"{counted(len(rest), 'more request')}, {calls}{_outcome_of(rest)}")
+        sentences += self.others[:_MOST_TOLD]
+        if more := self.others[_MOST_TOLD:]:
+            sentences.append(f"rlm_query: {counted(len(more), 'more question')}")
+        return sentences
+
+    def grown_bytes(self) -> int:
+        """Return about how many bytes longer the conversation is by now, through this step."""
+        return sum(
+            len(text.encode("utf-8", "replace")) for text in (self.code, self.printed.text, *self.told())
+        )
+
+
+@attrs.frozen
+class _AskedFanOut:
+    """What came of one call of a script that asked."""
+
+    fan_out: FanOut
+    missing: int
+    """Questions without an answer."""
+    usd: Decimal | None
+    """What it cost; ``None``: unknown."""
+    cut: int
+    """Answers that ended at their limit of tokens."""
+
+
+def _outcome_of(asked: Sequence[_AskedFanOut]) -> str:
+    known = [one.usd for one in asked if one.usd is not None]
+    cost = f": they cost ${sum(known, Decimal(0)):.4f}" if len(known) == len(asked) else ""
+    missing = sum(one.missing for one in asked)
+    cut = sum(one.cut for one in asked)
+    cut_off = f", {counted(cut, 'answer')} cut off" if cut else ""
+    return cost + (f", {counted(missing, 'question')} without an answer" if missing else "") + cut_off
 
 
 @attrs.frozen
@@ -585,13 +648,22 @@ def _outcome(
     }
 
 
-def _as_answer(value: Any) -> str:
-    value = as_parts(value)
-    if isinstance(value, Handle):
-        return value.text()
-    if isinstance(value, PartInScript | None):
-        raise ToolError("the name holds None, which is no answer")
-    text = as_text(value)
-    if len(text.encode("utf-8", "replace")) > _MOST_ANSWER_BYTES:
-        raise ToolError(f"the answer is longer than {_MOST_ANSWER_BYTES:,} bytes: make it shorter")
-    return text
+def _require_free_names(code: str) -> None:
+    """Raise :exc:`~sunwell.errors.ToolError` if *code* takes a name that later steps need.
+
+    Names persist, and the interpreter has no ``del``: the session could never again show or ask anything.
+    """
+    try:
+        table = symtable.symtable(code, "", "exec")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return  # the interpreter says what is wrong
+    tables = [table]
+    for one in tables:
+        for symbol in one.get_symbols():
+            is_set = symbol.is_assigned() or symbol.is_imported()
+            if is_set and symbol.get_name() in _NEEDED and (one is table or symbol.is_declared_global()):
+                raise ToolError(
+                    f"not run: {symbol.get_name()} is a name of the session that later steps need; choose "
+                    "another one"
+                )
+        tables += one.get_children()

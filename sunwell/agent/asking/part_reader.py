@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from sunwell.agent.asking.part_sizes import MOST_ANSWER_TOKENS
 from sunwell.agent.asking.passages import Extent
 from sunwell.agent.policy.cache_planner import CachePlan, Siblings, plan
 from sunwell.agent.prompts import read_system, read_text
@@ -26,9 +27,6 @@ from sunwell.tools.wording import counted
 
 MOST_AT_ONCE = 64
 """Calls of one fan-out that are under way at the same time."""
-MOST_PARTS = 5_000
-"""Longest fan-out."""
-MOST_ANSWER_TOKENS = 600
 _LONGEST_ANSWER_TOKENS = 16_000
 _ASSUMED_SECONDS = 2.0
 _PROMPT_BYTES = 20_000

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import math
+import re
 from collections.abc import AsyncIterator
 from decimal import Decimal
 
@@ -9,6 +11,7 @@ import attrs
 import pytest
 
 from sunwell.agent.asking.ask_run import decide_way
+from sunwell.agent.asking.part_sizes import PartSizes
 from sunwell.budget import Budget
 from sunwell.context.options import RunOptions
 from sunwell.core import Price, ToolCall, Usage
@@ -257,6 +260,74 @@ def test_at_the_limit_of_depth_a_question_is_one_call(asked):
     assert asked.cheap.calls[0].tools == ()
 
 
+def test_parts_have_the_proposed_size_if_a_script_gives_none(asked):
+    """It is told with its reason, is shorter for short answers, and is the same in a later process."""
+    code = (
+        "usual, short = context.chunks(), context.chunks(most_tokens=40)\n"
+        "print(max(part.size for part in usual), max(part.size for part in short))"
+    )
+    asked.ask([explore(code), explore("1"), ServerFailed("opus-x", "it is down")])
+    told = asked.smart.calls[0].messages[0].text
+    found = re.search(r"Proposed parts: ([\d,]+) characters \(.* or ([\d,]+) \(", told)
+    assert found is not None
+    proposed = [int(one.replace(",", "")) for one in found.groups()]
+    sizes = [int(one) for one in asked.shown(1).split()]
+    assert 5_000 < proposed[1] < proposed[0] < 30_000
+    assert all(size <= most < size + 40 for size, most in zip(sizes, proposed, strict=True))
+    asked.cheap_price = PRICE  # by which they would be longer
+    asked.resume([explore(code), final("Done.")])
+    assert [int(one) for one in asked.shown().split()] == sizes
+
+
+@pytest.mark.parametrize(
+    ("price", "tokens", "room", "answer", "characters"),
+    [
+        pytest.param(CHEAP, 10**6, None, 600, 29_000, id="usual"),
+        pytest.param(CHEAP, 10**6, None, 10, 11_000, id="short-answers"),
+        pytest.param(None, 10**6, None, 600, 23_000, id="price-unknown"),
+        pytest.param(CHEAP, 10**6, 4_000, 600, 12_000, id="small-window"),
+        pytest.param(CHEAP, 10**8, None, 600, 160_000, id="fan-out-is-limited"),
+    ],
+)
+def test_proposed_sizes_follow_prices_answers_and_limits(price, tokens, room, answer, characters):
+    """The larger the part of a call that is not text, the longer the parts."""
+    sizes = PartSizes.of(price, tokens, room_tokens=room)
+    assert abs(sizes.characters(answer) / characters - 1) < 0.05
+    dear = PartSizes.of(price, tokens, room_tokens=room, other_usd=Decimal(10))
+    assert dear.characters(answer) <= sizes.characters(answer)
+
+
+@pytest.mark.parametrize("answer", [10, 150, 600, 4_000])
+def test_the_proposed_size_is_the_best_for_its_own_assumption(answer):
+    """Of all sizes, none gives more for the money by the stated curve; what is rounded makes little of it."""
+    sizes = PartSizes.of(CHEAP, 10**6, room_tokens=None, other_usd=Decimal("0.05"))
+
+    def worth(tokens: float) -> float:
+        calls = 10**6 / tokens
+        own = sizes.prompt_tokens + sizes.output_ratio * answer / 4
+        return math.exp(-tokens / 40_000) / (calls * (tokens + own) * 1e-7 + 0.05)
+
+    best = max(map(worth, range(400, 80_000, 50)))
+    assert worth(sizes.characters(answer) / 4) > 0.995 * best
+
+
+def test_lines_are_counted_without_a_limit(asked):
+    """By a script and by an operation, however many there are."""
+    asked.text = "line\n" * 250_000
+    op = dict.fromkeys(("op", "input", "bind", "pattern", "start", "end", "size", "prompt"))
+    counted = op | {"op": "count", "pattern": "^l", "bind": "n"}
+    given = {"mode": "explore", "operations": [counted], "answer": None, "output": None}
+    asked.ask(
+        [
+            explore("print(context.count('line', True), context.part(0, 50).count('l.n'))"),
+            completion(ToolCall("c0", "operations", json.dumps(given))),
+            final("Done."),
+        ]
+    )
+    assert asked.shown(1) == "250000 10\n"
+    assert asked.shown(2) == "250000\n"
+
+
 def test_operations_are_steps_of_the_same_session(asked):
     """What they bind is there for scripts, and mode final ends the run."""
 
@@ -412,3 +483,44 @@ def test_a_cap_holds_over_many_fan_outs(asked):
     assert result.bill.cost_usd is not None
     assert Decimal("0.03") < result.bill.cost_usd <= Decimal("0.06")
     assert "do not fit" in asked.shown(6)
+
+
+def test_a_script_that_asks_one_by_one_is_told_in_a_few_lines(asked):
+    """Each line would be read by every later turn."""
+    code = "for part in context.chunks(4000):\n    llm_query('Q?', part)"
+    asked.ask([explore(code), final("Done.")], ["", *["Nothing."] * 116, ""])
+    told = asked.shown(1).splitlines()[1:]
+    assert len(told) == 9
+    assert told[0].startswith("[From the harness: 1 call to haiku-x, at most $0.0")
+    assert told[0].endswith(", 1 question without an answer]")
+    assert told[-1].startswith("[From the harness: 110 more requests, 110 calls: they cost $0.")
+    assert told[-1].endswith(", 1 question without an answer]")
+
+
+_ALL_THAT_FITS = """parts = context.chunks(4000)
+answers = []
+most = len(parts)
+while most > 0 and len(answers) < len(parts):
+    try:
+        answers = answers + llm_map('Q?', parts[len(answers):len(answers) + most])
+    except RuntimeError:
+        most = most // 2
+report = f'{len(answers)} of {len(parts)} answers'
+print(report)"""
+
+
+@pytest.mark.parametrize(
+    "budget",
+    [*[Budget(usd=Decimal(mils) / 1000) for mils in range(24, 52, 7)], Budget(tokens=90_000)],
+    ids=lambda budget: f"{budget.usd or budget.tokens}",
+)
+def test_whoever_asks_all_that_fits_can_still_answer(asked, budget):
+    """What a plan keeps back is enough for the turn that reads the script and what it printed."""
+    asked.options = RunOptions(budget=budget)
+    result = asked.ask(
+        [explore("print(context.size)"), explore(_ALL_THAT_FITS), final(variable="report")],
+        lambda request: completion("Nothing.", usage=Usage(1_000, 150)),
+    )
+    assert result.status == "ok"
+    assert " of 118 answers" in result.answer
+    assert 4 < result.bill.calls < 121

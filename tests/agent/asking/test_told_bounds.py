@@ -72,11 +72,11 @@ def test_an_answer_that_was_cut_is_not_taken_for_a_whole_one(asked):
     code = "print(llm_map('Q?', [context.part(0, 100), context.part(100, 200)]))"
     result = asked.ask(
         [explore(code), explore(code), explore("print(context.size)"), final("Done.")],
-        [cut("one and"), "two"],
+        lambda request: cut("one and") if "line 1:" in request.messages[0].text else "two",
     )
     mark = "[cut off at 600 tokens: raise most_tokens, or ask for smaller parts]"
     assert asked.shown(1).startswith(f"['one and\\n{mark}', 'two']\n")
-    assert ", 1 answer cut off at 600 tokens]" in asked.shown(1)
+    assert ", 1 answer cut off]" in asked.shown(1)
     assert asked.shown(2).startswith(f"['one and\\n{mark}', 'two']\n")
     assert "1 answer of these calls ended at a limit of tokens, cut off." in result.answer
 
@@ -241,9 +241,9 @@ def test_a_text_that_is_too_long_is_refused_with_the_limit_of_the_prompt(asked):
     asked.text = "a" * 9_000_000
     asked.ask([explore("context.text()"), explore("texts([context])"), final("Done.")])
     (prompt,) = asked.smart.calls[0].system
-    assert "at most 8,000,000 bytes at once" in prompt
-    assert "at most 8,000,000 are given as text at once" in asked.shown(1)
-    assert "at most 8,000,000 are given as text at once" in asked.shown(2)
+    assert "at most 2,000,000 bytes at once" in prompt
+    assert "at most 2,000,000 are given as text at once" in asked.shown(1)
+    assert "at most 2,000,000 are given as text at once" in asked.shown(2)
 
 
 def test_the_question_stands_behind_a_context_that_is_read_whole(asked):
