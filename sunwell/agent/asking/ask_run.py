@@ -124,9 +124,7 @@ class Asking:
         run.decision, run.quote = await self._decide()
         if not run.decision:
             run.tell(DELEGATION_SKIPPED, DelegationSkipped(run.task, run.decision.reason))
-            direct = None if run.quote is None else run.quote.direct.expected_usd
-            if self.asked.confirm and not await self.asked.confirm(f"1 call to {self.model.name}", direct):
-                raise ConfigurationError("not begun: nothing was spent")
+            await self._confirm_direct()
             return await self._direct()
         started = DelegationStarted(run.task, "", self.reader.name, run.decision.reason)
         run.tell(DELEGATION_STARTED, started)
@@ -147,6 +145,15 @@ class Asking:
         tokens = size // _BYTES_PER_TOKEN + _CHUNK_PROMPT_TOKENS
         window = self.run.gateway.prices.room(self.reader, self.run.config.max_output_tokens).prompt_tokens
         return tokens * _MARGIN <= min(window or _ASSUMED_WINDOW_TOKENS, _ASSUMED_WINDOW_TOKENS)
+
+    async def _confirm_direct(self) -> None:
+        """Ask whether the one call may be made, unless it is on record. Raises ConfigurationError if not."""
+        run, confirm = self.run, self.asked.confirm
+        if confirm is None or run.gateway.has_answer(run.root.child("direct")):
+            return
+        usd = None if run.quote is None else run.quote.direct.expected_usd
+        if not await confirm(f"1 call to {self.model.name}", usd):
+            raise ConfigurationError("not begun: nothing was spent")
 
     async def _recurse(
         self, above: Exploration, question: str, part: Handle, key: str
