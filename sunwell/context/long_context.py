@@ -44,6 +44,7 @@ _PROBE = 8_192
 _LONGEST_SECRET = 1 << 16
 _MOST_SPOOLED = 4 << 30
 _MOST_FILES = 20_000
+_MOST_AROUND_CHARS = 2_000_000
 _SHOWN_CHARS = 300
 _LOOKED_AT = 1 << 20
 _WIDE = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
@@ -281,10 +282,14 @@ class LongContext:
                 self._line_ends.append(self._line_ends[-1] + block.count(b"\n"))
 
     def _path_at(self, start: int) -> str:
+        at = self._heading_before(start)
+        return "" if at is None else self._headings[at][1]
+
+    def _heading_before(self, start: int) -> int | None:
+        """Return which file the byte *start* is in; ``None``: the context is not several files."""
         if not self._headings:
-            return ""
-        at = bisect_left(self._headings, start + 1, key=lambda each: each[0]) - 1
-        return self._headings[max(at, 0)][1]
+            return None
+        return max(bisect_left(self._headings, start + 1, key=lambda each: each[0]) - 1, 0)
 
     def _shown(self, start: int, end: int) -> str:
         """Return the text of a range; a secret that is partly in it is replaced as a whole."""
@@ -385,6 +390,28 @@ class Handle:
                 return count + sum(1 for _ in self[at - self.start :]._found(sought))
             count, at = count + sought.count_in(data[:size]), at + size
         return count
+
+    def around(self, characters: int, within: "Handle | None" = None) -> "Handle":
+        """Return this range with so many characters before and behind it, of *within*, else of the context.
+
+        A border moves towards this range to the next line border if there is one. Raises
+        :exc:`~sunwell.errors.ToolError` for more than 2,000,000 characters.
+        """
+        if not 1 <= characters <= _MOST_AROUND_CHARS:
+            raise ToolError(f"characters must be from 1 to {_MOST_AROUND_CHARS:,}")
+        context, room = self.context, self.context.whole if within is None else within
+        least, most = min(room.start, self.start), max(room.end, self.end)
+        first = context._at_character(max(least, self.start - 4 * characters), least)
+        before = context._read(first, self.start)
+        start = self.start - _size_of_end(before, characters)
+        line = before.find(b"\n", max(len(before) + start - self.start - 1, 0)) + 1
+        if start > least and 0 < line < len(before):
+            start = self.start - len(before) + line
+        behind = context._read(self.end, min(most, self.end + 4 * characters))
+        end = self.end + _size_of(behind, characters)
+        if end < most and (line := behind.rfind(b"\n", 0, end - self.end) + 1):
+            end = self.end + line
+        return Handle(context, start, end)
 
     def _found(self, sought: SoughtLines) -> Iterator[tuple[int, int]]:
         """Yield where the lines with a match are."""
@@ -501,6 +528,39 @@ class Handle:
         path = context._path_at(self.start)
         return ContextPlace(context.name, self.start, self.end, first_line, last_line, path)
 
+    @property
+    def spot(self) -> str:
+        """Where it is, for people and models: ``path:line`` in a file of a folder or glob, else the place.
+
+        Lines of a file are counted from 1, without the heading.
+        """
+        context, place = self.context, self.place
+        at = context._heading_before(self.start)
+        if at is None or (at + 1 < len(context._headings) and context._headings[at + 1][0] < self.end):
+            return str(place)
+        before = context._ends_before(context._headings[at][0]) + 1
+        first, last = place.first_line - before, place.last_line - before
+        path = on_one_line(place.path)
+        if first < 1:
+            return path
+        return f"{path}:{first}" if first == last else f"{path}:{first}-{last}"
+
+    def files(self) -> dict[str, "Handle"]:
+        """Return the text of each file that lies in this range, by path, without headings.
+
+        A context that is one file or a stream is its only one, by its name.
+        """
+        context, headings = self.context, self.context._headings
+        if not headings:
+            return {context.name: self}
+        found = {}
+        for number, (start, path) in enumerate(headings):
+            is_last = number + 1 == len(headings)
+            end = context.size_bytes if is_last else headings[number + 1][0] - 1  # between is an empty line
+            if self.start <= start and end <= self.end:
+                found[path] = Handle(context, start + len(_heading_of(path)), end)
+        return found
+
     def digest(self) -> str:
         """Return the SHA-256 of its bytes, in hex."""
         context = self.context
@@ -538,6 +598,12 @@ def _size_of(data: bytes, characters: int) -> int:
         return min(characters, len(data))
     text = data.decode("utf-8", "surrogateescape")
     return len(text[:characters].encode("utf-8", "surrogateescape"))
+
+
+def _size_of_end(data: bytes, characters: int) -> int:
+    """Return the bytes of the last *characters* of *data*."""
+    text = data.decode("utf-8", "surrogateescape")
+    return len(text[-characters:].encode("utf-8", "surrogateescape"))
 
 
 @attrs.define(eq=False)
@@ -585,23 +651,25 @@ class _CopiedFile:
             raise ConfigurationError(f"the context {root} has no text files that may be read")
 
     def add_glob(self, pattern: str) -> None:
-        """Copy the text files that *pattern* fits."""
+        """Copy the text files that *pattern* fits. Of an absolute one, paths begin behind what is fixed."""
         found = glob.iglob(pattern, recursive=True)  # noqa: PTH207 - the pattern may be absolute
         paths = sorted(islice(found, _MOST_FILES + 1))
         if len(paths) > _MOST_FILES:
             raise ConfigurationError(
                 f"the context {pattern} fits more than {_MOST_FILES:,} files: name fewer"
             )
+        root = _fixed_folder(pattern)
         for path in paths:
             if Path(path).is_dir():
                 continue
+            shown = os.path.relpath(path, root) if root else path
             try:
                 file = _opened(Path(path))
             except ConfigurationError:
-                self.left_out.append(path)
+                self.left_out.append(shown)
                 continue
             with file:
-                self.add(path, os.dup(file.fileno()))
+                self.add(shown, os.dup(file.fileno()))
         if not self.headings:
             raise ConfigurationError(f"the context {pattern} fits no text file that may be read")
 
@@ -609,7 +677,7 @@ class _CopiedFile:
         gap = b"" if not self.size else b"\n" if self._last == b"\n" else b"\n\n"
         self._write(path, gap)
         self.headings.append((self.size, path))
-        self._write(path, f"==> {on_one_line(path)} <==\n".encode())
+        self._write(path, _heading_of(path))
 
     def take(self, what: str, blocks: Iterable[bytes]) -> None:
         """Copy a text, without its mark; one in UTF-16 becomes UTF-8."""
@@ -638,6 +706,19 @@ class _CopiedFile:
                 f"{what} cannot be copied to a temporary file: {error.strerror}"
             ) from None
         self._last = data[-1:] or self._last
+
+
+def _fixed_folder(pattern: str) -> str:
+    """Return the folder of an absolute *pattern* that all its paths are in; empty for a relative one."""
+    if not Path(pattern).is_absolute():
+        return ""
+    parts = Path(pattern).parts[:-1]
+    fixed = next((at for at, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    return str(Path(*parts[:fixed]))
+
+
+def _heading_of(path: str) -> bytes:
+    return f"==> {on_one_line(path)} <==\n".encode()
 
 
 def _opened(path: Path) -> IO[bytes]:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from sunwell.journal import read_records
+from sunwell.journal.records import Note
 from sunwell.simulator import Simulator, running_simulator
 from sunwell.simulator.scripts import DEMO_MODELS
 
@@ -70,6 +72,15 @@ def test_what_was_asked_before_costs_nothing(ask, log: Path, simulator) -> None:
     assert "3 calls answered from memory, for nothing" in shown.stderr
     ask(QUESTION, "-c", log, "--no-answer-memory")
     assert [request.model for request in simulator.requests].count("claude-haiku-5-5") == 6
+
+
+def test_answers_from_the_memory_use_up_no_script_that_may_ask(ask, log: Path, simulator) -> None:
+    """The first run has a script that asked; in the second, nobody was called for it."""
+    for asks in ([False, True], [False, False]):
+        done = ask(QUESTION, "-c", log, "--json")
+        journal = log.parent / ".sunwell" / "runs" / json.loads(done.stdout)["run_id"] / "journal.jsonl"
+        notes = [one for one in read_records(journal) if isinstance(one, Note) and one.name == "step"]
+        assert [note.value["asks"] for note in notes] == asks
 
 
 def test_the_folder_of_the_memory_is_a_setting(sunwell, log: Path, simulator, monkeypatch) -> None:

@@ -103,6 +103,7 @@ def test_a_search_finds_the_lines_that_match_alone(
             wanted += [line] if is_in else []
         found = handle.search(pattern, limit=1_000, literal=literal)
         assert [data_of(each, data) for each in found] == wanted
+        assert handle.count(pattern, literal=literal) == len(wanted)
         assert [each.start for each in found] == sorted({each.start for each in found})
         assert handle.count(pattern, literal) == len(wanted)
 
@@ -313,6 +314,9 @@ def test_a_pattern_that_explodes_is_stopped() -> None:
         (lambda whole: whole.chunks(0), "characters must be"),
         (lambda whole: whole.chunks(9, 4), "overlap at most a third"),
         (lambda whole: whole.lines(0), "counted from 1"),
+        (lambda whole: whole.around(0), "characters must be from 1 to 2,000,000"),
+        (lambda whole: whole.around(10**12), "characters must be from 1 to 2,000,000"),
+        (lambda whole: whole.count("("), "no regular expression"),
         (lambda whole: whole[::2], "written"),
         (lambda whole: whole[3], "written"),
         (lambda whole: whole.text(2), "at most 2"),
@@ -404,8 +408,49 @@ def test_a_glob_is_the_files_that_it_names(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("KEY=secret")
     (tmp_path / "c.log").mkdir()
     with LongContext.of(f"{tmp_path}/*.log") as context:
-        assert context.whole.text() == f"==> {tmp_path}/a.log <==\none"
-        assert context.left_out == (f"{tmp_path}/b.log",)
+        assert context.whole.text() == "==> a.log <==\none"
+        assert context.left_out == ("b.log",)
+    with LongContext.of(f"{tmp_path.parent}/{tmp_path.name[:-1]}?/*.log") as context:
+        assert context.whole.text() == f"==> {tmp_path.name}/a.log <==\none"
+
+
+def test_a_file_of_a_folder_is_a_part_with_lines_of_its_own(tmp_path: Path) -> None:
+    """A place in it is short; one that is in several is in lines and bytes of the whole."""
+    (tmp_path / "a.txt").write_text("one\ntwo\n")
+    (tmp_path / "b.txt").write_text("three\nfour")
+    (tmp_path / "c.txt").write_text("")
+    with LongContext.of(tmp_path, "docs") as context:
+        files = context.whole.files()
+        assert [(path, file.text()) for path, file in files.items()] == [
+            ("a.txt", "one\ntwo\n"), ("b.txt", "three\nfour\n"), ("c.txt", ""),
+        ]  # fmt: skip
+        assert list(context.whole[5:].files()) == ["b.txt", "c.txt"]
+        (two,), (four,) = context.whole.search("two"), context.whole.search("four")
+        assert (two.spot, four.spot) == ("a.txt:2", "b.txt:2")
+        assert files["a.txt"].spot == "a.txt:1-2"
+        assert context.whole.search("==> b")[0].spot == "b.txt"
+        assert context.whole.spot == str(context.whole.place)
+    with context_of("one\ntwo") as context:
+        assert context.whole.files() == {"log": context.whole}
+        assert context.whole.lines(2, 2).spot == "log, lines 2-2 (bytes 4-7)"
+
+
+@given(LETTERS, st.integers(0, 210), st.integers(0, 9), st.integers(1, 30), st.integers(0, 40))
+def test_the_text_around_a_part(text: str, first: int, size: int, characters: int, least: int) -> None:
+    """It has at most so many characters more on each side, ends at a line end if it can, and stays within."""
+    with context_of(text) as context:
+        room = context.whole[min(least, first) :]
+        part = context.whole[first : first + size]
+        around = part.around(characters, room)
+        assert room.start <= around.start <= part.start
+        assert part.end <= around.end <= room.end
+        before = context.whole[around.start : part.start].text()
+        behind = context.whole[part.end : around.end].text()
+        assert max(len(before), len(behind)) <= characters
+        if around.end < room.end and len(behind) < characters:
+            assert behind.endswith("\n")
+        if around.start > room.start and len(before) < characters:
+            assert context.whole[: around.start].text().endswith("\n")
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """A run that answers a question about long contexts: in one call, or by looking into them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, Self
 
 import attrs
 
@@ -29,6 +29,7 @@ from sunwell.journal.records import Decided, Note
 from sunwell.models.room import own_output_tokens
 from sunwell.models.tokens import estimate_tokens
 from sunwell.tools.python_session import has_interpreter
+from sunwell.tools.wording import counted
 
 _BYTES_PER_TOKEN = 4
 _ANSWER_TOKENS = 500
@@ -42,7 +43,32 @@ _MARGIN = 1.25
 """A context must be so much shorter than the window as an estimate of its tokens may be too low."""
 _MORE_TURNS = 5
 """Turns besides the steps: mistakes that are told, and the answer."""
+_SHOWN_FILES = 10
 _OPENED, _DIRECT, _SIZES = "ask-contexts", "ask-direct", "ask-part-sizes"
+
+
+@attrs.frozen
+class _OpenedContext:
+    """What is known of a context before it is looked into."""
+
+    size: int
+    files: str
+    """How many files it is, in words, and the largest of them; empty for one file."""
+
+    @classmethod
+    def noted(cls, value: Sequence[Any]) -> Self:
+        """Return what a record says: name, size, digest and, in newer ones, files."""
+        return cls(int(value[1]), str(value[3]) if len(value) > 3 else "")
+
+
+def _files_of(part: Handle) -> str:
+    files = part.files()
+    if len(files) < 2 and part.context.kind in ("file", "stream"):
+        return ""
+    largest = sorted(files.items(), key=lambda item: len(item[1]), reverse=True)[:_SHOWN_FILES]
+    shown = ", ".join(f"{one_line(path)} ({len(one):,})" for path, one in largest)
+    more = "the largest: " if len(files) > len(largest) else ""
+    return f" in {counted(len(files), 'file')}: {more}{shown}"
 
 
 @attrs.frozen
@@ -102,14 +128,23 @@ class Asking:
             return await self._direct()
         started = DelegationStarted(run.task, "", self.reader.name, run.decision.reason)
         run.tell(DELEGATION_STARTED, started)
-        sizes = dict(await self._opened())
+        opened = await self._opened()
+        sizes = {name: one.size for name, one in opened.items()}
         span = run.root.child("ask")
         reader = PartReader(run, self.reader, run.root.worker("calls"))
         part_sizes = await self._part_sizes(sum(sizes.values()) // _BYTES_PER_TOKEN)
-        shared = SharedReading(run, reader, self._recurse, part_sizes, self.asked.confirm)
+        shared = SharedReading(
+            run, reader, self._recurse, self._fits_one_call, part_sizes, self.asked.confirm
+        )
         exploration = Exploration(shared, span, self.model, self.asked.handles, Coverage(sizes))
-        told = [f"{one_line(name)}: {size:,} bytes" for name, size in sizes.items()]
+        told = [f"{one_line(name)}: {one.size:,} bytes{one.files}" for name, one in opened.items()]
         return await self._explored(exploration, run.task, told)
+
+    def _fits_one_call(self, size: int) -> bool:
+        """Whether so many bytes fit into one question about a part; a very long window is not filled."""
+        tokens = size // _BYTES_PER_TOKEN + _CHUNK_PROMPT_TOKENS
+        window = self.run.gateway.prices.room(self.reader, self.run.config.max_output_tokens).prompt_tokens
+        return tokens * _MARGIN <= min(window or _ASSUMED_WINDOW_TOKENS, _ASSUMED_WINDOW_TOKENS)
 
     async def _confirm_direct(self) -> None:
         """Ask whether the one call may be made, unless it is on record. Raises ConfigurationError if not."""
@@ -163,6 +198,7 @@ class Asking:
         )
         tools = Toolset((), frozenset(), {}).joined(AskTools(exploration))
         work = Conversation(run, given, tools, AskHooks(exploration))
+        work.hand_over = exploration.before_words
         if states_coverage:
             run.works.append(work)
         try:
@@ -179,7 +215,7 @@ class Asking:
         text = await self._recorded_text()
         given = attrs.evolve(
             given,
-            prompt=f"{run.task}\n\n{text}",
+            prompt=f"{text}\n\n{run.task}",  # another question begins with the same bytes
             system=tuple(filter(None, (run.guidance.caller, DIRECT_PROMPT))),
             caching=Caching(None, conversation=False),  # nobody reads it a second time
         )
@@ -207,8 +243,8 @@ class Asking:
         await run.journal.append(Note(*key, text), durable=False)
         return text
 
-    async def _opened(self) -> Mapping[str, int]:
-        """Return the bytes of each context, by name; a run that goes on takes them from its record.
+    async def _opened(self) -> Mapping[str, "_OpenedContext"]:
+        """Return the contexts by name; a run that goes on takes them from its record.
 
         Raises :exc:`~sunwell.errors.ConfigurationError` if a context is another one than it was.
         """
@@ -216,23 +252,23 @@ class Asking:
         key = (run.root.path, _OPENED)
         noted = run.journal.find(Note, key)
         if noted is not None and run.gateway.recorded_only:
-            return {name: size for name, size, _ in noted.value}
+            return {one[0]: _OpenedContext.noted(one) for one in noted.value}
         now: list[list[Any]] = []
         for name, part in (await self.asked.open(run.gateway.secrets)).items():
             try:
                 digest = await in_thread(part.digest)
             except ToolError as error:  # it was cut since it was opened
                 raise ConfigurationError(f"the context {name} cannot be read: {error.sentence}") from None
-            now.append([name, part.end - part.start, digest])
+            now.append([name, part.end - part.start, digest, await in_thread(_files_of, part)])
         if noted is None:
             await run.journal.append(Note(*key, now), durable=False)
-        elif noted.value != now and not run.gateway.accept_changes:
-            changed = next(old[0] for old, new in zip(noted.value, now, strict=False) if old != new)
+        elif [one[:3] for one in noted.value] != [one[:3] for one in now] and not run.gateway.accept_changes:
+            changed = next(old[0] for old, new in zip(noted.value, now, strict=False) if old[:3] != new[:3])
             raise ConfigurationError(
                 f"the context {changed} has changed since the run saw it: undo that, or keep the answers "
                 "with --accept-changes"
             )
-        return {name: size for name, size, _ in now}
+        return {one[0]: _OpenedContext.noted(one) for one in (now if noted is None else noted.value)}
 
     async def _part_sizes(self, tokens: int) -> PartSizes:
         """Return the proposed sizes of parts; a run that goes on takes them from its record."""
@@ -258,7 +294,7 @@ class Asking:
         if recorded is not None:
             await self._opened()
             return recorded.decision, recorded.quote
-        size = sum((await self._opened()).values())
+        size = sum(one.size for one in (await self._opened()).values())
         prices = run.gateway.prices
         window = prices.room(self.model, run.config.max_output_tokens).prompt_tokens
         tokens = size // _BYTES_PER_TOKEN + estimate_tokens(run.task)

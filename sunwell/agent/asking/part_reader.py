@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from sunwell.agent.asking.part_sizes import MOST_ANSWER_TOKENS
 from sunwell.agent.asking.passages import Extent
 from sunwell.agent.policy.cache_planner import CachePlan, Siblings, plan
 from sunwell.agent.prompts import read_system, read_text
@@ -37,7 +38,9 @@ class PartQuestion:
     """One question about one part. Its text is read again when it is sent: a fan-out may be long."""
 
     name: str
-    """Names the question: the same for the same model, prompt and text."""
+    """Names the question: the same for the same model, prompt, text and limit of the answer."""
+    about: str
+    """The same whatever the limit of the answer is."""
     tokens: int
     """Estimated input."""
     most_tokens: int
@@ -56,11 +59,15 @@ class ReadAnswer:
 
     text: str
     failed: str = ""
+    cut: str = ""
+    """A mark that the answer ended at its limit of tokens; it is not in the text."""
 
     @property
     def value(self) -> str:
         """What the script gets."""
-        return f"[no answer: {self.failed}]" if self.failed else self.text
+        if self.failed:
+            return f"[no answer: {self.failed}]"
+        return f"{self.text}\n{self.cut}" if self.cut else self.text
 
 
 @attrs.frozen
@@ -94,7 +101,7 @@ class PartReader:
     model: ModelProtocol
     span: Span
     """Under it each question has a span of its own, pinned to the model."""
-    answers: dict[str, str] = attrs.field(factory=dict, init=False)
+    answers: dict[str, ReadAnswer] = attrs.field(factory=dict, init=False)
     _failed: dict[str, int] = attrs.field(factory=dict, init=False)
     """How often a question came to no answer: each attempt has a span of its own."""
     _asking: dict[str, asyncio.Lock] = attrs.field(factory=dict, init=False)
@@ -126,8 +133,9 @@ class PartReader:
 
         made = request()
         extents = tuple(Extent.of(part) for part in parts if isinstance(part, Handle))
-        name = f"q-{made.digest(self.model.name)[:24]}"
-        return PartQuestion(name, _tokens_of(made), most, system, extents, request)
+        about = f"q-{made.digest(self.model.name)[:24]}"  # which leaves the limit of the answer out
+        name = about if most_tokens == MOST_ANSWER_TOKENS else f"{about}-most-{most_tokens}"
+        return PartQuestion(name, about, _tokens_of(made), most, system, extents, request)
 
     def counted(self, questions: Sequence[PartQuestion]) -> FanOut:
         """Return what *questions* take, before any of them is asked."""
@@ -224,7 +232,7 @@ class PartReader:
     async def _answer(self, one: PartQuestion, caching: Caching | None = None) -> ReadAnswer:
         async with self._asking.setdefault(one.name, asyncio.Lock()):
             if one.name in self.answers:
-                return ReadAnswer(self.answers[one.name])
+                return self.answers[one.name]
             span = self._span_of(one.name, self._failed.get(one.name, 0))
             request = await in_thread(one.request)
             if caching is not None:
@@ -239,14 +247,19 @@ class PartReader:
             if failed := _flaw(completion):
                 self.recall(one.name, failed)
                 return ReadAnswer("", failed)
-            self.answers[one.name] = completion.text
-            return ReadAnswer(completion.text)
+            answer = ReadAnswer(completion.text, cut=_cut(one) if completion.stop == "length" else "")
+            self.answers[one.name] = answer
+            return answer
 
     def _span_of(self, name: str, failed: int) -> Span:
         return self.span.child(f"{name}-{failed + 1}" if failed else name)
 
 
 _LESS = "Ask about fewer parts, or for shorter answers (most_tokens)"
+
+
+def _cut(one: PartQuestion) -> str:
+    return f"[cut off at {one.most_tokens:,} tokens: raise most_tokens, or ask for smaller parts]"
 
 
 def _flaw(completion: Completion) -> str:
@@ -288,6 +301,8 @@ class Coverage:
     """Bytes of each context."""
     read: set[Extent] = attrs.field(factory=set, init=False)
     failed: dict[Extent, str] = attrs.field(factory=dict, init=False)
+    cut: set[str] = attrs.field(factory=set, init=False)
+    """Questions whose answer was cut off, and that had no whole one later."""
 
     def see(self, extents: Sequence[Extent], failed: str) -> None:
         """Take note of one question about *extents*."""
@@ -300,21 +315,31 @@ class Coverage:
 
     def sentence(self) -> str:
         """Return what was read and what failed, as the harness saw it."""
-        told = ["; ".join([self._of(name, size) for name, size in self.sizes.items()])]
+        told = ["; ".join([self._of(name) for name in self.sizes])]
+        if self.cut:
+            told.append(
+                f"{counted(len(self.cut), 'answer')} of these calls ended at a limit of tokens, cut off"
+            )
         if self.failed:
             shown = [f"{extent}: {why}" for extent, why in list(self.failed.items())[:_SHOWN_FAILURES]]
             more = len(self.failed) - len(shown)
             told.append("Without an answer: " + "; ".join(shown) + (f"; and {more:,} more" if more else ""))
         return ". ".join(told)
 
-    def _of(self, name: str, size: int) -> str:
-        ranges = merged([(one.start, one.end) for one in self.read if one.name == name])
-        covered = sum(end - start for start, end in ranges)
+    def share(self, name: str) -> str:
+        """Return the percentage of the context *name* that was read, in digits."""
+        size, covered = self.sizes[name], sum(end - start for start, end in self._ranges(name))
         share = 100 * covered / size if size else 100.0
-        rounded = f"{share:.1f}" if covered in (0, size) else f"{min(max(share, 0.1), 99.9):.1f}"
+        return f"{share:.1f}" if covered in (0, size) else f"{min(max(share, 0.1), 99.9):.1f}"
+
+    def _ranges(self, name: str) -> list[tuple[int, int]]:
+        return merged([(one.start, one.end) for one in self.read if one.name == name])
+
+    def _of(self, name: str) -> str:
+        ranges = self._ranges(name)
         where = f", in bytes {_shown(ranges)}" if ranges else ""
         count = sum(one.name == name for one in self.read)
-        return f"calls read {rounded} % of {one_line(name)} ({counted(count, 'part')}{where})"
+        return f"calls read {self.share(name)} % of {one_line(name)} ({counted(count, 'part')}{where})"
 
 
 _SHOWN_FAILURES = 5

@@ -1,6 +1,7 @@
 """The context as a script sees it: parts with figures and methods; the text stays with the host."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, time, timedelta
@@ -44,28 +45,38 @@ class PartInScript:
 
     part: Handle
     start: int
+    end: int
     size: int
 
 
+_ATTRIBUTES = ("start", "end", "size")
+_FILES = "files"
 _METHODS: Mapping[str, tuple[str, ...]] = {
     "search": ("pattern", "limit", "literal"),
     "count": ("pattern", "literal"),
     "lines": ("first", "last"),
     "part": ("start", "end"),
+    "around": ("characters",),
     "chunks": ("characters", "overlap", "most_tokens"),
     "place": (),
     "text": (),
 }
 _DEFAULTS: Mapping[str, Any] = {
-    "limit": 100, "literal": False, "last": None, "overlap": 0, "characters": None,
+    "limit": 100, "literal": False, "last": None, "end": None, "overlap": 0, "characters": None,
     "most_tokens": MOST_ANSWER_TOKENS,
 }  # fmt: skip
 _KINDS: Mapping[str, tuple[type, ...]] = {
     "pattern": (str,),
     "literal": (bool,),
     "last": (int, type(None)),
+    "end": (int, type(None)),
     "characters": (int, type(None)),
 }
+NO_SUCH_ATTRIBUTE = re.compile(r"'PartInScript' object has no attribute '\w+'")
+"""What the interpreter says of an attribute that a part does not have."""
+PARTS_HAVE = f"a part has {', '.join(f'.{name}' for name in (*_ATTRIBUTES, _FILES))} and " + ", ".join(
+    f".{method}({', '.join(names)})" for method, names in _METHODS.items()
+)
 _MOST_PASSAGES = 200_000
 _MOST_FOUND = 100_000
 _SEARCH_SECONDS = 30.0
@@ -115,14 +126,35 @@ class Passages:
     sizes: PartSizes
     """Of parts for which a script gives no size."""
     clock: LookingTime = attrs.field(factory=LookingTime)
+    stopped: list[int] = attrs.field(factory=list, init=False)
+    """Limits of the searches that ended at their limit, since somebody emptied it."""
     _by_id: dict[Any, PartInScript] = attrs.field(factory=dict, init=False)
+    _roots: list[Handle] = attrs.field(factory=list, init=False)
+    _files: dict[Any, dict[str, Any]] = attrs.field(factory=dict, init=False)
+
+    def whole(self, part: Handle) -> Any:
+        """Return *part* as :meth:`shown` does; what is around its parts ends where it does."""
+        self._roots.append(part)
+        return self.shown(part)
+
+    def attribute_of(self, owner: Any, name: str) -> tuple[Any, bool]:
+        """Return what the attribute *name* of the passage *owner* is, and whether there is one."""
+        passage = self._by_id.get(owner)
+        if passage is None or name != _FILES:
+            return None, False
+        if owner not in self._files:
+            files = passage.part.files()
+            if len(self._by_id) + len(files) > _MOST_PASSAGES:  # an attribute can raise nothing of its own
+                return None, False
+            self._files[owner] = {path: self.shown(one) for path, one in files.items()}
+        return self._files[owner], True
 
     def shown(self, part: Handle) -> Any:
         """Return *part* as the scripts of the session see it."""
         if len(self._by_id) >= _MOST_PASSAGES:
             raise ToolError(f"the session has {_MOST_PASSAGES:,} parts already: take fewer, longer ones")
-        passage = PartInScript(part, part.start, part.end - part.start)
-        made, identity = as_object(passage, ("start", "size"), tuple(_METHODS))
+        passage = PartInScript(part, part.start, part.end, part.end - part.start)
+        made, identity = as_object(passage, _ATTRIBUTES, tuple(_METHODS))
         self._by_id[identity] = passage
         return made
 
@@ -133,7 +165,7 @@ class Passages:
         """
         passage, names = self._by_id.get(owner), _METHODS.get(method)
         if passage is None or names is None:
-            raise ToolError(f"a part has no method {method}")
+            raise ToolError(f"a part has no method {method}; {PARTS_HAVE}")
         given = bound(method, names, _DEFAULTS, args, named)
         for name, value in given.items():
             kinds = _KINDS.get(name, (int,))
@@ -146,18 +178,57 @@ class Passages:
         if method == "text":
             given["most_bytes"] = _MOST_TEXT_BYTES
         part = passage.part
+        if method == "part":
+            given["start"], given["end"] = _range_in(part, given["start"], given["end"])
+        if method == "around":
+            given["within"] = next((root for root in self._roots if _is_in(part, root)), None)
         with self.clock.counted():
             if method == "part":
                 return self.shown(await in_thread(lambda: part[given["start"] : given["end"]]))
             if method == "place":
-                return str(await in_thread(lambda: part.place))
+                return await in_thread(lambda: part.spot)
             if method == "chunks":
                 most = given.pop("most_tokens")
                 given["characters"] = given["characters"] or self.sizes.characters(most)
             found = await in_thread(getattr(part, method), **given)
+        if method == "search" and len(found) == given["limit"] > 1:  # with 1 it asks whether there is one
+            self.stopped.append(given["limit"])
         if isinstance(found, list):
             return [self.shown(one) for one in found]
         return found if isinstance(found, str | int) else self.shown(cast(Handle, found))
+
+
+def _is_in(part: Handle, root: Handle) -> bool:
+    return part.context is root.context and root.start <= part.start and part.end <= root.end
+
+
+def _range_in(part: Handle, start: int, end: int | None) -> tuple[int, int]:
+    """Return the borders of a range of *part*. Raises ToolError for one that does not begin in it."""
+    size = len(part)
+    last = size if end is None else end
+    if not 0 <= start <= last or (0 < start >= size and last > start):
+        raise ToolError(
+            f"part({start:,}, {last:,}) is no range of this part: both numbers count from 0 at its first "
+            f"byte, and it has {size:,} bytes. (.start and .end count in the whole context; the text around "
+            "a hit is hit.around(characters).)"
+        )
+    return start, last
+
+
+def texts_of(parts: Any) -> list[str]:
+    """Return the texts of *parts*, a list of parts and strings. It reads them, and so blocks.
+
+    Raises :exc:`~sunwell.errors.ToolError` if it is none, or if they have too many bytes together.
+    """
+    if not isinstance(parts, list) or not all(isinstance(one, Handle | str) for one in parts):
+        raise ToolError("texts takes a list of parts")
+    size = sum(len(one) for one in parts if isinstance(one, Handle))
+    if size > _MOST_TEXT_BYTES:
+        raise ToolError(
+            f"these are {size:,} bytes, and at most {_MOST_TEXT_BYTES:,} are given as text at once: give "
+            "fewer parts to texts"
+        )
+    return [one if isinstance(one, str) else one.text() for one in parts]
 
 
 def bound(

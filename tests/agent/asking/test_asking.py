@@ -199,24 +199,55 @@ def test_steps_are_counted_and_the_last_but_one_is_told(asked):
         ],
         ["one"],
     )
-    assert "One more step without questions is left" in asked.shown(1)
-    assert "One more step" not in asked.shown(2)
-    assert asked.shown(3).startswith("Not run: all 2 steps without questions are used.")
+    assert "One more script that only looks is left" in asked.shown(1)
+    assert "One more script" not in asked.shown(2)
+    assert asked.shown(3).startswith("Not run: all 2 scripts that only look are used. Run a script that asks")
     assert asked.shown(4).startswith("one")
-    assert "all 1 scripts that may ask are used" in asked.shown(5)
+    assert asked.shown(5) == (
+        "Not run: all scripts are used, those that look and those that ask. Call set_answer."
+    )
+
+
+def test_without_a_commit_left_nobody_is_told_to_commit(asked):
+    """The sentences name what is still possible; what was asked before may be asked again."""
+    asked.options = RunOptions(max_explore=4, max_commit_cycles=1)
+    first = "print(llm_query('Q?', context.part(0, 9)))"
+    asked.ask(
+        [
+            explore(first),
+            explore("print(llm_query('Q?', context.part(9, 20)))"),
+            explore(first),
+            explore("print(llm_map('Q?', []))"),
+            explore("print(4)"),
+            explore(first),
+            final("Done."),
+        ],
+        ["one"],
+    )
+    assert "look further without questions (scripts left: 3), or call set_answer" in asked.shown(2)
+    assert asked.shown(3).startswith("one\n")
+    assert "(1 of 1 are answered already)" in asked.shown(3)
+    assert asked.shown(4).startswith("[]\n")
+    assert "there are no parts, so nothing was asked" in asked.shown(4)
+    assert "One more script is left, and it may ask nothing new: then call set_answer" in asked.shown(4)
+    assert asked.shown(5) == "4\n"
+    assert asked.shown(6).startswith("Not run: all scripts are used")
 
 
 def test_a_question_with_a_session_of_its_own(asked):
     """It has the part as its context and the cheap model, and its reading counts as the run's."""
     result = asked.ask(
-        [explore("print(rlm_query('What is odd?', context.part(0, 2000)))"), final("Done.")],
+        [explore("print(rlm_query('What is odd?', context.part(0, 400000)))"), final("Done.")],
         [
             explore("print(context.size, llm_query('Q?', context.part(0, 1000)))"),
             "one",
             final("Nothing."),
         ],
     )
-    assert asked.shown(1).startswith("Nothing.")
+    told = "rlm_query: 3 calls: they cost $0.0"
+    assert asked.shown(1).startswith("Nothing.\n[rlm_query: read 0.2 % of the part]\n")
+    assert asked.shown(1).count("read 0.2 % of the part]") == 2
+    assert f"[From the harness: {told}" in asked.shown(1)
     assert "calls read 0.2 % of log.txt (1 part, in bytes 0-1,000)" in result.answer
     assert result.bill.split("purpose")[0][0] == "read"
 
@@ -492,4 +523,4 @@ def test_whoever_asks_all_that_fits_can_still_answer(asked, budget):
     )
     assert result.status == "ok"
     assert " of 118 answers" in result.answer
-    assert 5 < result.bill.calls < 121
+    assert 4 < result.bill.calls < 121
