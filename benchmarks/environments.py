@@ -16,6 +16,7 @@ PEERS = {
     "pydantic-ai": "with_pydantic_ai.py",
     "openai-agents": "with_openai_agents.py",
     "langchain": "with_langchain.py",
+    "rlms": "with_rlms.py",
 }
 """Names of the environments, and what the programs for each are called, after a prefix for the job."""
 
@@ -27,13 +28,22 @@ def add_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--peers", type=Path, help="folder with a virtual environment for each peer")
 
 
-def found(folder: Path | None) -> list[str]:
-    """Return the peers that *folder* has an environment for; say which are left out."""
-    there = [name for name in PEERS if folder is not None and _python(folder, name).exists()]
-    for name in PEERS:
+def found(folder: Path | None, job: str = "") -> list[str]:
+    """Return the peers with a program for *job* and an environment in *folder*; say which are left out."""
+    able = [name for name in PEERS if (_PROGRAMS / f"{job}{PEERS[name]}").exists()]
+    there = [name for name in able if folder is not None and _python(folder, name).exists()]
+    for name in able:
         if name not in there:
             print(f"{name} is left out: there is no environment for it", file=sys.stderr)
     return there
+
+
+def begin(folder: Path, name: str, *words: str, job: str = "") -> subprocess.Popen[str]:
+    """Start the program of a peer for *job* in its environment, with pipes; *words* are its arguments."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    asked = [str(_python(folder, name)), str(_PROGRAMS / f"{job}{PEERS[name]}"), *words]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(asked, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=clean)
 
 
 def ask(folder: Path, name: str, *words: str, job: str = "", given: str = "") -> dict[str, Any]:
@@ -41,13 +51,11 @@ def ask(folder: Path, name: str, *words: str, job: str = "", given: str = "") ->
 
     *words* are its arguments, *given* its standard input. Raises :exc:`RuntimeError` where it fails.
     """
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    program = _PROGRAMS / f"{job}{PEERS[name]}"
-    asked = [str(_python(folder, name)), str(program), *words]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False, env=clean, input=given)
-    if done.returncode:
-        raise RuntimeError(f"{program.name}: {done.stderr[-2000:]}")
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    with begin(folder, name, *words, job=job) as program:
+        said, complaint = program.communicate(given)
+    if program.returncode:
+        raise RuntimeError(f"{job}{PEERS[name]}: {complaint[-2000:]}")
+    told: dict[str, Any] = json.loads(said.splitlines()[-1])
     return told
 
 

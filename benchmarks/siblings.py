@@ -137,7 +137,7 @@ async def peer(
 def ways(provider: str, folder: Path | None) -> dict[str, Way]:
     """Return all ways on *provider* but the batch, by name."""
     found: dict[str, Way] = {"sdk": sdk, "sdk, marked": marked_sdk}
-    for name in environments.found(folder):
+    for name in environments.found(folder, "siblings_"):
         assert folder is not None
         if name == "openai-agents" and provider != "openai":
             continue  # it speaks to others through a further library

@@ -269,6 +269,83 @@ def file_search(found: Found) -> list[str]:
     return rows((f"sought in {found['files']:,} files", "by", "seconds", "to grep"), body)
 
 
+def context_search(found: Found) -> list[str]:
+    """The peaks of memory, then what counting and finding cost beside grep."""
+    memory = ([name, row["megabytes"], row["seconds"]] for name, row in found["memory"]["rows"].items())
+    search = found["search"]
+    ways = ("grep -P, counted", "grep -E, counted", "grep -F, counted", "counted")
+    head = (
+        "sought", "lines", "grep -P", "-E", "-F", "counted", "to -P", "to -P, wall",
+        "with a secret, to -P", "found, ms", "to grep -b", "first 100",
+    )  # fmt: skip
+    body = (
+        [
+            f"{name}: `{row['pattern'].replace('|', chr(92) + '|')}`",
+            f"{row['lines']:,}",
+            *(f"{row['cpu_ms'][way]:,}" if way in row["cpu_ms"] else "" for way in ways),
+            row["cpu_to_grep_p"],
+            row["wall_to_grep_p"],
+            row["secret_to_grep_p"],
+            f"{row['cpu_ms']['found']:,}",
+            row["found_to_grep_b"],
+            row["cpu_ms"]["first 100 found"],
+        ]
+        for name, row in search["rows"].items()
+    )
+    return [
+        *rows((f"{found['memory']['bytes'] / 1e9:.2f} GB", "peak above the import, MB", "seconds"), memory),
+        "",
+        *rows(head, body),
+        "",
+        *(f"- missed: {sentence}" for sentence in found["missed"]),
+    ]
+
+
+def chunk_sizes(found: Found) -> list[str]:
+    """How near the proposed size comes to the best, then other ways and all sizes for some readers."""
+    head = ("reader", "best", "proposed to it", "by reading alone: best", "proposed to it")
+    lines: list[str] = []
+    for setting, tasks in found["settings"].items():
+        for task, part in tasks.items():
+            body = (
+                [name, row["best"], row["to_best"], row["best_of_reading"], row["to_best_of_reading"]]
+                for name, row in part["readers"].items()
+            )
+            first = f"{setting}, {task}; proposed {part['proposed_characters']:,}: reader"
+            lines += [*rows((first, *head[1:]), body), ""]
+    ways = ("proposed", "retrieval only", "direct, reader", "direct, root")
+    for setting, tasks in found["settings"].items():
+        for task, part in tasks.items():
+            lines += [*_sizes(f"{setting}, {task}: way", part, ways), ""]
+    setting = list(found["settings"])[1]
+    part = found["settings"][setting]["counting"]
+    sizes = [way for way in part["usd"] if way[0].isdigit()]
+    lines += [*_sizes(f"{setting}, counting: characters", part, sizes), ""]
+    within = f"Within 10 % of the best: {found['within']} of {found['of']}."
+    return [*lines, within, "", *(f"- missed: {sentence}" for sentence in found["missed"])]
+
+
+def _sizes(first: str, part: Found, ways: Iterable[str]) -> list[str]:
+    """What some *ways* cost, and their quality and quality per dollar, for three readers."""
+    readers = {
+        "as the rule assumes": "as the rule assumes: 40,000 tokens",
+        "linear 1 %": "linear, 1 % for each 1,000",
+        "3 % at any size": "3 % at any size",
+    }
+    names = [f"{kind}: {name}" for name in readers for kind in ("quality", "per $")]
+    kinds = ("quality", "per_dollar")
+    body = (
+        [
+            way,
+            part["calls"][way],
+            f"{part['usd'][way]:.4f}",
+            *(part["readers"][one][kind][way] for one in readers.values() for kind in kinds),
+        ]
+        for way in ways
+    )
+    return rows((first, "calls", "$", *names), body)
+
+
 def gathering(found: Found) -> list[str]:
     """How much of what had to change is shown, by set of tasks, now and before."""
     head = (
@@ -454,6 +531,74 @@ def ladder_twins(found: Found) -> list[str]:
     ]
 
 
+def long_context(found: Found) -> list[str]:
+    """A question without a cap, with caps, and killed, on both sides."""
+    sizes = found["sizes"]
+    head = ("parts: way", "billed", "root reads, tokens", "second question from memory", "s", "to the least")
+    whole = (
+        [
+            f"{parts}: {name}",
+            f"${float(size['unbroken'][side]['billed_usd']):.4f}",
+            f"{size['unbroken'][side]['root_input_tokens']:,}",
+            f"{size['unbroken'][side]['remembered']:.0%}",
+            size["seconds"][side],
+            size["seconds"][f"{side}_to_least"],
+        ]
+        for parts, size in sizes.items()
+        for side, name in (("ours", "sunwell"), ("theirs", "rlms"))
+        if side in size["unbroken"]
+    )
+    capped = (_capped_row(row) for size in sizes.values() for row in size["caps"])
+    caps_head = (
+        "parts, cap: way",
+        "billed to cap",
+        "answers kept",
+        "of all money",
+        "of that for parts",
+        "ended",
+    )
+    kills = [_kills_row("sunwell", size["kills"]) for size in sizes.values()]
+    theirs = [
+        ["rlms", row["parts"], f"at {row['answered']}", "all", row["answered_asked_again"], ""]
+        for size in sizes.values()
+        for row in size.get("kills_of_rlms", ())
+    ]
+    return [*rows(head, whole), "", *rows(caps_head, capped), "", *rows(_KILLS, [*kills, *theirs])]
+
+
+_KILLS = (
+    "killed",
+    "parts",
+    "kills",
+    "in flight, most",
+    "recorded answers paid again",
+    "in flight, paid again",
+)
+
+
+def _kills_row(name: str, kills: Found) -> list[object]:
+    twice = f"{kills['asked_twice']:,} of {kills['in_flight']:,}"
+    return [name, kills["parts"], f"{kills['kills']:,}", kills["in_flight_most"], kills["paid_again"], twice]
+
+
+def _capped_row(row: Found) -> list[object]:
+    cap = f"${float(row['cap']):.4f}" if row["kind"] == "usd" else f"{int(row['cap']):,} tokens"
+    share = row["usable_of_parts"]
+    return [
+        f"{row['parts']}, {cap}: {row['name']}",
+        f"{row['billed_to_cap']:.3f}",
+        row["answers"],
+        f"{row['usable_of_all']:.0%}",
+        "-" if share is None else f"{share:.0%}",
+        row["status"],
+    ]
+
+
+def long_context_kills(found: Found) -> list[str]:
+    """The longest run, killed at each answer."""
+    return rows(_KILLS, [_kills_row("sunwell", found)])
+
+
 def line_by_line(found: Found) -> list[str]:
     """Each figure with its path."""
     return rows(("figure", "value"), flat(found))
@@ -509,11 +654,15 @@ TABLES: dict[str, Callable[[Found], list[str]]] = {
         sandbox_start,
         tokenizer,
         file_search,
+        context_search,
+        chunk_sizes,
         gathering,
         ladder_worlds,
         ladder_twins,
         ends,
         driving,
+        long_context,
+        long_context_kills,
     )
 }
 

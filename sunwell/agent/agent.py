@@ -166,6 +166,7 @@ class Agent:
         ceilings: Budget | None = None,
         results: str | Path | None = None,
         contexts: Sources | None = None,
+        confirm: Confirm | None = None,
         accept_changes: bool = False,
         allow_checks: bool = False,
     ) -> RunEvents:
@@ -186,6 +187,7 @@ class Agent:
             results: The results file of a batch, if it is not in the workspace or should be another.
             contexts: The contexts of :meth:`ask` again, by name; needed for those that are not files of the
                 workspace.
+            confirm: That of :meth:`ask` again; needed if the run had one.
             accept_changes: Keep recorded answers although their question, or a file that the run
                 had seen, has changed since.
             allow_checks: Run the commands that the record names as checks, those of tasks among them.
@@ -205,7 +207,8 @@ class Agent:
                 accept_changes=accept_changes,
                 allow_checks=allow_checks,
             )
-            return self._runs().resumed(Path(workspace), run_id, terms, contexts)
+            again = lazy.GivenAgain(contexts, confirm)
+            return self._runs().resumed(Path(workspace), run_id, terms, again)
 
         return self._events(begin)
 
@@ -235,6 +238,8 @@ class Agent:
         budget: Budget | None = None,
         ceilings: Budget | None = None,
         results: str | Path | None = None,
+        contexts: Sources | None = None,
+        confirm: Confirm | None = None,
         accept_changes: bool = False,
         allow_checks: bool = False,
     ) -> RunEvents:
@@ -249,6 +254,7 @@ class Agent:
             run_id: The other run's id, or a beginning of it; it is only read.
             at: ``SPAN`` to begin the span anew, or ``SPAN:CALL`` to keep its calls before that one;
                 spans and the numbers of their calls, from 0, stand in the journal.
+            contexts: As in :meth:`resume`, and so is *confirm*.
             accept_changes: Go on with the files as they are.
             allow_checks: As in :meth:`resume`.
 
@@ -266,7 +272,8 @@ class Agent:
                 accept_changes=accept_changes,
                 allow_checks=allow_checks,
             )
-            return self._runs().forked(Path(workspace), run_id, at, terms)
+            again = lazy.GivenAgain(contexts, confirm)
+            return self._runs().forked(Path(workspace), run_id, at, terms, again)
 
         return self._events(begin)
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # under their own names: they are there for others
     from sunwell.agent.lifecycle.run_starter import RunStarter as RunStarter
     from sunwell.agent.policy.cache_planner import CacheLessons as CacheLessons
     from sunwell.agent.run.asked_contexts import AskedContexts as AskedContexts
+    from sunwell.agent.run.asked_contexts import GivenAgain as GivenAgain
     from sunwell.agent.run.run_context import RunEvents as RunEvents
     from sunwell.context.options import RunOptions as RunOptions
     from sunwell.context.session import SessionContext as SessionContext
@@ -30,6 +31,7 @@ if TYPE_CHECKING:  # under their own names: they are there for others
 
 _HOMES = {
     "AskedContexts": "sunwell.agent.run.asked_contexts",
+    "GivenAgain": "sunwell.agent.run.asked_contexts",
     "Batch": "sunwell.agent.batches.task_batch",
     "BatchResult": "sunwell.agent.batches.task_batch",
     "CacheLessons": "sunwell.agent.policy.cache_planner",

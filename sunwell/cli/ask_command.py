@@ -105,6 +105,7 @@ def ask(ctx: click.Context, /, **chosen: Any) -> None:
             return
         for warning in require_sound(held.resolved):
             view.say(warning)
+        chosen |= {"contexts": needed_again(contexts, chosen["workspace"])}
         question, options = chosen["question"], held.resolved.options
         result = answered(question, contexts, chosen, held, attrs.evolve(options, tools=None), view)
     ctx.exit(tell(result, chosen))
@@ -123,13 +124,13 @@ def answered(
 
     if not question.strip():
         raise ConfigurationError("the question is empty: say what you want to know")
-    agent, above = held.agent(), chosen["confirm_above"]
+    agent = held.agent()
     events = agent.ask(
         question,
         contexts,
         workspace=chosen["workspace"],
         options=options,
-        confirm=None if above is None else _confirming(above, view),
+        confirm=_confirming(chosen["confirm_above"], view),
     )
     return drive(agent, events, view, chosen)
 
@@ -152,6 +153,7 @@ def opened_contexts(named: Sequence[str], opened: ExitStack) -> "dict[str, Sourc
             f"there is text on standard input beside --context {named[0]}: give one of the two"
         )
     found: dict[str, Source] = {}
+    is_empty = True
     for name in named or ("-",):
         shown = _STANDARD_INPUT if name == "-" else name
         if shown in found:
@@ -159,13 +161,19 @@ def opened_contexts(named: Sequence[str], opened: ExitStack) -> "dict[str, Sourc
         if name != "-":
             path = os.path.abspath(Path(name).expanduser())  # noqa: PTH100 - a glob is no path
             if not Path(path).is_dir():
-                LongContext.of(path, name).close()  # what is wrong with it is said before anything begins
+                with LongContext.of(path, name) as context:  # what is wrong is said before anything begins
+                    is_empty = is_empty and not context.size_bytes
+            else:
+                is_empty = False
             found[shown] = path
         elif sys.stdin is None:
             raise ConfigurationError("standard input is closed: name a file with -c")
         else:
             piped = LongContext.of(sys.stdin.buffer, shown, secrets=secrets_from_environment())
             found[shown] = opened.enter_context(piped)
+            is_empty = is_empty and not piped.size_bytes
+    if is_empty:
+        raise ConfigurationError(f"the context {next(iter(found))} is empty: name another one")
     return found
 
 
@@ -214,6 +222,50 @@ def _bytes_of(contexts: "Mapping[str, Source]") -> int:
     return total
 
 
+def needed_again(contexts: "Mapping[str, Source]", workspace: str) -> tuple[str, ...]:
+    """Return what ``-c`` must name again when the run is resumed: what lies outside of *workspace*."""
+    from sunwell.agent.run.asked_contexts import is_within
+
+    return tuple(
+        name if isinstance(source, str) else "-"
+        for name, source in contexts.items()
+        if not isinstance(source, str) or not is_within(Path(source), Path(workspace))
+    )
+
+
+def given_again(
+    chosen: Chosen, settings: "Mapping[str, Any]", opened: ExitStack, view: "View"
+) -> dict[str, Any]:
+    """Return what the user gives again of a question for ``Agent.resume``, if the run with *settings* is one.
+
+    Raises :exc:`~sunwell.errors.ConfigurationError` if it is none, or as :func:`opened_contexts` does.
+    """
+    named, above, asked = chosen["contexts"], chosen["confirm_above"], settings.get("asked")
+    if asked is None and (named or above is not None):
+        option = "-c" if named else "--confirm-above"
+        raise ConfigurationError(f"the run asks about no context: leave {option} out")
+    found = opened_contexts(named, opened) if named else {}
+    contexts = _in_their_places(found, dict(asked["contexts"])) if found and asked is not None else None
+    return {"contexts": contexts, "confirm": _confirming(above, view)}
+
+
+def _in_their_places(found: "Mapping[str, Source]", had: Mapping[str, str]) -> "dict[str, Source]":
+    """Return the contexts that are *found* by the names that a run *had* for them.
+
+    One with a name of the run takes its place; others take those that its record cannot name, and then the
+    rest, in order.
+    """
+    free = sorted((name for name in had if name not in found), key=lambda name: bool(had[name]))
+    placed: dict[str, Source] = {}
+    for name, source in found.items():
+        if name not in had and not free:
+            raise ConfigurationError(
+                f"the run has no place for the context {name}: it has only {', '.join(had)}"
+            )
+        placed[name if name in had else free.pop(0)] = source
+    return placed
+
+
 def said_of(contexts: "Mapping[str, Source]") -> str:
     """Return how long the contexts are: in characters, or in bytes if they are long."""
     from sunwell.context.long_context import MOST_TEXT_BYTES, LongContext
@@ -234,7 +286,10 @@ def said_of(contexts: "Mapping[str, Source]") -> str:
     return ", ".join(told)
 
 
-def _confirming(above: Decimal, view: "View") -> "Confirm":
+def _confirming(above: Decimal | None, view: "View") -> "Confirm | None":
+    """Return what asks the user before a step that may cost more than *above*; ``None``: nobody is asked."""
+    if above is None:
+        return None
     from sunwell.cli.approval_prompt import confirmed
     from sunwell.errors import ToolError
     from sunwell.report.figures import dollars

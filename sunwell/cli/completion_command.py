@@ -19,7 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _SHELLS = ("bash", "zsh", "fish")
 _MARK = "# added by: sunwell completion install"
 _MODELS = ("model", "smart_model", "delegation_model", "second_model", "judge_model")
-_FILES = ("FILE", "[FILE]", "JOURNAL", "LENS.json", "OUT.jsonl", "TASKS.jsonl")
+_FILES = ("FILE", "FILE|DIR|GLOB|-", "[FILE]", "JOURNAL", "LENS.json", "OUT.jsonl", "TASKS.jsonl")
 
 
 def _shell_option(function: F) -> F:
@@ -164,15 +164,15 @@ def all_words() -> dict[str, Any]:
     models = {alias: f"alias of {target}" for alias, target in ALIASES.items()}
     models |= dict.fromkeys(ALIASES.values(), "")
     models |= {target.rpartition("/")[2]: f"of {target.rpartition('/')[0]}" for target in ALIASES.values()}
-    return {"models": list(models.items()), "tree": _words(cli)}
+    return {"models": list(models.items()), "tree": _words(cli, cli.context_settings)}
 
 
-def _words(command: click.Command) -> dict[str, Any]:
+def _words(command: click.Command, settings: Mapping[str, Any]) -> dict[str, Any]:
     below = command.commands if isinstance(command, click.Group) else {}
-    params = command.get_params(click.Context(command))
+    params = command.get_params(click.Context(command, **settings))
     return {
         "help": command.get_short_help_str(200),
-        "commands": {name: _words(each) for name, each in below.items() if not each.hidden},
+        "commands": {name: _words(each, settings) for name, each in below.items() if not each.hidden},
         "options": [
             _option_words(param) for param in params if isinstance(param, click.Option) and not param.hidden
         ],

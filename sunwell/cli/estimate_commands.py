@@ -1,17 +1,13 @@
-"""``sunwell estimate`` and ``sunwell lens``: what a task would cost, and the lens that it would get."""
+"""``sunwell estimate``: what a task would cost."""
 
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
 
 from sunwell.cli.colours import ESTIMATE
-from sunwell.cli.output import say, say_text
-from sunwell.cli.run_command import EXIT_CODES
+from sunwell.cli.output import say
 from sunwell.cli.shared_options import (
-    Chosen,
     SettingsCommand,
     config_options,
     context_option,
@@ -19,7 +15,6 @@ from sunwell.cli.shared_options import (
     lens_option,
     session_of,
     settings_options,
-    task_of,
     workspace_option,
 )
 from sunwell.cli.terminal import fitted_lines
@@ -29,10 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sunwell.agent.ladder.climb_outcomes import ExpectedClimb
-    from sunwell.agent.lens.lens_file import SavedLens
-    from sunwell.core.lens import EphemeralLens
     from sunwell.core.price import OutputEstimate, Side
-    from sunwell.core.task import TaskResult
     from sunwell.report.forecast import Forecast
 
 
@@ -233,135 +225,3 @@ def price_table(
 
 
 _LEAST_WORDS = 24
-
-
-@click.command(cls=SettingsCommand, epilog=EXIT_CODES)
-@click.argument("task", required=False)
-@context_option
-@click.option("-o", "--output", metavar="LENS.json", help="Where to write the lens.")
-@click.option("--check", metavar="LENS.json", help="Check an existing lens; no model is called.")
-@workspace_option
-@settings_options("budget", only=("smart_model", "effort", "max_lens_tokens", "scout", "scout_turns"))
-@config_options
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def lens(**chosen: Any) -> None:
-    """Have the smart model write a lens for TASK, and show it as workers will see it.
-
-    With --check LENS.json it shows and checks an existing lens.
-    """
-    from sunwell.agent.lens.lens_file import LensOrigin, lens_json, read_saved_lens
-    from sunwell.cli.terminal import print_json
-    from sunwell.errors import ConfigurationError, LensError
-    from sunwell.tools.environment import secrets_from_environment
-
-    if (chosen["task"] is None) == (chosen["check"] is None):
-        raise ConfigurationError("name a task to write a lens for, or --check LENS.json to check one")
-    if chosen["check"] is not None:
-        _refuse_besides_check(chosen)
-        saved = read_saved_lens(Path(chosen["check"]))
-        if chosen["as_json"]:
-            print_json(_lens_told(saved.lens) | {"origin": attrs.asdict(saved.origin), "run": None})
-            return
-        _show(saved.lens)
-        _tell_origin(saved)
-        return
-    result = _write(chosen)
-    if result.lens is None:
-        raise LensError(result.error)
-    task = secrets_from_environment().redact(_words_of(chosen))
-    origin = LensOrigin.of(result.lens, task, datetime.now(UTC).date().isoformat())
-    if chosen["output"] is not None:
-        _save(Path(chosen["output"]), lens_json(result.lens, origin))
-    if chosen["as_json"]:
-        told = _lens_told(result.lens, result.lens_left_out)
-        print_json(told | {"origin": attrs.asdict(origin), "run": _lens_run(result)})
-        return
-    _show(result.lens)
-    for sentence in result.lens_left_out:
-        say(f"sunwell: left out: {sentence}", err=True)
-
-
-def _refuse_besides_check(chosen: Chosen) -> None:
-    from sunwell.errors import ConfigurationError
-
-    for name, value in chosen.items():
-        is_used = name in ("check", "as_json") or (name, value) == ("workspace", ".")
-        if not is_used and value not in (None, (), False):
-            option = f"--{name.replace('_', '-')}"
-            raise ConfigurationError(f"{option} has no effect here: --check only reads a lens")
-
-
-def _lens_told(shown: "EphemeralLens", left_out: "Sequence[str]" = ()) -> dict[str, Any]:
-    from sunwell.agent.lens.lens_file import lens_remarks
-    from sunwell.agent.lens.lens_parser import lens_tokens
-    from sunwell.report.forecast import lens_object
-
-    return {
-        "lens": lens_object(shown),
-        "tokens": lens_tokens(shown),
-        "left_out": list(left_out),
-        "remarks": list(lens_remarks(shown)),
-    }
-
-
-def _lens_run(result: "TaskResult") -> dict[str, Any]:
-    from sunwell.report.figures import exact
-
-    return {
-        "run_id": result.run_id,
-        "journal": result.journal,
-        "cost_usd": exact(result.bill.cost_usd),
-        "uncertain_usd": exact(result.bill.uncertain_usd),
-    }
-
-
-def _words_of(chosen: Chosen) -> str:
-    """Return the task as it was given, without its material; empty if it came through a pipe."""
-    task: str = chosen["task"]
-    return "" if task == "-" else task
-
-
-def _tell_origin(saved: "SavedLens") -> None:
-    origin = saved.origin
-    parts = [
-        f"written by {saved.lens.generated_by}" if saved.lens.generated_by else "",
-        f"on {origin.date}" if origin.date else "",
-        f"for: {origin.task}" if origin.task else "",
-    ]
-    if any(parts):
-        say(f"sunwell: {' '.join(part for part in parts if part)}", err=True)
-
-
-def _write(chosen: Chosen) -> "TaskResult":
-    from sunwell.cli.ending import run_async
-    from sunwell.cli.shared_options import configured
-    from sunwell.context.session import SessionContext
-
-    held = configured(chosen)
-    options = attrs.evolve(held.resolved.options, on_lens_failure="fail")
-    session = SessionContext.build(chosen["workspace"], task_of(chosen), options=options)
-    return run_async(held.agent().lens_events(session).result())
-
-
-def _save(path: Path, text: str) -> None:
-    from sunwell.errors import ConfigurationError
-
-    try:
-        path.write_text(text, "utf-8")
-    except OSError as error:
-        raise ConfigurationError(
-            f"the lens cannot be written to {path}: {error.strerror or error}; it is in the journal"
-        ) from None
-    say(f"sunwell: wrote {path}", err=True)
-
-
-def _show(shown: "EphemeralLens") -> None:
-    from sunwell.agent.lens.lens_file import lens_remarks
-    from sunwell.agent.lens.lens_parser import lens_tokens
-
-    say_text(shown.to_context())
-    say(f"sunwell: about {lens_tokens(shown):,} tokens for each reader", err=True)
-    if shown.target_files:
-        say(f"sunwell: target files: {', '.join(shown.target_files)}", err=True)
-    for remark in lens_remarks(shown):
-        say(f"sunwell: look again: {remark}", err=True)

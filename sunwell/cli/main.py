@@ -10,8 +10,9 @@ from sunwell.cli.batch_command import batch
 from sunwell.cli.completion_command import completion
 from sunwell.cli.demo_command import demo
 from sunwell.cli.ending import interruptible, leave
-from sunwell.cli.estimate_commands import estimate, lens
+from sunwell.cli.estimate_commands import estimate
 from sunwell.cli.exit_codes import CANCELLED, Commands
+from sunwell.cli.lens_commands import lens
 from sunwell.cli.output import say, take_over
 from sunwell.cli.own_process import protect_process
 from sunwell.cli.record_commands import adopt, export, prune, runs, show

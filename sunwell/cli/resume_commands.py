@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from sunwell.cli.shared_options import (
     next_options,
     output_options,
     plugins_option,
+    question_again_options,
     settings_options,
     strict_option,
     task_of,
@@ -40,6 +42,7 @@ _OVER = "the run had finished: nothing was asked and nothing was paid, and this 
 )
 @settings_options("budget")
 @again_options
+@question_again_options
 @click.option("--accept-changes", is_flag=True, help="Keep recorded answers whose request has changed.")
 @config_options
 @output_options
@@ -49,13 +52,14 @@ def resume(ctx: click.Context, /, **chosen: Any) -> None:
     """Resume RUN, an id or its beginning: no answered call is made or paid again.
 
     The record of a run grants nothing: give shell, Python, plugins, context sources and checks again, here or
-    in your own settings.
+    in your own settings, and the contexts of a question that are not in the workspace with -c.
     Limits that you give here replace the recorded ones; otherwise the lower of the recorded and your usual
     ones holds. What was spent still counts. A finished run returns its result again without any call.
     """
     from sunwell.agent.lifecycle.authority import ceilings_now
     from sunwell.agent.lifecycle.run_settings import options_from
     from sunwell.cli.approval_prompt import Asker, require_terminal
+    from sunwell.cli.ask_command import given_again
     from sunwell.cli.plain_view import PlainView
     from sunwell.cli.record_commands import has_finished, settings_of_run
     from sunwell.cli.run_output import drive, tell
@@ -77,21 +81,23 @@ def resume(ctx: click.Context, /, **chosen: Any) -> None:
         require_terminal("--approve")
         terms = terms_of(chosen, held, recorded, Asker(view))
     agent = held.agent()
-    events = agent.resume(
-        run_id,
-        workspace=workspace,
-        given=terms.given,
-        budget=terms.budget,
-        ceilings=terms.ceilings,
-        results=terms.results,
-        accept_changes=terms.accept_changes,
-        allow_checks=terms.allow_checks,
-    )
-    if not is_over:
-        view.say(ceilings_line(ceilings, held))
-        if checks := checks_line(settings, terms):
-            view.say(checks)
-    result = drive(agent, events, view, chosen)
+    with ExitStack() as opened:
+        events = agent.resume(
+            run_id,
+            workspace=workspace,
+            given=terms.given,
+            budget=terms.budget,
+            ceilings=terms.ceilings,
+            results=terms.results,
+            **given_again(chosen, settings, opened, view),
+            accept_changes=terms.accept_changes,
+            allow_checks=terms.allow_checks,
+        )
+        if not is_over:
+            view.say(ceilings_line(ceilings, held))
+            if checks := checks_line(settings, terms):
+                view.say(checks)
+        result = drive(agent, events, view, chosen)
     if is_over and not chosen["as_json"]:
         view.say(_OVER)
     ctx.exit(tell(result, chosen))
@@ -113,6 +119,7 @@ _CHANGED = ("model", "smart_model", "delegation_model", "second_model", "judge_m
 )
 @settings_options("models", "budget", only=("effort",))
 @again_options
+@question_again_options
 @click.option("--accept-changes", is_flag=True, help="Use the files as they are.")
 @config_options
 @output_options
@@ -129,6 +136,7 @@ def fork(ctx: click.Context, /, **chosen: Any) -> None:
     from sunwell.agent.lifecycle.authority import ceilings_now
     from sunwell.agent.lifecycle.run_settings import batch_in, options_from
     from sunwell.cli.approval_prompt import Asker, require_terminal
+    from sunwell.cli.ask_command import given_again
     from sunwell.cli.record_commands import settings_of_run
     from sunwell.cli.run_output import drive, tell
     from sunwell.cli.shared_options import configured
@@ -160,21 +168,23 @@ def fork(ctx: click.Context, /, **chosen: Any) -> None:
         require_terminal("--approve")
         terms = terms_of(chosen, held, recorded, Asker(view), changed)
     agent = held.agent()
-    events = agent.fork(
-        chosen["run_id"],
-        chosen["at"],
-        workspace=workspace,
-        given=terms.given,
-        budget=terms.budget,
-        ceilings=terms.ceilings,
-        results=terms.results,
-        accept_changes=terms.accept_changes,
-        allow_checks=terms.allow_checks,
-    )
-    view.say(ceilings_line(ceilings, held))
-    if checks := checks_line(settings, terms):
-        view.say(checks)
-    ctx.exit(tell(drive(agent, events, view, chosen), chosen))
+    with ExitStack() as opened:
+        events = agent.fork(
+            chosen["run_id"],
+            chosen["at"],
+            workspace=workspace,
+            given=terms.given,
+            budget=terms.budget,
+            ceilings=terms.ceilings,
+            results=terms.results,
+            **given_again(chosen, settings, opened, view),
+            accept_changes=terms.accept_changes,
+            allow_checks=terms.allow_checks,
+        )
+        view.say(ceilings_line(ceilings, held))
+        if checks := checks_line(settings, terms):
+            view.say(checks)
+        ctx.exit(tell(drive(agent, events, view, chosen), chosen))
 
 
 @click.command("continue", cls=SettingsCommand, epilog=EXIT_CODES)

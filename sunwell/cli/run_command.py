@@ -344,7 +344,7 @@ def _answer_about(held: "Configured", chosen: Chosen) -> int:
     """Answer one question about a context of any length, as ``sunwell ask`` does; return the exit code."""
     from contextlib import ExitStack
 
-    from sunwell.cli.ask_command import answered, opened_contexts, said_of
+    from sunwell.cli.ask_command import answered, needed_again, opened_contexts, said_of
     from sunwell.cli.exit_codes import code_of_result
     from sunwell.cli.plain_view import QuestionView
     from sunwell.cli.run_output import tell, traced
@@ -356,6 +356,7 @@ def _answer_about(held: "Configured", chosen: Chosen) -> int:
         if verbose:
             say(f"Model: {_model_of(held)}", err=True)
             say(f"Context: {said_of(contexts)}", err=True)
+        chosen = {**chosen, "contexts": needed_again(contexts, chosen["workspace"])}
         result = answered(chosen["query"], contexts, chosen, held, held.resolved.options, view)
     if chosen["as_json"]:
         return tell(result, chosen)

@@ -131,6 +131,9 @@ def _again(run_id: str, chosen: Chosen, *, has_checks: bool = False) -> str:
     again += " --sandbox off" if chosen.get("sandbox") == "off" else ""
     again += "".join(f" --allow-write {shlex.quote(glob)}" for glob in chosen.get("allow_write") or ())
     again += "".join(f" --plugins {shlex.quote(name)}" for name in chosen.get("plugins") or ())
+    again += "".join(f" -c {shlex.quote(name)}" for name in chosen.get("contexts") or ())
+    if chosen.get("contexts") is not None and chosen.get("confirm_above") is not None:  # it is a question
+        again += f" --confirm-above {chosen['confirm_above']}"
     if chosen.get("results"):
         again += f" --results {shlex.quote(str(chosen['results']))}"
     return f"sunwell resume {run_id}{place}{again}"

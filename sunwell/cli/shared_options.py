@@ -568,6 +568,26 @@ def again_options(function: F) -> F:
     )
 
 
+def question_again_options(function: F) -> F:
+    """Add what the record of a question about contexts cannot decide."""
+    return _with(
+        click.option(
+            "-c",
+            "--context",
+            "contexts",
+            multiple=True,
+            metavar="FILE|DIR|GLOB|-",
+            help="A context of the question again, if it is not in the workspace or was piped in.",
+        ),
+        click.option(
+            "--confirm-above",
+            type=DOLLARS,
+            metavar="X",
+            help="Ask before a step of the question whose calls may cost more than X US dollars.",
+        ),
+    )(function)
+
+
 def next_options(function: F) -> F:
     """Add what the record of one task cannot decide; it has no results file."""
     return _with(*_AGAIN, _PLUGINS, settings_options("permissions", only=_CHECKS_AGAIN))(function)

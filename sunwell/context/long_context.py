@@ -7,33 +7,28 @@ import codecs
 import glob
 import hashlib
 import os
-import re
 import stat
 import tempfile
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from threading import Lock
-from time import monotonic
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, BinaryIO, Literal
+from typing import IO, BinaryIO, Literal
 
 import attrs
 
+from sunwell.context.sought_lines import OVERLAP_CHARS, SoughtLines
 from sunwell.context.workspace_files import list_files
 from sunwell.core.secrets import Secrets
 from sunwell.errors import ConfigurationError, ToolError
 from sunwell.tools.given_files import require_given
 from sunwell.tools.protected import kind_of_path, strongest
-from sunwell.tools.search import expression_of, literal_in, require_pattern
-from sunwell.tools.text_file import binary_kind
+from sunwell.tools.text_file import binary_kind, unmarked_wide
 from sunwell.tools.user_files import own_kind_of
 from sunwell.tools.wording import counted, on_one_line
 from sunwell.tools.workspace import Workspace
-
-if TYPE_CHECKING:
-    from regex import Pattern
 
 ContextKind = Literal["file", "folder", "glob", "stream"]
 MOST_TEXT_BYTES = 8 << 20
@@ -42,13 +37,14 @@ MOST_CHUNKS = 100_000
 _BLOCK = 4 << 20
 _PIECE = 8 << 20
 """What is searched at once. Of a longer line, pieces of this size are searched."""
-_OVERLAP_CHARS = 1 << 16
-"""What two such pieces have in common: no longer match is found in the line."""
+_MANY_LINES = 1_000
+"""So many lines of a block are looked at one by one for secrets."""
 _INDEX = 1 << 20
 _PROBE = 8_192
 _LONGEST_SECRET = 1 << 16
 _MOST_SPOOLED = 4 << 30
 _MOST_FILES = 20_000
+_MOST_AROUND_CHARS = 2_000_000
 _SHOWN_CHARS = 300
 _LOOKED_AT = 1 << 20
 _WIDE = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
@@ -139,7 +135,14 @@ class LongContext:
         if not isinstance(source, str | os.PathLike):
             blocks = iter(lambda: source.read(_BLOCK), b"")
             spool = _copied(lambda copy: copy.take("the stream", blocks))
-            return cls._made(name or "standard input", "stream", spool, known)
+            named = name or "standard input"
+            try:
+                spool.file.flush()
+                _require_text(named, _head(spool.file))
+            except BaseException:
+                spool.file.close()
+                raise
+            return cls._made(named, "stream", spool, known)
         path = Path(source).expanduser()
         shown = name or on_one_line(str(source))
         if path.is_dir():
@@ -148,11 +151,12 @@ class LongContext:
             return cls._made(shown, "glob", _copied(lambda copy: copy.add_glob(str(path))), known)
         file = _opened(path)
         head, status = _head(file), os.fstat(file.fileno())
-        kind = binary_kind(head[:_PROBE])
-        if kind is not None and kind != "binary":  # NULs alone: logs have them after a crash
+        try:
+            _require_text(str(path), head)
+        except BaseException:
             file.close()
-            raise ConfigurationError(f"the context {path} is no text ({kind})")
-        if _wide_by_mark(head):
+            raise
+        if _wide_of(head)[0]:
             with file:
                 spool = _copied(lambda copy: copy.take(str(path), _blocks_of(file)))
             return cls._made(shown, "file", spool, known)
@@ -225,7 +229,8 @@ class LongContext:
             except OSError as error:
                 raise ToolError(f"{self.name} cannot be read: {error.strerror}") from None
             if not part:
-                raise ToolError(f"{self.name} was cut while it was read: it ends at byte {at:,} now")
+                size = max(0, os.fstat(self._file.fileno()).st_size - self._first)
+                raise ToolError(f"{self.name} was cut while it was read: it ends at byte {size:,} now")
             parts.append(part)
             at += len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -277,23 +282,27 @@ class LongContext:
                 self._line_ends.append(self._line_ends[-1] + block.count(b"\n"))
 
     def _path_at(self, start: int) -> str:
+        at = self._heading_before(start)
+        return "" if at is None else self._headings[at][1]
+
+    def _heading_before(self, start: int) -> int | None:
+        """Return which file the byte *start* is in; ``None``: the context is not several files."""
         if not self._headings:
-            return ""
-        at = bisect_left(self._headings, start + 1, key=lambda each: each[0]) - 1
-        return self._headings[max(at, 0)][1]
+            return None
+        return max(bisect_left(self._headings, start + 1, key=lambda each: each[0]) - 1, 0)
 
     def by_file(self, start: int, end: int) -> Iterator[tuple[str, int, int]]:
         """Yield which files a range is of, and the bytes within each; without headings and what is between.
 
         The path is empty if the context is one text.
         """
-        if not self._headings:
+        first = self._heading_before(start)
+        if first is None:
             yield "", start, end
             return
-        first = max(bisect_left(self._headings, start + 1, key=lambda each: each[0]) - 1, 0)
         for at in range(first, len(self._headings)):
             begins, path = self._headings[at]
-            text = begins + len(_heading(path))
+            text = begins + len(_heading_of(path))
             # A file ends before an empty line, except the last one.
             ends = self._headings[at + 1][0] - 1 if at + 1 < len(self._headings) else self.size_bytes
             if begins >= end:
@@ -318,7 +327,20 @@ class LongContext:
                 done = min(behind, last)
         return "".join((*parts, whole[done:last]))
 
-    def _is_hidden(self, sought: "_SoughtLines", start: int, end: int) -> bool:
+    def _secret_ranges(self, start: int, end: int) -> list[tuple[int, int]]:
+        """Return where secrets are in a range, also those that are partly in it, in order."""
+        around = min(4 * self._secrets.longest_chars, _LONGEST_SECRET)
+        at = max(start - around, 0)
+        text = self._read(at, min(end + around, self.size_bytes)).decode("utf-8", "surrogateescape")
+        found, done = [], 0
+        for first, behind, _ in self._secrets.spans(text):
+            at += len(text[done:first].encode("utf-8", "surrogateescape"))
+            size = len(text[first:behind].encode("utf-8", "surrogateescape"))
+            found.append((at, at + size))
+            at, done = at + size, behind
+        return found
+
+    def _is_hidden(self, sought: SoughtLines, start: int, end: int) -> bool:
         """Whether a line is found for a secret alone: that it was found would tell of it."""
         if not self._secrets.longest_chars or end - start > _LOOKED_AT:
             return False
@@ -371,27 +393,92 @@ class Handle:
         """
         if limit < 1:
             raise ToolError("limit must be at least 1")
-        sought = _SoughtLines.of(pattern, literal, monotonic() + seconds, seconds)
-        return list(islice(self._found(sought), limit))
+        sought = SoughtLines.of(pattern, literal, seconds)
+        return [Handle(self.context, *line) for line in islice(self._found(sought), limit)]
 
-    def _found(self, sought: "_SoughtLines") -> Iterator["Handle"]:
+    def count(self, pattern: str, literal: bool = False, *, seconds: float = 30.0) -> int:
+        """Return how many lines match, as :meth:`search` without a limit would find them."""
+        sought = SoughtLines.of(pattern, literal, seconds)
+        if self.context._secrets.longest_chars:  # a line may match in one alone
+            return sum(1 for _ in self._found(sought))
+        at, count = self.start, 0
+        while at < self.end:
+            data = self.context._read(at, min(at + _PIECE, self.end))
+            size = len(data) if at + len(data) == self.end else data.rfind(b"\n") + 1
+            if not size:  # in a very long line
+                return count + sum(1 for _ in self[at - self.start :]._found(sought))
+            count, at = count + sought.count_in(data[:size]), at + size
+        return count
+
+    def around(self, characters: int, within: "Handle | None" = None) -> "Handle":
+        """Return this range with so many characters before and behind it, of *within*, else of the context.
+
+        A border moves towards this range to the next line border if there is one. Raises
+        :exc:`~sunwell.errors.ToolError` for more than 2,000,000 characters.
+        """
+        if not 1 <= characters <= _MOST_AROUND_CHARS:
+            raise ToolError(f"characters must be from 1 to {_MOST_AROUND_CHARS:,}")
+        context, room = self.context, self.context.whole if within is None else within
+        least, most = min(room.start, self.start), max(room.end, self.end)
+        first = context._at_character(max(least, self.start - 4 * characters), least)
+        before = context._read(first, self.start)
+        start = self.start - _size_of_end(before, characters)
+        line = before.find(b"\n", max(len(before) + start - self.start - 1, 0)) + 1
+        if start > least and 0 < line < len(before):
+            start = self.start - len(before) + line
+        behind = context._read(self.end, min(most, self.end + 4 * characters))
+        end = self.end + _size_of(behind, characters)
+        if end < most and (line := behind.rfind(b"\n", 0, end - self.end) + 1):
+            end = self.end + line
+        return Handle(context, start, end)
+
+    def _found(self, sought: SoughtLines) -> Iterator[tuple[int, int]]:
+        """Yield where the lines with a match are."""
         at, is_middle, context = self.start, False, self.context
         while at < self.end:
             data = context._read(at, min(at + _PIECE, self.end))
-            stop = len(data) if at + len(data) == self.end else data.rfind(b"\n") + 1
-            if stop:
-                for first, last in sought.lines_in(data[:stop], is_middle=is_middle):
-                    line = self._line_around(at + first, at + last) if is_middle else (at + first, at + last)
-                    is_middle = False
-                    if not context._is_hidden(sought, *line):
-                        yield Handle(context, *line)
-                at, is_middle = at + stop, False
-            elif any(True for _ in sought.lines_in(data, is_middle=is_middle, is_cut=True)):
-                line = self._line_around(at, at + len(data))
-                yield Handle(context, *line)
-                at, is_middle = line[1], False
+            is_last = at + len(data) == self.end
+            if is_middle:  # in a line of which the pieces before had no match
+                size = data.find(b"\n") + 1 or len(data)
+                is_cut = size == len(data) and not is_last and data[-1:] != b"\n"
             else:
-                at, is_middle = context._at_character(at + len(data) - 4 * _OVERLAP_CHARS, at), True
+                size = len(data) if is_last else data.rfind(b"\n") + 1
+                is_cut = size == 0
+            if not is_cut and not is_middle:
+                yield from self._shown_lines(sought, at, data[:size])
+                at += size
+            elif sought.is_in_piece(data[:size] or data, is_middle=is_middle, is_cut=is_cut):
+                line = self._line_around(at, at + (size or len(data)))
+                if not context._is_hidden(sought, *line):
+                    yield line
+                at, is_middle = line[1], False
+            elif is_cut:
+                at, is_middle = context._at_character(at + len(data) - 4 * OVERLAP_CHARS, at), True
+            else:
+                at, is_middle = at + size, False
+
+    def _shown_lines(self, sought: SoughtLines, at: int, data: bytes) -> Iterator[tuple[int, int]]:
+        """Yield where the lines of *data*, which begins at *at*, are that match not in a secret alone."""
+        context = self.context
+        found = sought.lines_in(data, at)
+        if not context._secrets.longest_chars:
+            yield from found
+            return
+        for line in islice(found, _MANY_LINES):
+            if not context._is_hidden(sought, *line):
+                yield line
+        following = next(found, None)
+        if following is None:
+            return
+        # Secrets are looked for once in all that is left, and not around each line.
+        secret = context._secret_ranges(following[0], at + len(data))
+        number = 0
+        for line in chain((following,), found):
+            while number < len(secret) and secret[number][1] <= line[0]:
+                number += 1
+            has_secret = number < len(secret) and secret[number][0] < line[1]
+            if not (has_secret and context._is_hidden(sought, *line)):
+                yield line
 
     def _line_around(self, start: int, end: int) -> tuple[int, int]:
         """Return the whole line, within this range, of which a part is known to be in one."""
@@ -460,6 +547,39 @@ class Handle:
         path = context._path_at(self.start)
         return ContextPlace(context.name, self.start, self.end, first_line, last_line, path)
 
+    @property
+    def spot(self) -> str:
+        """Where it is, for people and models: ``path:line`` in a file of a folder or glob, else the place.
+
+        Lines of a file are counted from 1, without the heading.
+        """
+        context, place = self.context, self.place
+        at = context._heading_before(self.start)
+        if at is None or (at + 1 < len(context._headings) and context._headings[at + 1][0] < self.end):
+            return str(place)
+        before = context._ends_before(context._headings[at][0]) + 1
+        first, last = place.first_line - before, place.last_line - before
+        path = on_one_line(place.path)
+        if first < 1:
+            return path
+        return f"{path}:{first}" if first == last else f"{path}:{first}-{last}"
+
+    def files(self) -> dict[str, "Handle"]:
+        """Return the text of each file that lies in this range, by path, without headings.
+
+        A context that is one file or a stream is its only one, by its name.
+        """
+        context, headings = self.context, self.context._headings
+        if not headings:
+            return {context.name: self}
+        found = {}
+        for number, (start, path) in enumerate(headings):
+            is_last = number + 1 == len(headings)
+            end = context.size_bytes if is_last else headings[number + 1][0] - 1  # between is an empty line
+            if self.start <= start and end <= self.end:
+                found[path] = Handle(context, start + len(_heading_of(path)), end)
+        return found
+
     def digest(self) -> str:
         """Return the SHA-256 of its bytes, in hex."""
         context = self.context
@@ -487,10 +607,6 @@ def _too_many(characters: int) -> str:
     return f"chunks of {characters:,} characters are more than {MOST_CHUNKS:,}: take longer ones"
 
 
-def _heading(path: str) -> bytes:
-    return f"==> {on_one_line(path)} <==\n".encode()
-
-
 def _decoded(data: bytes) -> str:
     return data.decode("utf-8", "replace")
 
@@ -503,141 +619,10 @@ def _size_of(data: bytes, characters: int) -> int:
     return len(text[:characters].encode("utf-8", "surrogateescape"))
 
 
-_ALONE = re.compile(r"\(\?(?![:i]|P?<[A-Za-z_]|P=)|\(\*|\\[AZGKBRX]|[*+?}]\+|\{[^\d,]")
-"""What makes the match of a line depend on its being a text of its own."""
-
-
-@attrs.define(eq=False)
-class _SoughtLines:
-    """What is searched for in lines, until a point in time."""
-
-    needed: bytes
-    """Bytes in each line with a match; empty if none are known."""
-    expression: "Pattern[str] | None"
-    """``None``: the bytes are all that is sought."""
-    is_part: bool
-    """Whether a line that matches also matches as a part of a text."""
-    until: float
-    seconds: float
-
-    @classmethod
-    def of(cls, pattern: str, is_literal: bool, until: float, seconds: float) -> "_SoughtLines":
-        """Return the lines with *pattern*; raises :exc:`~sunwell.errors.ToolError` if it cannot be one."""
-        is_plain = is_literal or re.escape(pattern) == pattern
-        require_pattern(pattern, is_plain)
-        if is_plain:
-            return cls(pattern.encode("utf-8", "surrogatepass"), None, True, until, seconds)
-        needed = literal_in(pattern).encode("utf-8", "surrogatepass")
-        is_part = _ALONE.search(pattern) is None
-        compiled = expression_of(pattern, by_lines=is_part)
-        return cls(needed, compiled, is_part, until, seconds)
-
-    def lines_in(
-        self, data: bytes, *, is_middle: bool = False, is_cut: bool = False
-    ) -> Iterator[tuple[int, int]]:
-        """Yield where the lines of *data* with a match are. *is_middle*: its first line began before.
-
-        *is_cut*: it goes on behind *data*, and so a match at the end counts in the next piece.
-        """
-        self._check()
-        if is_middle or is_cut:
-            end = data.find(b"\n") + 1 or len(data)
-            if self._is_in_piece(data[:end].decode("utf-8", "surrogateescape"), is_middle, is_cut):
-                yield 0, end
-            for first, last in () if end == len(data) else self.lines_in(data[end:]):
-                yield end + first, end + last
-        elif self.needed:
-            yield from self._by_bytes(data)
-        elif self.is_part and b"\r" not in data:  # which is no part of a line if it stands at its end
-            yield from _in_bytes(data, self._by_text)
-        else:
-            yield from _in_bytes(data, self._line_by_line)
-
-    def is_in_line(self, line: str) -> bool:
-        """Whether *line*, without its end, matches."""
-        if self.expression is None:
-            return self.needed.decode("utf-8", "surrogatepass") in line
-        return self._match(line, 0) is not None
-
-    def _is_in_piece(self, line: str, is_middle: bool, is_cut: bool) -> bool:
-        line = line.removesuffix("\n").removesuffix("\r")
-        most = len(line) - _OVERLAP_CHARS if is_cut else len(line)
-        at = 1 if is_middle else 0  # so that it is not taken for the start of the line
-        if self.expression is None:
-            return line.find(self.needed.decode("utf-8", "surrogatepass"), at) >= 0
-        found = self._match(line, at)
-        return found is not None and found[0] <= most
-
-    def _by_bytes(self, data: bytes) -> Iterator[tuple[int, int]]:
-        at = data.find(self.needed)
-        while at >= 0:
-            first = data.rfind(b"\n", 0, at) + 1
-            last = data.find(b"\n", at) + 1 or len(data)
-            if self.expression is None:
-                yield first, last
-            else:
-                line = data[first:last].decode("utf-8", "surrogateescape")
-                if self._match(line.removesuffix("\n").removesuffix("\r"), 0) is not None:
-                    yield first, last
-            at = data.find(self.needed, last)
-
-    def _by_text(self, text: str) -> Iterator[tuple[int, int]]:
-        at = 0
-        while at < len(text):
-            found = self._match(text, at)
-            if found is None:
-                return
-            first = text.rfind("\n", 0, found[0]) + 1
-            last = text.find("\n", found[0]) + 1 or len(text)
-            if first >= len(text):  # behind the last line end there is no line
-                return
-            # A match may go over line ends. Then the line decides alone, and the next one is looked at.
-            if found[1] < last or self._match(text[first:last].removesuffix("\n"), 0) is not None:
-                yield first, last
-            at = last
-
-    def _line_by_line(self, text: str) -> Iterator[tuple[int, int]]:
-        at = 0
-        while at < len(text):
-            last = text.find("\n", at) + 1 or len(text)
-            if self._match(text[at:last].removesuffix("\n").removesuffix("\r"), 0) is not None:
-                yield at, last
-            at = last
-
-    def _match(self, text: str, at: int) -> tuple[int, int] | None:
-        assert self.expression is not None
-        while True:
-            # ``regex`` counts the computing time of all threads, so its time may be up before ours.
-            left = max(self.until - monotonic(), 0.05)
-            try:
-                found = self.expression.search(text, at, timeout=left, concurrent=True)
-            except TimeoutError:
-                self._check()
-                continue
-            except MemoryError:
-                raise ToolError("pattern needs too much memory on a long line; use a simpler one") from None
-            return None if found is None else found.span()
-
-    def _check(self) -> None:
-        if monotonic() > self.until:
-            raise ToolError(
-                f"the search was stopped after {self.seconds:g} seconds: search a part, or use a simpler "
-                "pattern, or literal"
-            )
-
-
-def _in_bytes(data: bytes, find: Callable[[str], Iterable[tuple[int, int]]]) -> Iterator[tuple[int, int]]:
-    """Yield what *find* finds in the text of *data*, in bytes."""
+def _size_of_end(data: bytes, characters: int) -> int:
+    """Return the bytes of the last *characters* of *data*."""
     text = data.decode("utf-8", "surrogateescape")
-    if data.isascii():
-        yield from find(text)
-        return
-    done_chars = done_bytes = 0
-    for first, last in find(text):
-        start = done_bytes + len(text[done_chars:first].encode("utf-8", "surrogateescape"))
-        done_chars = last
-        done_bytes = start + len(text[first:last].encode("utf-8", "surrogateescape"))
-        yield start, done_bytes
+    return len(text[-characters:].encode("utf-8", "surrogateescape"))
 
 
 @attrs.define(eq=False)
@@ -685,23 +670,25 @@ class _CopiedFile:
             raise ConfigurationError(f"the context {root} has no text files that may be read")
 
     def add_glob(self, pattern: str) -> None:
-        """Copy the text files that *pattern* fits."""
+        """Copy the text files that *pattern* fits. Of an absolute one, paths begin behind what is fixed."""
         found = glob.iglob(pattern, recursive=True)  # noqa: PTH207 - the pattern may be absolute
         paths = sorted(islice(found, _MOST_FILES + 1))
         if len(paths) > _MOST_FILES:
             raise ConfigurationError(
                 f"the context {pattern} fits more than {_MOST_FILES:,} files: name fewer"
             )
+        root = _fixed_folder(pattern)
         for path in paths:
             if Path(path).is_dir():
                 continue
+            shown = os.path.relpath(path, root) if root else path
             try:
                 file = _opened(Path(path))
             except ConfigurationError:
-                self.left_out.append(path)
+                self.left_out.append(shown)
                 continue
             with file:
-                self.add(path, os.dup(file.fileno()))
+                self.add(shown, os.dup(file.fileno()))
         if not paths:
             raise ConfigurationError(f"the context {pattern} matches nothing: check the path and the pattern")
         if not self.headings:
@@ -711,16 +698,17 @@ class _CopiedFile:
         gap = b"" if not self.size else b"\n" if self._last == b"\n" else b"\n\n"
         self._write(path, gap)
         self.headings.append((self.size, path))
-        self._write(path, _heading(path))
+        self._write(path, _heading_of(path))
 
     def take(self, what: str, blocks: Iterable[bytes]) -> None:
-        """Copy a text, without its mark; one in UTF-16 that says so becomes UTF-8."""
+        """Copy a text, without its mark; one in UTF-16 becomes UTF-8."""
         decoder = None
         for number, block in enumerate(blocks):
             if number == 0:
-                if encoding := _wide_by_mark(block):
+                encoding, mark = _wide_of(block)
+                if encoding:
                     decoder = codecs.getincrementaldecoder(encoding)("replace")
-                    block = block[2:]
+                    block = block[mark:]
                 block = block.removeprefix(codecs.BOM_UTF8)
             self._write(what, block if decoder is None else decoder.decode(block).encode())
         if decoder is not None:
@@ -739,6 +727,19 @@ class _CopiedFile:
                 f"{what} cannot be copied to a temporary file: {error.strerror}"
             ) from None
         self._last = data[-1:] or self._last
+
+
+def _fixed_folder(pattern: str) -> str:
+    """Return the folder of an absolute *pattern* that all its paths are in; empty for a relative one."""
+    if not Path(pattern).is_absolute():
+        return ""
+    parts = Path(pattern).parts[:-1]
+    fixed = next((at for at, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    return str(Path(*parts[:fixed]))
+
+
+def _heading_of(path: str) -> bytes:
+    return f"==> {on_one_line(path)} <==\n".encode()
 
 
 def _opened(path: Path) -> IO[bytes]:
@@ -768,9 +769,19 @@ def _blocks_of(file: IO[bytes]) -> Iterator[bytes]:
     return iter(lambda: file.read(_BLOCK), b"")
 
 
-def _wide_by_mark(head: bytes) -> str:
-    """Return the encoding of a text in UTF-16 with a mark; empty for any other."""
-    return "" if head[:4] in _WIDEST else _WIDE.get(head[:2], "")
+def _require_text(what: str, head: bytes) -> None:
+    """Raise :exc:`~sunwell.errors.ConfigurationError` if what begins with *head* is no text to search."""
+    kind = binary_kind(head[:_PROBE])
+    if kind is not None and kind != "binary":  # NULs alone: logs have them after a crash
+        raise ConfigurationError(f"the context {what} is no text ({kind})")
+
+
+def _wide_of(head: bytes) -> tuple[str, int]:
+    """Return the encoding of a text in UTF-16, and the length of its mark; empty for any other."""
+    if head[:4] in _WIDEST:
+        return "", 0
+    marked = _WIDE.get(head[:2], "")
+    return (marked, 2) if marked else (unmarked_wide(head[: len(head) // 2 * 2]), 0)
 
 
 def _copied(fill: Callable[[_CopiedFile], None]) -> _CopiedFile:

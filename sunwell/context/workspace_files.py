@@ -36,7 +36,8 @@ def list_files(
     waiting = deque([(below, _rules_above(workspace, below))])
     while waiting:
         folder, above = waiting.popleft()
-        entries = _entries(workspace, folder)
+        entries, has_more = _entries(workspace, folder)
+        is_cut = is_cut or has_more
         rules = rules_in(workspace, folder, above, entries)
         left, seen = most_entries - seen, seen + len(entries)
         shown = [entry for entry in entries[:left] if not _is_kept_back(entry)]
@@ -66,11 +67,12 @@ def _rules_above(workspace: Workspace, folder: str) -> Ignores:
     return above
 
 
-def _entries(workspace: Workspace, folder: str) -> list[FolderEntry]:
+def _entries(workspace: Workspace, folder: str) -> tuple[list[FolderEntry], bool]:
     try:
-        return workspace.entries(folder, _MOST_IN_FOLDER) or []
+        entries, has_more = workspace.first_entries(folder, _MOST_IN_FOLDER)
     except ToolError:  # deleted or not readable: the rest is still useful
-        return []
+        return [], False
+    return entries or [], has_more
 
 
 def _is_kept_back(entry: FolderEntry) -> bool:

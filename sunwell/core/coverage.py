@@ -47,7 +47,7 @@ class AnswerCoverage:
     unanswered: tuple[str, ...] = ()
     """Where and why, for each question about a part that came to no answer in the end."""
     cut_answers: int = 0
-    """Answers about parts that were cut at their limit."""
+    """Answers about parts that were cut at their limit of tokens, and had no whole one later."""
 
     def as_object(self) -> dict[str, Any]:
         """Return it as JSON values."""

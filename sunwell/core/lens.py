@@ -7,12 +7,13 @@ import attrs
 from sunwell.core.markdown import bullet_list, fenced, one_line
 from sunwell.core.marks import guarded
 
-_SECTIONS = (
+LENS_SECTIONS = (
     ("heuristics", "Guidelines"),
     ("patterns", "Patterns to Follow"),
     ("anti_patterns", "Things to Avoid"),
     ("constraints", "Hard Constraints"),
 )
+"""The lists of rules in their order, each with its heading."""
 
 
 def _texts(value: Iterable[str]) -> tuple[str, ...]:
@@ -72,7 +73,7 @@ class EphemeralLens:
         """
         scope = one_line(self.task_scope)
         blocks = [f"# Task Expertise: {scope}" if scope else "# Generated Expertise"]
-        sections = [(title, _written(getattr(self, name))) for name, title in _SECTIONS]
+        sections = [(title, _written(getattr(self, name))) for name, title in LENS_SECTIONS]
         blocks += [f"## {title}\n{bullet_list(items)}" for title, items in sections if items]
         examples = _written(self.examples)
         if examples:

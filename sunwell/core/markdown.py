@@ -1,9 +1,9 @@
 """Markdown blocks that the text inside them cannot close or forge."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from sunwell.core.marks import guarded
+from sunwell.core.marks import guarded, unguarded
 
 _BLOCK_START = re.compile(r"#{1,6}(?:\s|$)|`{3}|~{3}")
 _CONTINUATION = " " * 6
@@ -34,6 +34,22 @@ def list_item(text: str) -> str:
     if _BLOCK_START.match(first):
         first = "\\" + first
     return "\n".join([f"- {first}", *(f"{_CONTINUATION}{guarded(line)}".rstrip() for line in rest)])
+
+
+def list_items(text: str) -> Iterator[str]:
+    """Yield the items of a list that :func:`bullet_list` made, as they were but for white space at line ends.
+
+    A line that belongs to no item is passed over.
+    """
+    item: list[str] = []
+    for line in [*text.split("\n"), "- "]:
+        if line.startswith("- "):
+            if item:
+                yield "\n".join(item).strip()
+            first = line[2:]
+            item = [first[1:] if first.startswith("\\") and _BLOCK_START.match(first[1:]) else first]
+        elif item:
+            item.append(unguarded(line.removeprefix(_CONTINUATION)))
 
 
 def one_line(text: str) -> str:

@@ -32,7 +32,7 @@ _LONGEST_MARK = 400
 _MARK = re.compile(  # what a mark begins with: without blanks, in small letters
     r"\[(?:about)?[\d,]++[^\]]{0,120}"
     r"(?:cutouthere|cutoffhere|leftouthere|leftoutofthiscall|leftoutlater)"
-    r"|\[(?:status,fromtheharness:|fromtheharness:|itfailed\]|thisanswerwasputtogetherbysunwell)"
+    r"|\[(?:(?:status,|coverage,)?fromtheharness:|itfailed\]|thisanswerwasputtogetherbysunwell)"
     r"|\((?:otherworkers:|youhavenowmadethissamecall|earlierstepsareleftouthere"
     r"|theresultsofmoreworkersareleftouthere|therestoftheworkspaceisleftouthere)"
 )

@@ -45,6 +45,13 @@ _END_SECONDS = 2.0
 _CLOSE_SECONDS = 8.0
 
 
+_NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+
+
+class AnswerBroken(ConnectionError):
+    """The connection of a server over HTTP ended during one request; the server may have carried it out."""
+
+
 @attrs.define(eq=False)
 class McpSession:
     """A server from its start to its end. A task of its own holds it open, whoever uses it."""
@@ -117,7 +124,7 @@ class McpSession:
             return await answer
         except Exception as error:  # the package passes on whatever a server makes of its messages
             reason = self._reason(error)
-        if isinstance(reason, ConnectionError):
+        if isinstance(reason, ConnectionError) and not isinstance(reason, AnswerBroken):
             with suppress(TimeoutError):  # why it ended is known once all of it has ended
                 async with asyncio.timeout(_LEAVE_SECONDS):
                     await self._over.wait()
@@ -137,6 +144,8 @@ class McpSession:
         if (self._status and self._status[-1] // 100 in (3, 5)) or self._status[-1:] in ([401], [403]):
             return ToolError(f"it answered with HTTP {self._status[-1]}{_advice(self._status[-1])}")
         if isinstance(error, httpx2.TransportError):
+            if not isinstance(error, _NOT_SENT):
+                return AnswerBroken(f"the answer broke off ({type(error).__name__})")
             return ToolError(f"it cannot be reached ({type(error).__name__})")
         if isinstance(error, MCPError) and error.code != CONNECTION_CLOSED:
             return ToolError(error.message)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import attrs
 
+from sunwell.core.markdown import one_line
 from sunwell.errors import ConfigurationError, ToolError
 from sunwell.tools.limits import ToolLimits
 
@@ -21,8 +22,28 @@ _MOST_DEEP = 500
 _INTERNAL = "Internal error in monty: "
 _NO_EXIT = "SystemExit takes no number here; let the script end, or raise an exception with a text"
 _STOPPED = "the interpreter was stopped: the code took too much time or memory; do less at a time"
+_TOO_MANY_CALLS = (
+    "a script may make {most:,} calls, not more, of functions and methods from outside of it: ask for many "
+    "things in one call, or do a part in the next script"
+)
+_MORE_CALLS = 1_000
+"""Calls that are refused before the session ends: a script that goes on after refusals may have no end."""
+_ENDED = "the interpreter ended"
+_KILLED = "MemoryError: the worker exceeded its memory limit and was terminated"
+"""Said when its process had to be ended: its own count of memory, which a script survives, came late."""
 _MOST_CALLS_OF_SESSION = 1_000_000_000
 """The interpreter counts the calls of a whole session; those of a script are counted here."""
+
+
+MODULES = (
+    "base64", "bisect", "collections", "copy", "csv", "dataclasses", "datetime", "decimal", "functools",
+    "hashlib", "itertools", "json", "math", "random", "re", "time", "typing", "unicodedata",
+)  # fmt: skip
+"""Modules of the standard library that scripts can import, besides such without a use there."""
+NOT_THERE = (
+    "Not in this Python: yield, del (use pop), class inheritance, methods as values (for key=d.get or "
+    "str.lower write a lambda), functions in re.sub, more than one argument of set.union."
+)
 
 
 def has_interpreter(package: str = _PACKAGE) -> bool:
@@ -147,6 +168,8 @@ def _script_of(code: str) -> str:
 
 def _said(error: Any, code: str) -> str:
     said = str(error.display())
+    if "ModuleNotFoundError: " in said:
+        return f"{said.rstrip()}\nThere are: {', '.join(MODULES)}"
     return _NO_EXIT if _INTERNAL in said and "SystemExit" in code else said
 
 
@@ -175,6 +198,13 @@ class ScriptHost(Protocol):
 
     def value_of(self, name: str) -> tuple[Any, bool]:
         """Return the value of a *name* that no script has set, and whether there is one."""
+        ...
+
+    def attribute_of(self, owner: Any, name: str) -> tuple[Any, bool]:
+        """Return the attribute *name* of the object that *owner* identifies, and whether there is one.
+
+        It is asked for only if the object was not given with it.
+        """
         ...
 
     async def call(self, function: str, owner: Any, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
@@ -212,8 +242,9 @@ class PythonSession:
         """Run *code*; return its error as Python reports it, or ``""``.
 
         Each call of *host* is awaited while the script waits. What it raises is raised in the script, except
-        what is no :exc:`~sunwell.errors.ToolError`: that ends the session. Raises :exc:`SessionLost` if time,
-        memory or calls are used up.
+        what is no :exc:`~sunwell.errors.ToolError`: that ends the session. So is the refusal of calls above
+        the limit. Raises :exc:`SessionLost` if the time is used up, if the process ends, or if the script
+        goes on calling after a thousand refusals.
         """
         monty = import_module(_PACKAGE)
         calls = 0
@@ -221,23 +252,33 @@ class PythonSession:
             found = await self._session.feed_start(_script_of(code), print_callback=printed)
             while not isinstance(found, monty.MontyComplete):
                 calls += 1
-                if calls > self._limits.python_calls:
-                    raise SessionLost(f"a script may make {self._limits.python_calls:,} calls, not more")
-                found = await self._resumed(found, host, monty)
+                most = self._limits.python_calls
+                if calls > most + _MORE_CALLS:
+                    raise SessionLost(f"a script may make {most:,} calls, not more, and it went on")
+                if calls > most and isinstance(found, monty.AsyncFunctionSnapshot):
+                    found = await found.resume({"exception": RuntimeError(_TOO_MANY_CALLS.format(most=most))})
+                else:
+                    found = await self._resumed(found, host, monty)
         except monty.MontyCrashedError:
             raise SessionLost(_STOPPED) from None
         except (monty.MontyRuntimeError, monty.MontySyntaxError) as error:
             said = _said(error, code)
-            # After that the interpreter promises nothing about what its names hold.
+            # After that the interpreter promises nothing about what its names hold, or has ended.
             if isinstance(error.exception(), TimeoutError) and "time limit exceeded" in said:
+                most_seconds = f"{self._limits.python_seconds:g} seconds"
+                raise SessionLost(f"a script may compute for {most_seconds}: this was stopped") from None
+            if _KILLED in said:
                 raise SessionLost(_STOPPED) from None
             return said
+        except monty.MontyError as error:  # a value that cannot cross, or a process that does not answer
+            raise SessionLost(f"{_ENDED} ({one_line(str(error))[:200]})") from None
         return ""
 
     async def _resumed(self, found: Any, host: ScriptHost, monty: Any) -> Any:
         """Return what comes after *found*, at which the script waits for the host."""
         if isinstance(found, monty.AsyncNameLookupSnapshot):
-            value, is_there = (None, False) if found.object_id else host.value_of(found.variable_name)
+            name, owner = found.variable_name, found.object_id
+            value, is_there = host.value_of(name) if owner is None else host.attribute_of(owner, name)
             return await (found.resume(value=value) if is_there else found.resume())
         if not isinstance(found, monty.AsyncFunctionSnapshot) or found.is_os_function:
             return await found.resume_not_handled()

@@ -404,13 +404,18 @@ _AFTER = re.compile(r"[*?]|\{")
 
 
 def literal_in(pattern: str) -> str:
-    """Return a text that is in every line that *pattern* matches; empty if none is known.
+    """Return the longest of :func:`literals_in`; empty if there is none."""
+    return max(literals_in(pattern), key=len, default="")
+
+
+def literals_in(pattern: str) -> list[str]:
+    """Return texts that are in every line that *pattern* matches, in their order.
 
     Only what stands outside of groups, sets and repetitions counts, and nothing if there are alternatives
     or flags.
     """
     if re.search(r"\(\?[^:=!<P>]|\(\?P[^<]|\\[QE]|\{[^\d,]|\||\\[^bBdDsSwWtnrfvAZmM\W]", pattern):
-        return ""
+        return []
     runs, run, at, depth = [""], "", 0, 0
     while at < len(pattern):
         found = _PLAIN_ESCAPE.match(pattern, at)
@@ -429,7 +434,7 @@ def literal_in(pattern: str) -> str:
         else:
             run += one
         at += size
-    return max([*runs, run], key=len) if depth == 0 else ""
+    return [one for one in (*runs, run) if one] if depth == 0 else []
 
 
 _COUNT = re.compile(r"(?=\{((?:\d|\s|#[^\n]*\n)+))")  # verbose mode takes spaces and comments in a count

@@ -138,12 +138,12 @@ def _wide(data: bytes) -> TextFile | None:
             text = _text_in(data[len(mark) :], encoding)
             if text is not None and "\0" not in text:
                 return TextFile(text, encoding, mark=mark)
-    encoding = _unmarked_wide(data)
+    encoding = unmarked_wide(data)
     text = _text_in(data, encoding) if encoding else None
     return None if text is None or "\0" in text else TextFile(text, encoding)
 
 
-def _unmarked_wide(data: bytes) -> str:
+def unmarked_wide(data: bytes) -> str:
     """Return the encoding of UTF-16 text without a mark, most of which is ASCII; empty if it is none."""
     probe = data[:_PROBE_BYTES]
     if len(data) % 2 or len(probe) < 4:

@@ -706,20 +706,25 @@ class Workspace:
         ``None`` if *path* does not exist. Private entries are left out. Only the first *most* in the order
         of the file system are looked at, if it is given.
         """
+        return self.first_entries(path, most)[0]
+
+    def first_entries(self, path: str, most: int | None) -> tuple[list[FolderEntry] | None, bool]:
+        """Return what :meth:`entries` does, and whether the folder has more entries than were looked at."""
         with self._descent() as descent:
             place = descent.to(path)
             if place.status is None:
-                return None
+                return None, False
             if not place.is_folder:
                 raise ToolError(f"{quoted(place.path)} is {kind_of(place.status)}, not a folder")
             with told(place.path or "."):
                 folder = os.open(place.name, FOLDER, dir_fd=place.folder)
                 try:
                     above = place.path.rpartition("/")[2] or self.root.name
-                    shown = self._shown(_entries(folder, place.path, above, most))
-                    if not self._closed:
-                        return shown
-                    return [entry for entry in shown if folded_path(entry.path) not in self._closed]
+                    found, has_more = _entries(folder, place.path, above, most)
+                    shown = self._shown(found)
+                    if self._closed:
+                        shown = [entry for entry in shown if folded_path(entry.path) not in self._closed]
+                    return shown, has_more
                 finally:
                     os.close(folder)
 
@@ -821,7 +826,7 @@ def _has(folder: int | Path, name: str) -> bool:
     return True
 
 
-def _entries(folder: int, path: str, above: str, most: int | None) -> list[FolderEntry]:
+def _entries(folder: int, path: str, above: str, most: int | None) -> tuple[list[FolderEntry], bool]:
     found = []
     with os.scandir(folder) as items:
         for item in islice(items, most):
@@ -836,7 +841,8 @@ def _entries(folder: int, path: str, above: str, most: int | None) -> list[Folde
                 found.append(FolderEntry(where, "file", _size(item)))
             else:
                 found.append(FolderEntry(where, "other"))
-    return sorted(found, key=lambda entry: entry.path)
+        has_more = next(items, None) is not None
+    return sorted(found, key=lambda entry: entry.path), has_more
 
 
 def _size(item: "os.DirEntry[str]") -> int:

@@ -28,6 +28,7 @@ LENS = EphemeralLens(
     target_files=("shop/cart.py", "tests/test_cart.py"),
 )
 EVIDENCE = "pytest -q: failed\nexit code 1\n1 failed, 11 passed in 0.31s"
+PARTS = prompts.parts_text(24_000, 600, 10_000, 40, 0.14)
 BEGIN = """\
 # What models are told
 
@@ -139,7 +140,8 @@ def page() -> str:
                 ["orders.log: 48,120,344 bytes"],
                 20,
                 5,
-                money=prompts.money_text("$0.4979", 20_000, "$0.0061", 150),
+                PARTS,
+                money=prompts.money_text("$0.4979", 24_000, "$0.0070", 150),
             ),
         ),
         (

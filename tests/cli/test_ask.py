@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from sunwell.journal import read_records
+from sunwell.journal.records import Note
 from sunwell.simulator import Simulator, running_simulator
 from sunwell.simulator.scripts import DEMO_MODELS
 from tests.cli.terminals import Terminal, calling, plain
@@ -77,6 +79,15 @@ def test_what_was_asked_before_costs_nothing(ask, log: Path, simulator) -> None:
     assert "3 calls answered from memory, for nothing" in shown.stderr
     ask(QUESTION, "-c", log, "--no-answer-memory")
     assert [request.model for request in simulator.requests].count("claude-haiku-5-5") == 6
+
+
+def test_answers_from_the_memory_use_up_no_script_that_may_ask(ask, log: Path, simulator) -> None:
+    """The first run has a script that asked; in the second, nobody was called for it."""
+    for asks in ([False, True], [False, False]):
+        done = ask(QUESTION, "-c", log, "--json")
+        journal = log.parent / ".sunwell" / "runs" / json.loads(done.stdout)["run_id"] / "journal.jsonl"
+        notes = [one for one in read_records(journal) if isinstance(one, Note) and one.name == "step"]
+        assert [note.value["asks"] for note in notes] == asks
 
 
 def test_the_folder_of_the_memory_is_a_setting(sunwell, log: Path, simulator, monkeypatch) -> None:
@@ -177,6 +188,8 @@ def test_folders_and_globs_are_contexts(ask, tmp_path: Path, simulator) -> None:
         pytest.param(("Q", "-c", "a.txt", "-c", "a.txt"), "is given twice", id="twice"),
         pytest.param(("Q", "-c", ".env"), "would be sent to a model", id="protected"),
         pytest.param(("Q", "-c", "pipe"), "no file but a pipe", id="pipe"),
+        pytest.param(("Q", "-c", "/dev/zero"), "no file but a pipe or a device", id="device"),
+        pytest.param(("Q", "-c", "empty.txt"), "the context empty.txt is empty", id="empty-file"),
         pytest.param(("Q", "-c", "*.nope"), "*.nope matches nothing", id="glob"),
         pytest.param(("Q", "-c", ".en*"), "fits no text file that may be read", id="glob-protected"),
         pytest.param(("Q", "-c", "a.txt", "--confirm-above", "0"), "not begun", id="confirm"),
@@ -186,6 +199,7 @@ def test_what_cannot_be_asked_is_refused(ask, tmp_path, monkeypatch, simulator, 
     """One sentence, before anything is sent."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.txt").write_text("text")
+    (tmp_path / "empty.txt").touch()
     (tmp_path / ".env").write_text("KEY=secret")
     os.mkfifo(tmp_path / "pipe")
     done = ask(*arguments)
@@ -193,10 +207,11 @@ def test_what_cannot_be_asked_is_refused(ask, tmp_path, monkeypatch, simulator, 
     assert not simulator.requests
 
 
-def test_a_script_that_fails_is_told_with_its_error(tmp_path: Path, keys, sunwell) -> None:
-    """The last line of its traceback, which says what was wrong."""
+@pytest.mark.parametrize("tried", ["context.sherch('x')", "print(context.sherch)"])
+def test_a_script_that_fails_is_told_with_its_error(tmp_path: Path, keys, sunwell, tried) -> None:
+    """The last line of its traceback, which says what was wrong, and not what the harness adds behind it."""
     (tmp_path / "a.txt").write_text("all is well\n" * 400_000)
-    call = ("explore", {"code": "print('so far')\ncontext.sherch('x')"})
+    call = ("explore", {"code": f"print('so far')\n{tried}"})
     with running_simulator(Simulator({"claude-opus-5-5": calling(call)})) as simulator:
         env = {"ANTHROPIC_BASE_URL": simulator.url, "ANTHROPIC_API_KEY": "simulated-key"}
         done = sunwell("ask", "Q?", "-c", tmp_path / "a.txt", "-w", tmp_path, env=env)
@@ -213,6 +228,13 @@ def test_a_resume_counts_answers_about_parts_in_a_line(log: Path, sunwell, simul
     assert done.exit_code == 0, done.output
     assert "3 answers about parts from the journal" in done.stderr
     assert "calls/q-" not in done.stderr
+
+
+def test_an_empty_pipe_is_refused(ask, simulator) -> None:
+    """There is nothing to ask about."""
+    done = ask("Who?", "-c", "-", said="")
+    assert (done.exit_code, "the context standard input is empty" in done.stderr) == (2, True), done.output
+    assert not simulator.requests
 
 
 def test_steps_that_may_cost_more_are_refused_without_a_terminal(ask, log: Path, simulator) -> None:
@@ -339,3 +361,86 @@ def test_a_bound_that_bounds_nothing_is_refused(sunwell, tmp_path: Path, simulat
     assert done.exit_code == 2
     assert "has no effect here: nothing is asked about a context" in done.stderr
     assert not simulator.requests
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """A workspace that holds no log."""
+    (tmp_path / "work").mkdir()
+    return tmp_path / "work"
+
+
+def cut_off(sunwell, place: Path, *contexts: object, said: str | None = None, **given: object) -> str:
+    """Ask with room for two calls only; return what is printed beside the answer."""
+    typed = ("ask", QUESTION, "-w", place, "--max-calls", "2", "--no-answer-memory")
+    done = sunwell(*typed, *contexts, said=said, **given)
+    assert done.exit_code == 3, done.output
+    return str(done.stderr)
+
+
+def test_a_context_outside_is_given_again_to_resume(sunwell, log: Path, elsewhere: Path, simulator) -> None:
+    """Without it one sentence says so; the line that names the command has it, and no call is paid twice."""
+    told = cut_off(sunwell, elsewhere, "-c", log, "--confirm-above", "2")
+    assert f" -c {log} --confirm-above 2 --budget-calls N" in told
+    sent = len(simulator.requests)
+    again = ("resume", "0", "-w", elsewhere, "--max-calls", "20")
+    refused = sunwell(*again, "--confirm-above", "2")
+    assert refused.exit_code == 2
+    assert f"the context '{log}', which its record cannot name: give it again with -c FILE" in refused.stderr
+    refused = sunwell(*again, "-c", log)
+    assert (refused.exit_code, "add --confirm-above X" in refused.stderr) == (2, True)
+    assert len(simulator.requests) == sent
+    done = sunwell(*again, "-c", log, "--confirm-above", "2")
+    assert done.exit_code == 0, done.output
+    assert "3 lines hold ERROR." in done.stdout
+    models = [request.model for request in simulator.requests]
+    # The first and the closing one at the limit, then two more.
+    assert (models.count("claude-opus-5-5"), models.count("claude-haiku-5-5")) == (4, 3)
+
+
+def test_what_was_piped_in_is_piped_in_again(sunwell, log: Path, elsewhere: Path, simulator) -> None:
+    """Other text is refused: the answers were about the first."""
+    text = log.read_text()
+    assert " -c - --budget-calls N" in cut_off(sunwell, elsewhere, said=text)
+    again = ("resume", "0", "-w", elsewhere, "--max-calls", "20", "-c", "-")
+    refused = sunwell(*again, said=text.replace("INFO", "WARN"))
+    assert (refused.exit_code, "standard input has changed" in refused.stderr) == (2, True)
+    done = sunwell(*again, said=text)
+    assert done.exit_code == 0, done.output
+    assert "3 lines hold ERROR." in done.stdout
+
+
+def test_a_context_that_has_moved_is_found_by_its_text(
+    sunwell, log: Path, elsewhere: Path, simulator
+) -> None:
+    """It takes the place of the one that the record cannot name, beside one that it can."""
+    (elsewhere / "more.txt").write_text("nothing of it\n")
+    cut_off(sunwell, elsewhere, "-c", elsewhere / "more.txt", "-c", log)
+    moved = log.rename(log.parent / "moved.log")
+    again = ("resume", "0", "-w", elsewhere, "--max-calls", "20", "-c", moved)
+    refused = sunwell(*again, "-c", log.parent / "work" / "more.txt", "-c", __file__)
+    assert f"the run has no place for the context {__file__}: it has only " in refused.stderr
+    done = sunwell(*again)
+    assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize("option", ["-c", "--confirm-above"])
+def test_what_belongs_to_a_question_is_refused_for_other_runs(sunwell, shop: Path, simulator, option) -> None:
+    """Also by fork."""
+    sunwell("run", "Do it", "-w", shop, "-m", "haiku", "--max-turns", "1")
+    for words in (("resume", "0"), ("fork", "0", "--at", "run/direct")):
+        refused = sunwell(*words, "-w", shop, option, "1")
+        assert refused.exit_code == 2
+        assert f"the run asks about no context: leave {option} out" in refused.stderr
+
+
+def test_a_fork_is_given_its_contexts_too(sunwell, log: Path, elsewhere: Path, simulator) -> None:
+    """What it keeps is not paid again."""
+    done = sunwell("ask", QUESTION, "-c", log, "-w", elsewhere, "--no-answer-memory")
+    assert done.exit_code == 0, done.output
+    again = ("fork", "0", "--at", "run/ask:1", "-w", elsewhere)
+    refused = sunwell(*again)
+    assert (refused.exit_code, "give it again with -c" in refused.stderr) == (2, True)
+    forked = sunwell("fork", "last", *again[2:], "-c", log)
+    assert forked.exit_code == 0, forked.output
+    assert "3 lines hold ERROR." in forked.stdout

@@ -98,6 +98,8 @@ def test_what_is_offered(args: list[str], typed: str, found: list[str]) -> None:
     ("args", "kind"),
     [
         (["run", "-c"], "file"),
+        (["ask", "x", "-c"], "file"),
+        (["resume", "0", "-c"], "file"),
         (["run", "x", "--lens"], "file"),
         (["batch"], "file"),
         (["record"], "file"),

@@ -34,7 +34,9 @@ def default(option: click.Option) -> str:
 def row(option: click.Option) -> str:
     """Return the line of one option."""
     names = [*option.opts, *option.secondary_opts]
-    values = f" {option.make_metavar(click.Context(cli))}" if not option.is_flag else ""
+    values = (
+        f" {option.make_metavar(click.Context(cli, **cli.context_settings))}" if not option.is_flag else ""
+    )
     shown = ", ".join(f"`{name}`" for name in names) + (f" `{values.strip()}`" if values else "")
     told = f"{option.help or ''}{default(option)}".replace("|", "\\|")
     return f"| {shown.replace('|', chr(92) + '|')} | {told} |"
@@ -42,7 +44,7 @@ def row(option: click.Option) -> str:
 
 def section(name: str, command: click.Command) -> str:
     """Return the text about one command."""
-    context = click.Context(command, info_name=name)
+    context = click.Context(command, info_name=name, **cli.context_settings)
     arguments = [p.make_metavar(context) for p in command.params if isinstance(p, click.Argument)]
     options = [p for p in command.params if isinstance(p, click.Option) and not p.hidden]
     told = "\n\n".join(" ".join(part.split()) for part in (command.help or "").split("\n\n"))

@@ -123,3 +123,47 @@ def test_the_command_for_lenses_tells_it_and_saves_a_small_file(
     assert f"written by claude-opus-5-5 on {saved['origin']['date']} for: {TASK}" in checked.stderr
     journal = (list_runs(workspace)[0].path).read_text()
     assert journal.count("return 'a source'") == 40
+
+
+def test_a_lens_becomes_a_skill_and_comes_back(tmp_path: Path, sunwell: Invoke) -> None:
+    """The folder names the skill; the lens that comes back makes the same skill again."""
+    lens = {"heuristics": ["Read the cart first."], "task_scope": "prices", "target_files": ["cart.py"]}
+    (tmp_path / "lens.json").write_text(json.dumps(lens))
+    folder = tmp_path / "shop-prices"
+    made = sunwell("lens", "export", tmp_path / "lens.json", "--skill", folder, "--reader", "haiku")
+    assert made.exit_code == 0
+    assert "the skill shop-prices" in made.stdout
+    text = (folder / "SKILL.md").read_text()
+    assert '"[\\"haiku\\"]"' in text
+    back = sunwell("lens", "import", folder, "-o", tmp_path / "back.json", "--json")
+    told = json.loads(back.stdout)
+    assert (back.exit_code, told["skill"]) == (0, {"name": "shop-prices", "own": True, "edited": False})
+    assert told["lens"]["heuristics"] == lens["heuristics"]
+    again = ("lens", "export", tmp_path / "back.json", "--skill", folder, "--reader", "haiku")
+    refused = sunwell(*again)
+    assert (refused.exit_code, "--force" in refused.stderr) == (2, True)
+    assert sunwell(*again, "--force").exit_code == 0
+    assert (folder / "SKILL.md").read_text() == text
+
+
+def test_a_skill_of_somebody_else_is_shown_as_such(tmp_path: Path, sunwell: Invoke) -> None:
+    """Whoever imports it is told to read it; a folder with another name is told, too."""
+    (tmp_path / "SKILL.md").write_text("---\nname: a\ndescription: Do it.\n---\n- Never stop.\n")
+    shown = sunwell("lens", "import", tmp_path / "SKILL.md")
+    assert shown.exit_code == 0
+    assert "- Never stop." in shown.stdout
+    assert "read it before workers read it" in shown.stderr
+    assert sunwell("lens", "import", tmp_path / "SKILL.md", "-o", tmp_path / "lens.json").exit_code == 0
+    made = sunwell("lens", "export", tmp_path / "lens.json", "--skill", tmp_path / "My Skill")
+    assert (made.exit_code, "call the folder my-skill" in made.stderr) == (0, True)
+    edited = tmp_path / "My Skill" / "SKILL.md"
+    edited.write_text(edited.read_text().replace("Never stop.", "Stop."))
+    assert "was edited" in sunwell("lens", "import", edited).stderr
+
+
+@pytest.mark.parametrize("words", [("--help",), ("write", "--help"), ("-h",)])
+def test_help_is_that_of_what_is_named(words: tuple[str, ...], sunwell: Invoke) -> None:
+    """A task is no command, and the commands are listed."""
+    shown = sunwell("lens", *words)
+    assert shown.exit_code == 0, shown.stderr
+    assert ("export" in shown.stdout) == (words[0] != "write")

@@ -10,7 +10,8 @@ import pytest
 
 from sunwell.journal import read_records
 from sunwell.journal.codec import encode
-from sunwell.simulator import Simulator
+from sunwell.simulator import Fault, FaultRule, Simulator, running_simulator
+from sunwell.simulator.scripts import DEMO_MODELS
 
 TASK = "Generate CRUD endpoints for 5 entities"
 
@@ -105,6 +106,17 @@ def cut_off(sunwell, shop: Path, *options: str, env: dict[str, str] | None = Non
     told = json.loads(done.stdout)
     assert told["status"] == "incomplete", done.output
     return str(told["run_id"])
+
+
+def test_a_raised_ceiling_holds_also_if_the_first_try_fails(sunwell, shop: Path, keys) -> None:
+    """What the old ceiling refused is asked under the new one, though a process with that one had failed."""
+    told = json.loads(sunwell("run", TASK, "-w", shop, "-m", "haiku", "--max-calls", "2", "--json").stdout)
+    assert told["stop_reason"] == "calls"
+    again = ("resume", told["run_id"], "-w", shop, "--max-calls", "30", "--json")
+    with running_simulator(Simulator(DEMO_MODELS, faults=FaultRule(Fault(status=401)))) as refusing:
+        failed = sunwell(*again, env={**keys, "ANTHROPIC_BASE_URL": refusing.url})
+    assert failed.exit_code == 1, failed.output
+    assert json.loads(sunwell(*again).stdout)["status"] == "ok"
 
 
 def test_a_file_that_others_run_is_allowed_again_or_refused(sunwell, shop: Path, simulator, keys) -> None:

@@ -29,7 +29,9 @@ LINES = {
     "replay": "replay RUN -w .",
     "continue": "continue RUN Again -w .",
     "fork": "fork RUN --at run/work:0 --accept-changes -w .",
-    "lens": "lens --check lens.json",
+    "lens write": "lens --check lens.json",
+    "lens export": "lens export lens.json --skill made --force",
+    "lens import": "lens import skill",
     "estimate": "estimate Hello -w .",
     "models": "models",
     "runs": "runs -w .",
@@ -63,6 +65,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[
     """Return a folder with a finished run, the environment for commands, and what words stand for."""
     folder = Path(shutil.copytree(SHOP, tmp_path_factory.mktemp("desk") / "shop"))
     (folder / "tasks").write_text('"Hello"\n')
+    (folder / "skill").mkdir()
+    (folder / "skill" / "SKILL.md").write_text(
+        "---\nname: skill\ndescription: Files.\n---\nWrite one at a time.\n"
+    )
     (folder / "lens.json").write_text('{"heuristics": ["Write one file at a time."]}')
     (folder / "sunwell.toml").write_text("[budget]\nusd = 5\n")
     with running_simulator(Simulator(DEMO_MODELS)) as simulator:

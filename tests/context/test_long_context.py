@@ -7,14 +7,17 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sunwell.context.long_context import Handle, LongContext
+from sunwell.context.workspace_files import list_files
 from sunwell.core.secrets import Secrets
 from sunwell.errors import ConfigurationError, ToolError
+from sunwell.tools.workspace import Workspace
 
 KEY = "sk-abcdefgh12345678"
 LETTERS = st.text(alphabet="ab \né€𝄞\0\r", max_size=200)
@@ -100,7 +103,52 @@ def test_a_search_finds_the_lines_that_match_alone(
             wanted += [line] if is_in else []
         found = handle.search(pattern, limit=1_000, literal=literal)
         assert [data_of(each, data) for each in found] == wanted
+        assert handle.count(pattern, literal=literal) == len(wanted)
         assert [each.start for each in found] == sorted({each.start for each in found})
+        assert handle.count(pattern, literal) == len(wanted)
+
+
+ATOMS = (
+    "a", "b", "é", ".", " ", r"\s", r"\S", r"\w", r"\W", r"\D", "[^a]", "[^]b]", r"[\s,]", r"[^\s]",
+    r"[\t-~]", "[[]", r"\n", "\n", r"\x0a", r"\x61", r"\p{L}", r"\P{L}", "(a)", r"(\s)", "(?:a|b)",
+    "(?:a|)", "(?P<n>.)", "(?>a|ab)", "(?i:A)", r"\r", "\0",
+)  # fmt: skip
+EDGES = (
+    "", "", "", "^", "$", r"\A", r"\Z", r"\b", r"\B", r"(?<=\s)", r"(?<!\S)", r"(?=\W)", r"(?!\s)",
+    "(?<!a)", "(?=$)", r"(?!\n)", "{", "|", "(?<=^)", r"(?<=\n)",
+)  # fmt: skip
+TIMES = ("", "", "", "*", "+", "?", "{1,2}", "*?", "++", "{,1}")
+FLAGS = st.sampled_from(("", "", "(?i)", "(?s)", "(?ms)", "(?a)", "(?x)"))
+PIECES = st.tuples(st.sampled_from(EDGES), st.sampled_from(ATOMS), st.sampled_from(TIMES)).map("".join)
+COMPOSED = st.tuples(FLAGS, st.lists(PIECES, min_size=1, max_size=4)).map(
+    lambda parts: parts[0] + "".join(parts[1])
+)
+LINES = st.lists(st.sampled_from(("a", "b", "ab a", "", "é", " ", "\r", "A\t", "\0", "{")), max_size=30)
+ENDS = st.sampled_from(("\n", "\n", "\r\n"))
+
+
+@given(LINES, COMPOSED, ENDS, st.sampled_from(("", "\n", "a")))
+@settings(max_examples=400)
+def test_any_pattern_finds_what_it_finds_in_lines_one_by_one(
+    lines: list[str], pattern: str, end: str, last: str
+) -> None:
+    """Classes that hold line ends, assertions at the borders, flags, groups, and both kinds of line ends."""
+    import regex
+
+    try:
+        expression = regex.compile(pattern)
+    except regex.error:
+        return
+    data = (end.join(lines) + last).encode()
+    wanted = [
+        line
+        for line in lines_of(data)
+        if expression.search(line.decode().removesuffix("\n").removesuffix("\r"))
+    ]
+    with context_of(data) as context:
+        found = context.whole.search(pattern, limit=1_000)
+        assert [data_of(each, data) for each in found] == wanted
+        assert context.whole.count(pattern) == len(wanted)
 
 
 @given(LETTERS, st.integers(1, 40), st.integers(0, 13))
@@ -180,6 +228,61 @@ def test_broken_bytes_and_nuls_are_kept_in_their_place(tmp_path: Path) -> None:
         assert [each.text() for each in context.whole.search("last ..$")] == ["last \ufffd\n"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("kind", ["file", "stream", "folder", "glob"])
+def test_utf_16_without_a_mark_is_read_as_such(tmp_path: Path, encoding: str, kind: str) -> None:
+    """As UTF-8 it would be a text with NULs, in which no word is found: an answer about nothing."""
+    text = "2026-11-30 ERROR disk für 𝄞\n" * 100_000
+    (tmp_path / "c.log").write_bytes(text.encode(encoding))
+    named: Any = {"file": tmp_path / "c.log", "folder": tmp_path, "glob": f"{tmp_path}/*.log"}
+    with (tmp_path / "c.log").open("rb") as stream, LongContext.of(named.get(kind, stream)) as context:
+        assert context.whole[-60:].text().endswith("ERROR disk für 𝄞\n")
+        assert len(context.whole.search("ERROR d.sk f", limit=9)) == 9
+        assert context.whole[-9:].place.last_line >= 100_000
+
+
+def test_of_a_folder_with_more_entries_than_are_looked_at_it_is_told(tmp_path: Path) -> None:
+    """So that nobody takes what is listed for all."""
+    for number in range(20_001):
+        (tmp_path / f"{number}.log").touch()
+    (tmp_path / ".git").mkdir()  # which is left out, and does not count
+    files, is_all = list_files(Workspace(tmp_path), 30_000)
+    assert (len(files) in (19_999, 20_000), is_all) == (True, False)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\0" * 5_000 + b"after the crash\n",
+        b"one\n" + b"\0" * 5_000,
+        b"a\0b\0c\0\0\0",
+        b"x" * 300 + b"\0a" * 20,
+    ],
+)
+def test_nuls_alone_are_no_encoding(data: bytes) -> None:
+    """Logs have them where a crash left a hole."""
+    with context_of(data) as context:
+        assert context.size_bytes == len(data)
+
+
+def test_a_stream_that_is_no_text_is_refused() -> None:
+    """As a file would be."""
+    with pytest.raises(ConfigurationError, match=r"standard input is no text \(gzip archive\)"):
+        LongContext.of(io.BytesIO(b"\x1f\x8b\x08\0" + b"\1" * 99))
+
+
+@pytest.mark.parametrize("kind", ["folder", "glob"])
+def test_very_many_files_are_refused_in_a_sentence(tmp_path: Path, kind: str) -> None:
+    """They are counted to the bound, and no further: a million take no longer."""
+    for number in range(20_001):
+        (tmp_path / f"{number}.log").touch()
+    source, said = (tmp_path, "than 20,000 files and folders") if kind == "folder" else (
+        f"{tmp_path}/**/*.log", "fits more than 20,000 files"
+    )  # fmt: skip
+    with pytest.raises(ConfigurationError, match=said):
+        LongContext.of(source)
+
+
 @pytest.mark.parametrize("pattern", ["needle", "ne+dle", "needle$", "[n]eedle"])
 def test_a_line_of_many_megabytes_is_searched(tmp_path: Path, pattern: str) -> None:
     """It is found once, whole, wherever the match is in it, and the line after it, too."""
@@ -189,6 +292,7 @@ def test_a_line_of_many_megabytes_is_searched(tmp_path: Path, pattern: str) -> N
         found = [(each.start, len(each)) for each in context.whole.search(pattern)]
         assert found == [(6, len(line) + 1), (6 + len(line) + 1, 7)]
         assert context.whole.search("^y|x$|^needlex") == []
+        assert context.whole.count(pattern) == 2
         assert context.whole.lines(2, 2).place.first_line == 2
         assert len(context.whole.chunks(1_000_000)) < 40
 
@@ -210,6 +314,9 @@ def test_a_pattern_that_explodes_is_stopped() -> None:
         (lambda whole: whole.chunks(0), "characters must be"),
         (lambda whole: whole.chunks(9, 4), "overlap at most a third"),
         (lambda whole: whole.lines(0), "counted from 1"),
+        (lambda whole: whole.around(0), "characters must be from 1 to 2,000,000"),
+        (lambda whole: whole.around(10**12), "characters must be from 1 to 2,000,000"),
+        (lambda whole: whole.count("("), "no regular expression"),
         (lambda whole: whole[::2], "written"),
         (lambda whole: whole[3], "written"),
         (lambda whole: whole.text(2), "at most 2"),
@@ -260,6 +367,17 @@ def test_a_search_does_not_tell_of_a_secret(secrets: Secrets, pattern: str, lite
         assert first.text() == "one [API_KEY]\n"
 
 
+def test_many_lines_do_not_tell_of_a_secret_either(secrets: Secrets) -> None:
+    """Also if there are so many that secrets are looked for in all of them together."""
+    lines = [f"é {number} {'sk-a' if number % 50 else KEY} end" for number in range(1_200)]
+    with context_of("\n".join(lines), secrets=secrets) as context:
+        for pattern in ("sk-a", "sk-[a-z]", "[s]k-", "[k]-a"):
+            found = [each.place.first_line for each in context.whole.search(pattern, 2_000)]
+            assert found == [number + 1 for number in range(1_200) if number % 50]
+            assert context.whole.count(pattern) == len(found)
+        assert context.whole.count("end") == 1_200
+
+
 # Sources
 
 
@@ -290,8 +408,49 @@ def test_a_glob_is_the_files_that_it_names(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("KEY=secret")
     (tmp_path / "c.log").mkdir()
     with LongContext.of(f"{tmp_path}/*.log") as context:
-        assert context.whole.text() == f"==> {tmp_path}/a.log <==\none"
-        assert context.left_out == (f"{tmp_path}/b.log",)
+        assert context.whole.text() == "==> a.log <==\none"
+        assert context.left_out == ("b.log",)
+    with LongContext.of(f"{tmp_path.parent}/{tmp_path.name[:-1]}?/*.log") as context:
+        assert context.whole.text() == f"==> {tmp_path.name}/a.log <==\none"
+
+
+def test_a_file_of_a_folder_is_a_part_with_lines_of_its_own(tmp_path: Path) -> None:
+    """A place in it is short; one that is in several is in lines and bytes of the whole."""
+    (tmp_path / "a.txt").write_text("one\ntwo\n")
+    (tmp_path / "b.txt").write_text("three\nfour")
+    (tmp_path / "c.txt").write_text("")
+    with LongContext.of(tmp_path, "docs") as context:
+        files = context.whole.files()
+        assert [(path, file.text()) for path, file in files.items()] == [
+            ("a.txt", "one\ntwo\n"), ("b.txt", "three\nfour\n"), ("c.txt", ""),
+        ]  # fmt: skip
+        assert list(context.whole[5:].files()) == ["b.txt", "c.txt"]
+        (two,), (four,) = context.whole.search("two"), context.whole.search("four")
+        assert (two.spot, four.spot) == ("a.txt:2", "b.txt:2")
+        assert files["a.txt"].spot == "a.txt:1-2"
+        assert context.whole.search("==> b")[0].spot == "b.txt"
+        assert context.whole.spot == str(context.whole.place)
+    with context_of("one\ntwo") as context:
+        assert context.whole.files() == {"log": context.whole}
+        assert context.whole.lines(2, 2).spot == "log, lines 2-2 (bytes 4-7)"
+
+
+@given(LETTERS, st.integers(0, 210), st.integers(0, 9), st.integers(1, 30), st.integers(0, 40))
+def test_the_text_around_a_part(text: str, first: int, size: int, characters: int, least: int) -> None:
+    """It has at most so many characters more on each side, ends at a line end if it can, and stays within."""
+    with context_of(text) as context:
+        room = context.whole[min(least, first) :]
+        part = context.whole[first : first + size]
+        around = part.around(characters, room)
+        assert room.start <= around.start <= part.start
+        assert part.end <= around.end <= room.end
+        before = context.whole[around.start : part.start].text()
+        behind = context.whole[part.end : around.end].text()
+        assert max(len(before), len(behind)) <= characters
+        if around.end < room.end and len(behind) < characters:
+            assert behind.endswith("\n")
+        if around.start > room.start and len(before) < characters:
+            assert context.whole[: around.start].text().endswith("\n")
 
 
 @pytest.mark.parametrize(
@@ -336,6 +495,16 @@ def test_a_change_of_the_file_is_told(tmp_path: Path) -> None:
         assert "was cut while it was read" in context.changed()
         with pytest.raises(ToolError, match="was cut while it was read: it ends at byte 1 now"):
             context.whole.text()
+
+
+def test_pipes_and_devices_in_a_folder_or_glob_are_left_out(tmp_path: Path) -> None:
+    """None is opened for reading: a pipe without a writer would be waited for."""
+    (tmp_path / "a.log").write_text("one\n")
+    os.mkfifo(tmp_path / "b.log")
+    (tmp_path / "c.log").symlink_to("/dev/zero")
+    for source in (tmp_path, f"{tmp_path}/*.log"):
+        with LongContext.of(source) as context:
+            assert context.whole.text().endswith("a.log <==\none\n")
 
 
 def test_several_threads_may_look_at_once() -> None:

@@ -1,14 +1,15 @@
 """A run that answers a question about long contexts: in one call, or by looking into them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, Self
 
 import attrs
 
 from sunwell.agent.asking.ask_tools import SPECS, AskTools
 from sunwell.agent.asking.exploration import Exploration, SharedReading, spent_text
 from sunwell.agent.asking.part_reader import Coverage, PartReader, coverage_sentence
+from sunwell.agent.asking.part_sizes import MOST_ANSWER_TOKENS, PartSizes
 from sunwell.agent.conversation.conversation import Assignment, Conversation
 from sunwell.agent.prompts import ASK_PROMPT, DIRECT_PROMPT, ask_text, money_text, question_closing_text
 from sunwell.agent.run.asked_contexts import AskedContexts
@@ -17,6 +18,7 @@ from sunwell.agent.run.toolset import Toolset
 from sunwell.context.long_context import Handle
 from sunwell.core.coverage import AnswerCoverage, ContextCoverage, CoveredRange
 from sunwell.core.markdown import fenced, one_line
+from sunwell.core.marks import guarded
 from sunwell.core.model import Caching, ModelProtocol
 from sunwell.core.price import DelegationDecision, Price, Quote, Side
 from sunwell.core.span import Span
@@ -36,6 +38,7 @@ from sunwell.models.prices import PriceBook
 from sunwell.models.room import own_output_tokens
 from sunwell.models.tokens import estimate_tokens
 from sunwell.tools.python_session import has_interpreter
+from sunwell.tools.wording import counted
 
 _BYTES_PER_TOKEN = 4
 _ANSWER_TOKENS = 500
@@ -54,8 +57,33 @@ _MARGIN = 1.25
 """A context must be so much shorter than the window as an estimate of its tokens may be too low."""
 _MORE_TURNS = 5
 """Turns besides the steps: mistakes that are told, and the answer."""
-_OPENED, _DIRECT, _COVERED = "ask-contexts", "ask-direct", "ask-coverage"
-_MONEY = "ask-money"
+_SHOWN_FILES = 10
+_OPENED, _DIRECT, _SIZES = "ask-contexts", "ask-direct", "ask-part-sizes"
+_COVERED, _MONEY = "ask-coverage", "ask-money"
+
+
+@attrs.frozen
+class _OpenedContext:
+    """What is known of a context before it is looked into."""
+
+    size: int
+    files: str
+    """How many files it is, in words, and the largest of them; empty for one file."""
+
+    @classmethod
+    def noted(cls, value: Sequence[Any]) -> Self:
+        """Return what a record says: name, size, digest and, in newer ones, files."""
+        return cls(int(value[1]), str(value[3]) if len(value) > 3 else "")
+
+
+def _files_of(part: Handle) -> str:
+    files = part.files()
+    if len(files) < 2 and part.context.kind in ("file", "stream"):
+        return ""
+    largest = sorted(files.items(), key=lambda item: len(item[1]), reverse=True)[:_SHOWN_FILES]
+    shown = ", ".join(f"{one_line(path)} ({len(one):,})" for path, one in largest)
+    more = "the largest: " if len(files) > len(largest) else ""
+    return f" in {counted(len(files), 'file')}: {more}{shown}"
 
 
 @attrs.frozen
@@ -115,18 +143,28 @@ class Asking:
             return await self._direct()
         started = DelegationStarted(run.task, "", self.reader.name, run.decision.reason, self.model.name)
         run.tell(DELEGATION_STARTED, started)
-        sizes = dict(await self._opened())
+        opened = await self._opened()
+        sizes = {name: one.size for name, one in opened.items()}
         span = run.root.child("ask")
         reader = PartReader(run, self.reader, run.root.worker("calls"))
-        shared = SharedReading(run, reader, self._recurse, self.asked.confirm)
+        part_sizes = await self._part_sizes(sum(sizes.values()) // _BYTES_PER_TOKEN)
+        shared = SharedReading(
+            run, reader, self._recurse, self._fits_one_call, part_sizes, self.asked.confirm
+        )
         exploration = Exploration(shared, span, self.model, self.asked.handles, Coverage(sizes))
-        told = [f"{one_line(name)}: {size:,} bytes" for name, size in sizes.items()]
+        told = [f"{one_line(name)}: {one.size:,} bytes{one.files}" for name, one in opened.items()]
         return await self._explored(exploration, run.task, told)
 
+    def _fits_one_call(self, size: int) -> bool:
+        """Whether so many bytes fit into one question about a part; a very long window is not filled."""
+        tokens = size // _BYTES_PER_TOKEN + _CHUNK_PROMPT_TOKENS
+        window = self.run.gateway.prices.room(self.reader, self.run.config.max_output_tokens).prompt_tokens
+        return tokens * _MARGIN <= min(window or _ASSUMED_WINDOW_TOKENS, _ASSUMED_WINDOW_TOKENS)
+
     async def _confirm_direct(self) -> None:
-        """Raise :exc:`~sunwell.errors.ConfigurationError` if the one call is refused."""
+        """Ask whether the one call may be made, unless it is on record. Raises ConfigurationError if not."""
         run, confirm = self.run, self.asked.confirm
-        if confirm is None:
+        if confirm is None or run.gateway.has_answer(run.root.child("direct")):
             return
         side = None if run.quote is None else run.quote.direct
         most = None if side is None else side.high_usd
@@ -169,7 +207,8 @@ class Asking:
                     told,
                     config.max_explore,
                     config.max_commit_cycles,
-                    money=await self._money(exploration.span),
+                    parts=exploration.shared.sizes.sentence(),
+                    money=await self._money(exploration.span, exploration.shared.sizes),
                 )
             ),
             tuple(filter(None, (run.guidance.caller, ASK_PROMPT))),
@@ -182,6 +221,7 @@ class Asking:
         )
         tools = Toolset((), frozenset(), {}).joined(AskTools(exploration))
         work = Conversation(run, given, tools, AskHooks(exploration))
+        work.hand_over = exploration.before_words
         if states_coverage:
             run.works.append(work)
         try:
@@ -193,15 +233,15 @@ class Asking:
         name = f"{_COVERED}-{work.turns}-{ended.stop_reason}"
         return await self._covered(ended, name, exploration.coverage)
 
-    async def _money(self, span: Span) -> str:
+    async def _money(self, span: Span, sizes: PartSizes) -> str:
         """Return what is left, and what a question costs; a run that goes on says what it said."""
         run = self.run
         noted = run.journal.find(Note, (span.path, _MONEY))
         if noted is not None:
             return str(noted.value)
         left, price = run.ledger.usd_left(span.path), run.gateway.prices.price(self.reader)
-        part_usd = "" if price is None else f"${_part_usd(price):.4f}"
-        characters = _CHUNK_TOKENS * _BYTES_PER_TOKEN
+        characters = sizes.characters()
+        part_usd = "" if price is None else f"${_part_usd(price, characters // _BYTES_PER_TOKEN):.4f}"
         said = money_text("" if left is None else f"${left:.4f}", characters, part_usd, _CHUNK_OUTPUT_TOKENS)
         if not run.gateway.recorded_only:
             await run.journal.append(Note(span.path, _MONEY, said), durable=False)
@@ -226,7 +266,7 @@ class Asking:
         text = await self._recorded_text()
         given = attrs.evolve(
             given,
-            prompt=f"{run.task}\n\n{text}",
+            prompt=f"{text}\n\n{run.task}",  # another question begins with the same bytes
             system=tuple(filter(None, (run.guidance.caller, DIRECT_PROMPT))),
             caching=Caching(None, conversation=False),  # nobody reads it a second time
         )
@@ -236,8 +276,8 @@ class Asking:
         run.coverage = AnswerCoverage(
             True,
             tuple(
-                ContextCoverage(name, size, 0, size, 1, (CoveredRange("", 0, size),))
-                for name, size in (await self._opened()).items()
+                ContextCoverage(name, one.size, 0, one.size, 1, (CoveredRange("", 0, one.size),))
+                for name, one in (await self._opened()).items()
             ),
         )
         return _with_coverage(ended, run.coverage) if ended.status == "ok" else ended
@@ -259,8 +299,8 @@ class Asking:
         await run.journal.append(Note(*key, text), durable=False)
         return text
 
-    async def _opened(self) -> Mapping[str, int]:
-        """Return the bytes of each context, by name; a run that goes on takes them from its record.
+    async def _opened(self) -> Mapping[str, "_OpenedContext"]:
+        """Return the contexts by name; a run that goes on takes them from its record.
 
         Raises :exc:`~sunwell.errors.ConfigurationError` if a context is another one than it was.
         """
@@ -268,19 +308,39 @@ class Asking:
         key = (run.root.path, _OPENED)
         noted = run.journal.find(Note, key)
         if noted is not None and run.gateway.recorded_only:
-            return {name: size for name, size, _ in noted.value}
+            return {one[0]: _OpenedContext.noted(one) for one in noted.value}
         now: list[list[Any]] = []
         for name, part in (await self.asked.open(run.gateway.secrets)).items():
-            now.append([name, part.end - part.start, await in_thread(part.digest)])
+            try:
+                digest = await in_thread(part.digest)
+            except ToolError as error:  # it was cut since it was opened
+                raise ConfigurationError(f"the context {name} cannot be read: {error.sentence}") from None
+            now.append([name, part.end - part.start, digest, await in_thread(_files_of, part)])
         if noted is None:
             await run.journal.append(Note(*key, now), durable=False)
-        elif noted.value != now and not run.gateway.accept_changes:
-            changed = next(old[0] for old, new in zip(noted.value, now, strict=False) if old != new)
+        elif [one[:3] for one in noted.value] != [one[:3] for one in now] and not run.gateway.accept_changes:
+            changed = next(old[0] for old, new in zip(noted.value, now, strict=False) if old[:3] != new[:3])
             raise ConfigurationError(
                 f"the context {changed} has changed since the run saw it: undo that, or keep the answers "
                 "with --accept-changes"
             )
-        return {name: size for name, size, _ in now}
+        return {one[0]: _OpenedContext.noted(one) for one in (now if noted is None else noted.value)}
+
+    async def _part_sizes(self, tokens: int) -> PartSizes:
+        """Return the proposed sizes of parts; a run that goes on takes them from its record."""
+        run = self.run
+        key = (run.root.path, _SIZES)
+        noted = run.journal.find(Note, key)
+        if noted is not None:
+            return PartSizes(*noted.value)
+        prices = run.gateway.prices
+        room = prices.room(self.reader, MOST_ANSWER_TOKENS).prompt_tokens
+        price = prices.price(self.model)
+        turns = Decimal(0) if price is None else _turns_usd(price, _TURNS)
+        sizes = PartSizes.of(prices.price(self.reader), tokens, room_tokens=room, other_usd=turns)
+        if not run.gateway.recorded_only:
+            await run.journal.append(Note(*key, list(attrs.astuple(sizes))), durable=False)
+        return sizes
 
     async def _decide(self) -> tuple[DelegationDecision, Quote | None]:
         """Return the recorded decision and its quote, or make them and record them."""
@@ -291,7 +351,7 @@ class Asking:
             return recorded.decision, recorded.quote
         decision, quote = way_of(
             run.task,
-            sum((await self._opened()).values()),
+            sum(one.size for one in (await self._opened()).values()),
             (self.model, self.reader),
             run.gateway.prices,
             max_output_tokens=run.config.max_output_tokens,
@@ -305,10 +365,11 @@ class Asking:
 
 
 def _with_coverage(ended: Ending, coverage: AnswerCoverage) -> Ending:
+    """Return *ended* with the coverage behind its answer, in which no other line looks like it."""
     if not ended.answer.strip():
         return ended
     covered = f"[Coverage, from the harness: {coverage_sentence(coverage)}.]"
-    return attrs.evolve(ended, answer=f"{ended.answer}\n\n{covered}")
+    return attrs.evolve(ended, answer=f"{guarded(ended.answer)}\n\n{covered}")
 
 
 def way_of(
@@ -435,21 +496,23 @@ def _direct_side(tokens: int, price: Price | None) -> Side:
     return Side("direct", low, expected, None, high)
 
 
-def _part_usd(reader_price: Price) -> Decimal:
-    """Return what a question about a part of the usual size costs."""
-    return reader_price.conversation_usd([(_CHUNK_TOKENS + _CHUNK_PROMPT_TOKENS, _CHUNK_OUTPUT_TOKENS, 0, 0)])
+def _part_usd(reader_price: Price, tokens: int) -> Decimal:
+    """Return what a question about a part of so many *tokens* costs."""
+    return reader_price.conversation_usd([(tokens + _CHUNK_PROMPT_TOKENS, _CHUNK_OUTPUT_TOKENS, 0, 0)])
+
+
+def _turns_usd(price: Price, count: int) -> Decimal:
+    """Return what so many turns of the model that looks into contexts cost."""
+    tools = sum(estimate_tokens(spec.description + spec.schema_text) for spec in SPECS)
+    begins = estimate_tokens(ASK_PROMPT) + tools
+    return price.conversation_usd(
+        (begins + turn * _TURN_TOKENS, _TURN_OUTPUT_TOKENS, 0, 0) for turn in range(count)
+    )
 
 
 def _explored_side(tokens: int, price: Price | None, reader_price: Price | None) -> Side:
     if price is None or reader_price is None:
         return Side("explored", None, None, None)
-    tools = sum(estimate_tokens(spec.description + spec.schema_text) for spec in SPECS)
-    begins = estimate_tokens(ASK_PROMPT) + tools
-    low, turns, many = (
-        price.conversation_usd(
-            (begins + turn * _TURN_TOKENS, _TURN_OUTPUT_TOKENS, 0, 0) for turn in range(count)
-        )
-        for count in (_LEAST_TURNS, _TURNS, _MANY_TURNS)
-    )
-    once = _part_usd(reader_price) * -(-tokens // _CHUNK_TOKENS)
+    low, turns, many = (_turns_usd(price, count) for count in (_LEAST_TURNS, _TURNS, _MANY_TURNS))
+    once = _part_usd(reader_price, _CHUNK_TOKENS) * -(-tokens // _CHUNK_TOKENS)
     return Side("explored", low, turns + once, None, many + 2 * once)

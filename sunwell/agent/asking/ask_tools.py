@@ -13,14 +13,21 @@ from sunwell.core.tool import Place, RepeatableCall, Staged
 from sunwell.errors import ToolError
 from sunwell.tools.arguments import closed, nullable, read_arguments, text, whole
 from sunwell.tools.limits import Outcome
+from sunwell.tools.python_session import MODULES, NOT_THERE
 from sunwell.tools.tool_plugins import unknown_tool
 
 EXPLORE = ToolSpec(
     "explore",
     "Run Python on the contexts. Names persist from call to call; you see only what is printed, at most "
-    "8,000 characters of it. No files, no network, no packages; of the standard library only such as re, "
-    "json, math and collections.",
-    closed({"code": text('A script, e.g. hits = context.search("ERROR")\nprint(len(hits), hits[0].text())')}),
+    "8,000 characters of it. No files, no network, no packages; of the standard library only "
+    f"{', '.join(MODULES)}. {NOT_THERE}",
+    closed(
+        {
+            "code": text(
+                'A script, e.g. print(context.count("ERROR"))\nprint(context.search("ERROR", 5)[0].text())'
+            )
+        }
+    ),
 )
 _NAME = "Name of a context or of an earlier result; null: the first context."
 OPERATIONS = ToolSpec(
@@ -42,8 +49,9 @@ OPERATIONS = ToolSpec(
                         "op": {
                             "type": "string",
                             "enum": ["slice", "grep", "count", "chunk", "split", "map", "combine"],
-                            "description": "slice: bytes start to end; grep: lines that match pattern; "
-                            "count: of a list, or of lines that match pattern; chunk: parts of size "
+                            "description": "slice: bytes start to end, or items start to end of a list, "
+                            "which are shown; grep: the first 1,000 lines that match pattern; count: of a "
+                            "list, or of all lines that match pattern; chunk: parts of size "
                             "characters; split: lines of a short text, or what is between pattern; map: ask "
                             "prompt about each part; combine: join a list, and ask prompt about it if there "
                             "is one.",
@@ -53,9 +61,9 @@ OPERATIONS = ToolSpec(
                         "pattern": nullable(
                             text("Regular expression of grep and count; separator of split.")
                         ),
-                        "start": nullable(whole("First byte of slice.")),
-                        "end": nullable(whole("The byte behind the last of slice.")),
-                        "size": nullable(whole("Characters of a chunk; null: 20,000.")),
+                        "start": nullable(whole("First byte or item of slice, counted from 0.")),
+                        "end": nullable(whole("The one behind the last of slice.")),
+                        "size": nullable(whole("Characters of a chunk; null: the proposed size.")),
                         "prompt": nullable(text("Question of map or combine.")),
                     }
                 ),
@@ -78,8 +86,8 @@ SET_ANSWER = ToolSpec(
     ),
 )
 SPECS = (EXPLORE, OPERATIONS, SET_ANSWER)
-_CHUNK_CHARACTERS = 20_000
-_SHOWN_OF_A_LIST = 5
+_MOST_GREPPED = 1_000
+_SHOWN_OF_A_LIST, _SHOWN_OF_A_SLICE = 5, 50
 
 
 def script_of(operations: Sequence[Mapping[str, Any]], output: str | None, *, may_ask: bool) -> str:
@@ -91,11 +99,12 @@ def script_of(operations: Sequence[Mapping[str, Any]], output: str | None, *, ma
         raise ToolError("operations is empty: name at least one, or use mode final")
     lines = [_line(one, may_ask=may_ask) for one in operations]
     shown = _name(output or operations[-1]["bind"])
-    first = f"{shown}[:{_SHOWN_OF_A_LIST}]"
+    most = _SHOWN_OF_A_SLICE if operations[-1]["op"] == "slice" else _SHOWN_OF_A_LIST
     lines.append(
         f"if isinstance({shown}, list):\n"
-        f"    print(len({shown}), 'parts, the first:')\n"
-        f"    for _one in {first}:\n"
+        f"    print(len({shown}), 'parts' if len({shown}) <= {most} else\n"
+        f"        'parts, the first {most} of them (slice shows others):')\n"
+        f"    for _one in {shown}[:{most}]:\n"
         "        print(_one if isinstance(_one, str) else (_one.place(), _one.part(0, 400).text()))\n"
         f"elif isinstance({shown}, (str, int)):\n    print({shown})\n"
         f"else:\n    print({shown}.place(), {shown}.part(0, 2000).text())"
@@ -113,16 +122,22 @@ def _line(one: Mapping[str, Any], *, may_ask: bool) -> str:
         raise ToolError(f"{op} needs a {'prompt' if op == 'map' else 'pattern'}")
     match op:
         case "slice":
-            end = f"{given}.size" if one["end"] is None else str(one["end"])
-            return f"{bind} = {given}.part({one['start'] or 0}, {end})"
+            start, end = one["start"] or 0, one["end"]
+            items = f"{given}[{start}:{'' if end is None else end}]"
+            return f"{bind} = {items} if isinstance({given}, list) else {given}.part({start}, {end})"
         case "grep":
-            return f"{bind} = {given}.search({pattern!r}, 1000)"
+            return f"{bind} = {given}.search({pattern!r}, {_MOST_GREPPED})"
         case "count" if pattern:
-            return f"{bind} = len({given}.search({pattern!r}, 100000))"
+            several = f"({given} if isinstance({given}, list) else [{given}])"
+            return f"{bind} = sum([_one.count({pattern!r}, literal=False) for _one in {several}])"
         case "count":
-            return f"{bind} = len({given}) if isinstance({given}, (list, str)) else {given}.size"
+            return (
+                f"{bind} = len({given}) if isinstance({given}, (list, str)) else {given}.size\n"
+                f"if {bind} == {_MOST_GREPPED} and isinstance({given}, list):\n"
+                f"    print('{_MOST_GREPPED:,} is the limit of grep: count with a pattern counts all lines')"
+            )
         case "chunk":
-            return f"{bind} = {given}.chunks({one['size'] or _CHUNK_CHARACTERS})"
+            return f"{bind} = {given}.chunks({one['size'] or ''})"
         case "split":
             source = f"({given} if isinstance({given}, str) else {given}.text())"
             return f"{bind} = {source}.split({pattern!r})" if pattern else f"{bind} = {source}.splitlines()"

@@ -2,17 +2,16 @@
 
 import ast
 import re
+import symtable
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Self
 
 import attrs
 
 from sunwell.agent.asking.part_reader import (
-    MOST_ANSWER_TOKENS,
-    MOST_PARTS,
     Coverage,
     FanOut,
     PartQuestion,
@@ -21,8 +20,29 @@ from sunwell.agent.asking.part_reader import (
     extents_in,
     merged,
 )
-from sunwell.agent.asking.passages import Extent, PartInScript, Passages, as_parts, bound
-from sunwell.agent.prompts import COMMITS_ENDED, EXPLORING_ENDED, EXPLORING_ENDS, FAILED_MARK, SESSION_LOST
+from sunwell.agent.asking.part_sizes import MOST_ANSWER_TOKENS, MOST_PARTS, PartSizes
+from sunwell.agent.asking.passages import (
+    NO_SUCH_ATTRIBUTE,
+    PARTS_HAVE,
+    Extent,
+    LookingTime,
+    Passages,
+    as_answer,
+    as_parts,
+    bound,
+)
+from sunwell.agent.prompts import (
+    ALL_ENDED,
+    ALL_ENDS,
+    COMMITS_ENDED,
+    EXPLORING_ENDED,
+    EXPLORING_ENDS,
+    FAILED_MARK,
+    NOTHING_READ,
+    PATTERNS_IN_LOOPS,
+    SEARCHES_STOPPED,
+    SESSION_LOST,
+)
 from sunwell.agent.run.asked_contexts import Confirm
 from sunwell.agent.run.run_context import Ending, Run
 from sunwell.context.long_context import Handle
@@ -30,25 +50,36 @@ from sunwell.core.marks import guarded
 from sunwell.core.message import digest_of
 from sunwell.core.model import ModelProtocol
 from sunwell.core.span import Span
+from sunwell.core.task import Bill
+from sunwell.core.threads import in_thread
 from sunwell.core.tool import Place
 from sunwell.errors import ToolError
 from sunwell.journal.records import Intent, Note, RunOpened
-from sunwell.tools.limits import Outcome, ToolLimits, as_text
+from sunwell.tools.limits import Outcome, ToolLimits
 from sunwell.tools.python import checked_code
 from sunwell.tools.python_session import Printed, PythonSession, SessionLost
 from sunwell.tools.wording import counted, nearest, without_escapes
 
 _BEGINNING_CHARS, _END_CHARS = 6_000, 2_000
+_MORE_SHOWN_BYTES = 1_500
+"""What a step is taken to show besides, once it has its answers. Who prints more may only have the call that
+closes a run."""
+_MOST_TOLD = 8
+"""Calls of a script that asked which are told one by one."""
 _MOST_ANSWER_BYTES = 2_000_000
 _ANSWER_NAME = "answer_is"
 _ASKS = re.compile(r"\b(?:llm_query|llm_map|rlm_query)\b")
+_COMPILES = re.compile(r"\bre\.(?:match|search|fullmatch|findall|finditer|sub|split)\(")
+_WHOLE_PART = "[rlm_query: 1 call read the whole part]"
 _FUNCTIONS: Mapping[str, tuple[str, ...]] = {
     "llm_query": ("prompt", "part", "most_tokens"),
     "llm_map": ("prompt", "parts", "most_tokens"),
     "rlm_query": ("question", "part"),
+    "texts": ("parts",),
     "budget": (),
     _ANSWER_NAME: ("value",),
 }
+_NEEDED = frozenset({"context", "contexts", "print", *_FUNCTIONS})
 _LIMITS = ToolLimits(python_bytes=256_000_000)
 _RECURSIVE_TOKENS = 2_000
 _MOST_SEARCHED = 1_000
@@ -66,6 +97,9 @@ class SharedReading:
     run: Run
     reader: PartReader
     recurse: Recurse
+    fits_one_call: Callable[[int], bool]
+    """Whether so many bytes fit into one question about a part."""
+    sizes: PartSizes
     confirm: Confirm | None = None
     questions: dict[str, str] = attrs.field(factory=dict)
     """Answers to questions that had a session of their own, by name: each is paid once."""
@@ -97,11 +131,17 @@ class Exploration:
     """Steps since the session began, which a new process runs again."""
     _session: PythonSession | None = attrs.field(default=None, init=False)
     _stack: AsyncExitStack = attrs.field(factory=AsyncExitStack, init=False)
-    _passages: Passages = attrs.field(factory=Passages, init=False)
+    _clock: LookingTime = attrs.field(factory=LookingTime, init=False)
+    _passages: Passages = attrs.field(init=False)
     _whole: dict[str, Any] = attrs.field(factory=dict, init=False)
     """The contexts as the session sees them."""
     _step: "_RunningStep | None" = attrs.field(default=None, init=False)
     _value: str | None = attrs.field(default=None, init=False)
+    _is_warned: bool = attrs.field(default=False, init=False)
+    """Whether the model was told that it has looked at nothing."""
+
+    def __attrs_post_init__(self) -> None:
+        self._passages = Passages(self.shared.sizes, self._clock)
 
     @property
     def run(self) -> Run:
@@ -111,16 +151,21 @@ class Exploration:
     async def explore(self, place: Place, code: str) -> Outcome:
         """Run *code* as the step at *place*, and return what it printed and what it asked."""
         checked_code(code)
+        _require_free_names(code)
         config = self.run.config
-        if self.steps >= config.max_explore and not _ASKS.search(code):
-            raise ToolError(EXPLORING_ENDED.format(most=config.max_explore))
+        may_commit = self.commits < config.max_commit_cycles
+        if self.steps >= config.max_explore and not (may_commit and _ASKS.search(code)):
+            raise ToolError(EXPLORING_ENDED.format(most=config.max_explore) if may_commit else ALL_ENDED)
         await self._open()
-        step = self._step = _RunningStep(place)
+        self._passages.stopped.clear()
         printed = Printed(_BEGINNING_CHARS, _END_CHARS)
+        step = self._step = _RunningStep(place, code, printed)
         try:
             failed = await self._fed(code, printed)
         except SessionLost as lost:
             step.lost = SESSION_LOST.format(reason=lost)
+            if _COMPILES.search(code):
+                step.lost += f" {PATTERNS_IN_LOOPS}"
             failed = step.lost
         self._count(place, code, asks=step.asks, is_lost=bool(step.lost))
         shown = len(printed.text) + len(printed.end)
@@ -156,6 +201,13 @@ class Exploration:
         self.answer = content
         return "The run ends with this answer."
 
+    async def before_words(self, turn: int) -> str:
+        """Return what the model is told, once, if it answers without a call and has looked at nothing yet."""
+        if self.steps or self.commits or self._is_warned:
+            return ""
+        self._is_warned = True
+        return NOTHING_READ
+
     def recall_answer(self, place: Place) -> None:
         """Take note of an answer that an earlier process set."""
         noted = self._noted(place, "answer")
@@ -164,7 +216,7 @@ class Exploration:
     async def close(self) -> None:
         """End the session's process; a later step opens another one."""
         stack, self._stack, self._session = self._stack, AsyncExitStack(), None
-        self._passages, self._whole = Passages(), {}
+        self._passages, self._whole = Passages(self.shared.sizes, self._clock), {}
         await stack.aclose()
 
     # What a script reaches: it is a ScriptHost.
@@ -184,6 +236,10 @@ class Exploration:
             return dict(self._whole), True
         return self._whole.get(name), name in self._whole
 
+    def attribute_of(self, owner: Any, name: str) -> tuple[Any, bool]:
+        """Return an attribute of a part, and whether there is one."""
+        return self._passages.attribute_of(owner, name)
+
     async def call(self, function: str, owner: Any, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """Carry out a function or a method of a part for the script."""
         if owner is not None:
@@ -192,8 +248,10 @@ class Exploration:
         if function == "budget":
             return await self._budget()
         if function == _ANSWER_NAME:
-            self._value = _as_answer(given["value"])
+            self._value = await in_thread(as_answer, given["value"], _MOST_ANSWER_BYTES)
             return None
+        if function == "texts":
+            return await self._passages.texts(as_parts(given["parts"]))
         if function == "rlm_query":
             return await self._recursive(given["question"], as_parts(given["part"]))
         if function == "llm_query":
@@ -209,74 +267,102 @@ class Exploration:
 
     async def _asked(self, prompt: Any, parts: Sequence[Any], most_tokens: Any) -> list[str]:
         reader, step = self.shared.reader, self._now()
-        questions = [await reader.asked(prompt, part, most_tokens) for part in parts]
+        questions = []
+        for part in parts:
+            with self._clock.counted():
+                questions.append(await reader.asked(prompt, part, most_tokens))
         name = step.next_name()
         noted = self._noted(step.place, name)
         if noted is not None:
-            self._require_allowed(noted)
-            if not step.is_again:  # the process ended in the middle of the step
-                step.asks = True
-                self._account(noted)
+            self._take(step, noted)
             failed: Mapping[str, str] = noted["failed"]
             return [(await reader.recorded(one, failed.get(one.name, ""))).value for one in questions]
         fan_out = reader.counted(questions)
-        await self._allow(step, name, fan_out)
-        spent = self._spent_usd()
+        if fan_out.calls:
+            await self._allow(step, name, fan_out)
+        before = self._bill()
         answers = await reader.read(questions)
-        value = _outcome(questions, answers)
-        had_failed = {key[0] for key in self.coverage.failed} - set(value["failed"])
-        if mended := sorted(had_failed & {one.name for one in questions}):
-            value["mended"] = mended
+        spent = _Spent.between(before, self._bill())
+        value = _outcome(questions, answers, self.coverage)
+        value["asks"] = spent.calls > 0 or len(value["failed"]) > 0
         await self._note(step.place, name, value)
+        step.asks |= value["asks"]
         self._see(value)
-        missing = len(value["failed"])
-        lacking = f", {counted(missing, 'question')} without an answer" if missing else ""
-        after = self._spent_usd()
-        cost = "" if spent is None or after is None else f": they cost ${after - spent:.4f}"
-        step.told.append(f"{fan_out}{cost}{lacking}")
+        step.asked.append(_AskedFanOut(fan_out, len(value["failed"]), spent.usd, len(value["cut"])))
         return [answer.value for answer in answers]
 
+    def _take(self, step: "_RunningStep", noted: Mapping[str, Any]) -> None:
+        """Take what is on record about a call of *step*. Raises ToolError if it was refused."""
+        if "refused" in noted:
+            raise ToolError(noted["refused"])
+        if not step.is_again:  # the process ended in the middle of the step
+            step.asks |= noted.get("asks", True)
+            self._account(noted)
+
     async def _recursive(self, question: Any, part: Any) -> str:
-        """Return the answer to *question* from a session of its own, or from one call if none may begin."""
+        """Return the answer to *question* from a session of its own.
+
+        It is from one call if no session may begin, or if the part fits into one.
+        """
         if not isinstance(question, str) or not question.strip():
             raise ToolError("the question is a text")
-        if not isinstance(part, Handle) or self.span.depth >= self.run.config.max_depth:
-            return (await self._asked(question, [part], _RECURSIVE_TOKENS))[0]
         step, shared = self._now(), self.shared
+        if not isinstance(part, Handle):
+            return (await self._asked(question, [part], _RECURSIVE_TOKENS))[0]
+        noted = self._noted(step.place, step.name_of_next)
+        if noted is not None and "refused" not in noted:  # prices may have changed since
+            is_whole = "key" not in noted
+        else:
+            is_whole = self.span.depth >= self.run.config.max_depth or shared.fits_one_call(len(part))
+        if is_whole:
+            answer = (await self._asked(question, [part], _RECURSIVE_TOKENS))[0]
+            return answer if answer.startswith("[no answer") else f"{answer}\n{_WHOLE_PART}"
         key = digest_of(question, part.digest(), str(part.start)).hex()[:24]
         name = step.next_name()
         noted = self._noted(step.place, name)
         if noted is not None:
-            self._require_allowed(noted)
-            if not step.is_again:  # the process ended in the middle of the step
-                step.asks = True
-                self._account(noted)
+            self._take(step, noted)
             return str(noted["answer"])
-        await self._allow(step, name, None)
         if key in shared.questions:
-            value: dict[str, Any] = {"key": key, "answer": shared.questions[key], "read": [], "failed": {}}
+            told = "rlm_query: this question is answered already"
+            value: dict[str, Any] = {"answer": shared.questions[key], "read": [], "failed": {}, "asks": False}
         else:
-            value = {"key": key, **await self._answer_of(question, part, key)}
+            await self._allow(step, name, None)
+            value, told = await self._answer_of(question, part, key)
+        value["key"] = key
         await self._note(step.place, name, value)
+        step.asks |= value["asks"]
+        step.others.append(told)
         self._account(value)
         return str(value["answer"])
 
-    async def _answer_of(self, question: str, part: Handle, key: str) -> dict[str, Any]:
+    async def _answer_of(self, question: str, part: Handle, key: str) -> tuple[dict[str, Any], str]:
+        """Return what a note holds of the question, and what it read and cost in words."""
+        before = self._bill()
         ended, coverage = await self.shared.recurse(self, question, part, key)
+        spent = _Spent.between(before, self._bill())
+        share = coverage.share(next(iter(coverage.sizes)))
+        cut = f", {counted(len(coverage.cut), 'answer')} cut off" if coverage.cut else ""
+        read = f"read {share} % of the part{cut}"
+        told = f"rlm_query: {counted(spent.calls, 'call')}{spent.cost}; {read}"
         is_of_use = bool(ended.answer.strip()) and ended.status != "error"
-        answer = ended.answer if is_of_use else f"[no answer: {ended.error or 'it ended without one'}]"
-        read = [list(attrs.astuple(extent)) for extent in coverage.read]
-        searched = {name: [list(each) for each in ranges] for name, ranges in coverage.searched.items()}
-        unread = [[*attrs.astuple(one), why, name] for (name, one), why in coverage.failed.items()]
-        found = {"answer": answer, "failed": {}, "read": sorted(read), "unread": unread}
-        return {**found, "searched": searched}
+        failed = f"[no answer: {ended.error or 'it ended without one'}]"
+        # Without the cost, of which a run that was taken up knows only its part: scripts ask about answers.
+        answer = f"{ended.answer}\n[rlm_query: {read}]" if is_of_use else failed
+        found = {"answer": answer, "failed": {}, "asks": True, "cut": sorted(coverage.cut)}
+        found["read"] = sorted(list(attrs.astuple(extent)) for extent in coverage.read)
+        found["unread"] = [[*attrs.astuple(one), why, name] for (name, one), why in coverage.failed.items()]
+        found["searched"] = {
+            name: [list(each) for each in ranges] for name, ranges in coverage.searched.items()
+        }
+        return found, told
 
     async def _allow(self, step: "_RunningStep", name: str, fan_out: FanOut | None) -> None:
-        """Make the step one that asks. Raises ToolError if it may not, and notes that."""
+        """Raise ToolError if the step may not ask, and note that."""
         try:
             self._require_commit()
             if fan_out is not None:
-                self.shared.reader.require_room(fan_out, *self._kept(step.place))
+                self.shared.reader.require_room(fan_out, *self._kept(step))
                 confirm = self.shared.confirm
                 if (
                     confirm is not None
@@ -287,31 +373,29 @@ class Exploration:
         except ToolError as error:
             await self._note(step.place, name, {"refused": error.sentence})
             raise
-        step.asks = True
 
-    def _kept(self, place: Place) -> tuple[Decimal, int]:
+    def _kept(self, step: "_RunningStep") -> tuple[Decimal, int]:
         """Return about the dollars and tokens that the next turn of this model must have left.
 
-        It reads no less than the one at *place* did. Answers that nobody can read any more are of no use.
+        It reads what the turn of *step* did, and what has come since: the script, what is shown of it so far,
+        and a little more. New text counts by its bytes, as the ledger does before it is billed for once.
+        Answers that nobody can read any more are of no use.
         """
-        intent = self.run.journal.find(Intent, (self.span.path, place.turn, 0))
+        intent = self.run.journal.find(Intent, (self.span.path, step.place.turn, 0))
         if intent is None:
             return Decimal(0), 0
         gateway = self.run.gateway
-        read = intent.reserved_tokens - intent.max_output_tokens
+        read = intent.reserved_tokens - intent.max_output_tokens + step.grown_bytes() + _MORE_SHOWN_BYTES
         written = gateway.enough_output_tokens(self.model, intent.purpose)
         price = gateway.prices.price(self.model)
         usd = Decimal(0) if price is None else price.worst_usd([(read, written)])
         return usd, read + written
 
     def _require_commit(self) -> None:
-        most = self.run.config.max_commit_cycles
-        if not self._now().asks and self.commits >= most:
-            raise ToolError(COMMITS_ENDED.format(most=most))
-
-    def _require_allowed(self, noted: Mapping[str, Any]) -> None:
-        if "refused" in noted:
-            raise ToolError(noted["refused"])
+        config = self.run.config
+        if not self._now().asks and self.commits >= config.max_commit_cycles:
+            left = max(0, config.max_explore - self.steps - 1)  # this script is one of them
+            raise ToolError(COMMITS_ENDED.format(most=config.max_commit_cycles, left=left))
 
     def _account(self, noted: Mapping[str, Any]) -> None:
         """Take a note on a call of a script into account, in a process that has not made the call."""
@@ -322,6 +406,8 @@ class Exploration:
         self._see(noted)
 
     def _see(self, noted: Mapping[str, Any]) -> None:
+        self.coverage.cut.update(noted.get("cut", ()))
+        self.coverage.cut.difference_update(noted.get("uncut", ()))
         self.coverage.see(list(extents_in(noted.get("read", ()))), "")
         for name in noted.get("mended", ()):
             self.coverage.see_answered(name)
@@ -353,7 +439,7 @@ class Exploration:
         if noted is None:
             ledger, path, config = self.run.ledger, self.span.path, self.run.config
             usd, tokens = ledger.usd_left(path), ledger.tokens_left(path)
-            kept_usd, kept_tokens = self._kept(step.place)
+            kept_usd, kept_tokens = self._kept(step)
             noted = {
                 "usd_left": None if usd is None else float(usd),
                 "usd_for_questions": None if usd is None else float(max(Decimal(0), usd - kept_usd)),
@@ -376,9 +462,9 @@ class Exploration:
             self._session = await self._stack.enter_async_context(
                 PythonSession.opened(_LIMITS, at=at, seed=len(self.span.path))
             )
-            self._whole = {name: self._passages.shown(part) for name, part in self.contexts().items()}
+            self._whole = {name: self._passages.whole(part) for name, part in self.contexts().items()}
             for place, code in self._done:
-                self._step = _RunningStep(place, is_again=True)
+                self._step = _RunningStep(place, code, is_again=True)
                 try:
                     await self._fed(code, Printed(0))
                 except SessionLost as lost:
@@ -389,6 +475,7 @@ class Exploration:
 
     async def _fed(self, code: str, printed: Printed) -> str:
         assert self._session is not None
+        self._clock.begin()
         try:
             return await self._session.feed(code, self, printed)
         except SessionLost:
@@ -401,14 +488,14 @@ class Exploration:
         if not variable.isidentifier():
             raise ToolError(f"{variable[:60]!r} is not a name: give the name alone, or the answer in content")
         await self._open()
-        self._step, self._value = _RunningStep(place, is_again=True), None
+        self._step, self._value = _RunningStep(place, "", is_again=True), None
         try:
             failed = await self._fed(f"{_ANSWER_NAME}({variable})", Printed(0))
         except SessionLost as lost:
             await self.close()
             raise ToolError(str(lost)) from None
         if self._value is None:
-            known = self._names()
+            known = [name for name in self._names() if name != variable]
             near = nearest(variable, known)
             hint = (
                 f", did you mean {near}?" if near else f"; there are: {', '.join(known[-20:]) or 'none yet'}"
@@ -446,13 +533,20 @@ class Exploration:
             parts = [] if failed else ["(it printed nothing; only what is printed is shown)"]
         if failed:
             parts.append(f"{FAILED_MARK}{guarded(redact(failed[-1_500:]))}")
-        parts += [f"[From the harness: {one}]" for one in step.told]
-        if not step.asks and self.steps == self.run.config.max_explore - 1:
-            parts.append(f"[From the harness: {EXPLORING_ENDS}]")
+            if NO_SUCH_ATTRIBUTE.search(failed):
+                parts.append(f"[From the harness: {PARTS_HAVE}]")
+        told = step.told()
+        if stopped := self._passages.stopped:
+            limits = ", ".join(f"{limit:,}" for limit in sorted(set(stopped)))
+            told.append(SEARCHES_STOPPED.format(searches=counted(len(stopped), "search call"), limits=limits))
+        config = self.run.config
+        if not step.asks and self.steps == config.max_explore - 1:
+            told.append(EXPLORING_ENDS if self.commits < config.max_commit_cycles else ALL_ENDS)
+        parts += [f"[From the harness: {one}]" for one in told]
         return Outcome("\n".join(parts), is_error=bool(failed))
 
-    def _spent_usd(self) -> Decimal | None:
-        return self.run.tally.bill(self.run.root.path).cost_usd
+    def _bill(self) -> Bill:
+        return self.run.tally.bill(self.run.root.path)
 
     def _now(self) -> "_RunningStep":
         assert self._step is not None
@@ -472,17 +566,89 @@ class _RunningStep:
     """One step while it runs."""
 
     place: Place
+    code: str
+    printed: Printed = attrs.field(factory=lambda: Printed(0))
     is_again: bool = False
     """Whether it only runs for its names: what it cost is known."""
     asks: bool = False
     lost: str = ""
-    told: list[str] = attrs.field(factory=list, init=False)
+    asked: list["_AskedFanOut"] = attrs.field(factory=list, init=False)
+    others: list[str] = attrs.field(factory=list, init=False)
+    """Sentences on questions that had a session of their own."""
     _calls: int = attrs.field(default=0, init=False)
+
+    @property
+    def name_of_next(self) -> str:
+        """What :meth:`next_name` will return."""
+        return f"asked-{self._calls}"
 
     def next_name(self) -> str:
         """Return the name of the note on the next call whose result is no function of the steps."""
         self._calls += 1
         return f"asked-{self._calls - 1}"
+
+    def told(self) -> list[str]:
+        """Return sentences on what was asked: a script may ask a thousand times, so the last one sums up."""
+        none = "there are no parts, so nothing was asked"
+        sentences = [
+            f"{one.fan_out}{_outcome_of([one])}" if one.fan_out.questions else none
+            for one in self.asked[:_MOST_TOLD]
+        ]
+        if rest := self.asked[_MOST_TOLD:]:
+            calls = counted(sum(one.fan_out.calls for one in rest), "call")
+            sentences.append(f"{counted(len(rest), 'more request')}, {calls}{_outcome_of(rest)}")
+        sentences += self.others[:_MOST_TOLD]
+        if more := self.others[_MOST_TOLD:]:
+            sentences.append(f"rlm_query: {counted(len(more), 'more question')}")
+        return sentences
+
+    def grown_bytes(self) -> int:
+        """Return about how many bytes longer the conversation is by now, through this step."""
+        return sum(
+            len(text.encode("utf-8", "replace")) for text in (self.code, self.printed.text, *self.told())
+        )
+
+
+@attrs.frozen
+class _AskedFanOut:
+    """What came of one call of a script that asked."""
+
+    fan_out: FanOut
+    missing: int
+    """Questions without an answer."""
+    usd: Decimal | None
+    """What it cost; ``None``: unknown."""
+    cut: int
+    """Answers that ended at their limit of tokens."""
+
+
+def _outcome_of(asked: Sequence[_AskedFanOut]) -> str:
+    known = [one.usd for one in asked if one.usd is not None]
+    cost = f": they cost ${sum(known, Decimal(0)):.4f}" if len(known) == len(asked) else ""
+    missing = sum(one.missing for one in asked)
+    cut = sum(one.cut for one in asked)
+    cut_off = f", {counted(cut, 'answer')} cut off" if cut else ""
+    return cost + (f", {counted(missing, 'question')} without an answer" if missing else "") + cut_off
+
+
+@attrs.frozen
+class _Spent:
+    """What a run spent from one time to another."""
+
+    calls: int
+    usd: Decimal | None
+
+    @classmethod
+    def between(cls, before: Bill, after: Bill) -> Self:
+        """Return what *after* has more than *before*."""
+        is_known = before.cost_usd is not None and after.cost_usd is not None
+        usd = after.cost_usd - before.cost_usd if is_known else None  # type: ignore[operator]
+        return cls(after.calls - before.calls, usd)
+
+    @property
+    def cost(self) -> str:
+        """The dollars in words; empty if they are not known."""
+        return "" if self.usd is None else f": they cost ${self.usd:.4f}"
 
 
 def spent_text(run: Run) -> str:
@@ -497,31 +663,49 @@ def _path(place: Place) -> str:
     return f"{place.span.path}/turn-{place.turn}-{place.index}"
 
 
-def _outcome(questions: Sequence[PartQuestion], answers: Sequence[ReadAnswer]) -> dict[str, Any]:
-    """Return what a note holds of *questions*: what was read, what was not and why."""
+def _outcome(
+    questions: Sequence[PartQuestion], answers: Sequence[ReadAnswer], coverage: Coverage
+) -> dict[str, Any]:
+    """Return what a note holds of *questions*: what was read, what was cut off, what was not read and why."""
     read: dict[Extent, None] = {}
     unread: dict[tuple[Any, ...], None] = {}
     failed: dict[str, str] = {}
     for one, answer in zip(questions, answers, strict=True):
         if answer.failed:
             failed[one.name] = answer.failed
-            unread |= {(*attrs.astuple(extent), answer.failed, one.name): None for extent in one.extents}
+            unread |= {(*attrs.astuple(extent), answer.failed, one.about): None for extent in one.extents}
         else:
             read |= dict.fromkeys(one.extents)
+    pairs = list(zip(questions, answers, strict=True))
+    answered = {one.about for one, answer in pairs if not answer.failed}
     return {
+        "cut": sorted({one.about for one, answer in pairs if answer.cut}),
+        "uncut": sorted(
+            {one.about for one, answer in pairs if not (answer.cut or answer.failed)} & coverage.cut
+        ),
+        "mended": sorted(answered & {about for about, _ in coverage.failed}),
         "failed": failed,
         "read": [list(attrs.astuple(extent)) for extent in read],
         "unread": [list(row) for row in unread],
     }
 
 
-def _as_answer(value: Any) -> str:
-    value = as_parts(value)
-    if isinstance(value, Handle):
-        return value.text()
-    if isinstance(value, PartInScript | None):
-        raise ToolError("the name holds None, which is no answer")
-    text = as_text(value)
-    if len(text.encode("utf-8", "replace")) > _MOST_ANSWER_BYTES:
-        raise ToolError(f"the answer is longer than {_MOST_ANSWER_BYTES:,} bytes: make it shorter")
-    return text
+def _require_free_names(code: str) -> None:
+    """Raise :exc:`~sunwell.errors.ToolError` if *code* takes a name that later steps need.
+
+    Names persist, and the interpreter has no ``del``: the session could never again show or ask anything.
+    """
+    try:
+        table = symtable.symtable(code, "", "exec")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return  # the interpreter says what is wrong
+    tables = [table]
+    for one in tables:
+        for symbol in one.get_symbols():
+            is_set = symbol.is_assigned() or symbol.is_imported()
+            if is_set and symbol.get_name() in _NEEDED and (one is table or symbol.is_declared_global()):
+                raise ToolError(
+                    f"not run: {symbol.get_name()} is a name of the session that later steps need; choose "
+                    "another one"
+                )
+        tables += one.get_children()

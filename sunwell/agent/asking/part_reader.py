@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from sunwell.agent.asking.part_sizes import MOST_ANSWER_TOKENS
 from sunwell.agent.asking.passages import Extent
 from sunwell.agent.policy.cache_planner import CachePlan, Siblings, plan
 from sunwell.agent.prompts import read_system, read_text
@@ -28,9 +29,6 @@ from sunwell.tools.wording import counted
 
 MOST_AT_ONCE = 64
 """Calls of one fan-out that are under way at the same time."""
-MOST_PARTS = 5_000
-"""Longest fan-out."""
-MOST_ANSWER_TOKENS = 600
 _LONGEST_ANSWER_TOKENS = 16_000
 _ASSUMED_SECONDS = 2.0
 _PROMPT_BYTES = 20_000
@@ -42,7 +40,9 @@ class PartQuestion:
     """One question about one part. Its text is read again when it is sent: a fan-out may be long."""
 
     name: str
-    """Names the question: the same for the same model, prompt and text."""
+    """Names the question: the same for the same model, prompt, text and limit of the answer."""
+    about: str
+    """The same whatever the limit of the answer is."""
     tokens: int
     """Estimated input."""
     most_tokens: int
@@ -61,11 +61,15 @@ class ReadAnswer:
 
     text: str
     failed: str = ""
+    cut: str = ""
+    """A mark that the answer ended at its limit of tokens; it is not in the text."""
 
     @property
     def value(self) -> str:
         """What the script gets."""
-        return f"[no answer: {self.failed}]" if self.failed else self.text
+        if self.failed:
+            return f"[no answer: {self.failed}]"
+        return f"{self.text}\n{self.cut}" if self.cut else self.text
 
 
 @attrs.frozen
@@ -99,7 +103,7 @@ class PartReader:
     model: ModelProtocol
     span: Span
     """Under it each question has a span of its own, pinned to the model."""
-    answers: dict[str, str] = attrs.field(factory=dict, init=False)
+    answers: dict[str, ReadAnswer] = attrs.field(factory=dict, init=False)
     _failed: dict[str, int] = attrs.field(factory=dict, init=False)
     """How often a question came to no answer: each attempt has a span of its own."""
     _asking: dict[str, asyncio.Lock] = attrs.field(factory=dict, init=False)
@@ -131,8 +135,9 @@ class PartReader:
 
         made = request()
         extents = tuple(Extent.of(part) for part in parts if isinstance(part, Handle))
-        name = f"q-{made.digest(self.model.name)[:24]}"
-        return PartQuestion(name, _tokens_of(made), most, system, extents, request)
+        about = f"q-{made.digest(self.model.name)[:24]}"  # which leaves the limit of the answer out
+        name = about if most_tokens == MOST_ANSWER_TOKENS else f"{about}-most-{most_tokens}"
+        return PartQuestion(name, about, _tokens_of(made), most, system, extents, request)
 
     def counted(self, questions: Sequence[PartQuestion]) -> FanOut:
         """Return what *questions* take, before any of them is asked."""
@@ -230,7 +235,7 @@ class PartReader:
     async def _answer(self, one: PartQuestion, caching: Caching | None = None) -> ReadAnswer:
         async with self._asking.setdefault(one.name, asyncio.Lock()):
             if one.name in self.answers:
-                return ReadAnswer(self.answers[one.name])
+                return self.answers[one.name]
             span = self._span_of(one.name, self._failed.get(one.name, 0))
             request = await in_thread(one.request)
             if caching is not None:
@@ -245,14 +250,19 @@ class PartReader:
             if failed := _flaw(completion):
                 self.recall(one.name, failed)
                 return ReadAnswer("", failed)
-            self.answers[one.name] = completion.text
-            return ReadAnswer(completion.text)
+            answer = ReadAnswer(completion.text, cut=_cut(one) if completion.stop == "length" else "")
+            self.answers[one.name] = answer
+            return answer
 
     def _span_of(self, name: str, failed: int) -> Span:
         return self.span.child(f"{name}-{failed + 1}" if failed else name)
 
 
 _LESS = "Ask about fewer parts, or for shorter answers (most_tokens)"
+
+
+def _cut(one: PartQuestion) -> str:
+    return f"[cut off at {one.most_tokens:,} tokens: raise most_tokens, or ask for smaller parts]"
 
 
 def _flaw(completion: Completion) -> str:
@@ -295,11 +305,12 @@ class Coverage:
     read: set[Extent] = attrs.field(factory=set, init=False)
     """In questions that were answered."""
     failed: dict[tuple[str, Extent], str] = attrs.field(factory=dict, init=False)
-    """Why a question, by its name, about an extent has no answer; others about the same may have one."""
+    """Why a question, by what it is about, has no answer for an extent; others about it may have one."""
     searched: dict[str, list[tuple[int, int]]] = attrs.field(factory=dict, init=False)
     """Ranges that scripts searched or took as text, by context."""
     shown_characters: int = attrs.field(default=0, init=False)
-    cut_answers: int = attrs.field(default=0, init=False)
+    cut: set[str] = attrs.field(factory=set, init=False)
+    """Questions whose answer was cut off, and that had no whole one later."""
 
     def see(self, extents: Sequence[Extent], failed: str, question: str = "") -> None:
         """Take note of one *question* about *extents*."""
@@ -318,6 +329,10 @@ class Coverage:
         """Take note of *ranges* of the context *name* that scripts have looked into."""
         self.searched[name] = merged([*self.searched.get(name, ()), *ranges])
 
+    def share(self, name: str) -> str:
+        """Return the percentage of the context *name* that calls read, in digits."""
+        return _share(sum(end - start for start, end in merged(self._parts(name))), self.sizes[name])
+
     def result(self, contexts: Mapping[str, Handle]) -> AnswerCoverage:
         """Return what was seen; of *contexts* that are several files, by file."""
         found = tuple(self._of(name, size, contexts.get(name)) for name, size in self.sizes.items())
@@ -325,11 +340,14 @@ class Coverage:
         unanswered = tuple(
             f"{_place_of(extent, by_own.get(extent.name))}: {why}" for (_, extent), why in self.failed.items()
         )
-        return AnswerCoverage(False, found, self.shown_characters, unanswered, self.cut_answers)
+        return AnswerCoverage(False, found, self.shown_characters, unanswered, len(self.cut))
+
+    def _parts(self, own: str) -> list[tuple[int, int]]:
+        return [(one.start, one.end) for one in self.read if one.name == own]
 
     def _of(self, name: str, size: int, whole: Handle | None) -> ContextCoverage:
         own = name if whole is None else whole.context.name
-        parts = [(one.start, one.end) for one in self.read if one.name == own]
+        parts = self._parts(own)
         ranges = merged(parts)
         searched = sum(end - start for start, end in self.searched.get(own, ()))
         by_file = (
@@ -361,11 +379,13 @@ def coverage_sentence(coverage: AnswerCoverage) -> str:
     if coverage.in_prompt:
         return "the whole context was in the prompt"
     told = ["; ".join(map(_of, coverage.contexts))]
+    if coverage.cut_answers:
+        told.append(
+            f"{counted(coverage.cut_answers, 'answer')} of these calls ended at a limit of tokens, cut off"
+        )
     shown = coverage.shown_characters
     what = f"{counted(shown, 'character')} that scripts printed" if shown else "nothing of it"
     told.append(f"The model that answers was shown {what}")
-    if coverage.cut_answers:
-        told.append(f"{counted(coverage.cut_answers, 'answer')} about parts cut at the limit of length")
     if missing := coverage.unanswered:
         more = len(missing) - _SHOWN_FAILURES
         rest = f"; and {more:,} more" if more > 0 else ""

@@ -19,6 +19,7 @@ from sunwell.agent.prompts import (
     CALL_UNKNOWN,
     CALL_WITHOUT_RESULT,
     FAILED_MARK,
+    TOLD_BEGINS,
 )
 from sunwell.agent.run.command_calls import command_of
 from sunwell.agent.run.run_context import Run
@@ -325,6 +326,8 @@ def _reason(result: ToolResult) -> str:
         return ""
     _, mark, after = result.content.rpartition(FAILED_MARK)
     lines = [line.strip() for line in (after if mark else result.content).splitlines() if line.strip()]
+    if mark:  # what the harness adds behind the error says nothing of it
+        lines = [line for line in lines if not line.startswith(TOLD_BEGINS)]
     said = lines[-1] if lines and lines[0].startswith("Traceback") else lines[0] if lines else ""
     return said[:_REASON_CHARACTERS]
 

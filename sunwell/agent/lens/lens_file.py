@@ -82,23 +82,33 @@ def read_saved_lens(path: Path) -> SavedLens:
 
     Raises what :func:`read_lens` raises.
     """
+    text = text_of_file(path, "lens", "a JSON file")
     try:
-        if path.exists() and not path.is_file():
-            raise ConfigurationError(f"the lens {path} is not a file: name a JSON file")
-        if path.stat().st_size > _LONGEST_BYTES:
-            raise ConfigurationError(f"{path} is not a lens: it has more than {_LONGEST_BYTES:,} bytes")
-        text = read_given(path, "the lens", _LONGEST_BYTES).decode("utf-8-sig")
         return saved_lens_of(json.loads(text, object_pairs_hook=_once), str(path))
-    except OSError as error:
-        raise ConfigurationError(f"the lens {path} cannot be read: {error.strerror or error}") from None
     except _Twice as error:
         raise ConfigurationError(f"{path}: {error.args[0]!r} is there twice: keep one") from None
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"the lens {path} is not UTF-8 text") from None
     except (ValueError, RecursionError) as error:
         if isinstance(error, ConfigurationError):
             raise
         raise ConfigurationError(f"{path} is no JSON: {error}") from None
+
+
+def text_of_file(path: Path, what: str, kind: str) -> str:
+    """Return the text of the *what* at *path*, without a byte order mark; *kind* is what to name instead.
+
+    Raises :exc:`~sunwell.errors.ConfigurationError` if it is no file of at most 1 MiB, no UTF-8 text, or one
+    that no tool reads.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise ConfigurationError(f"the {what} {path} is not a file: name {kind}")
+        if path.stat().st_size > _LONGEST_BYTES:
+            raise ConfigurationError(f"{path} is not a {what}: it has more than {_LONGEST_BYTES:,} bytes")
+        return read_given(path, f"the {what}", _LONGEST_BYTES).decode("utf-8-sig")
+    except OSError as error:
+        raise ConfigurationError(f"the {what} {path} cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"the {what} {path} is not UTF-8 text") from None
 
 
 class _Twice(Exception):

@@ -19,7 +19,7 @@ from sunwell.agent.lifecycle.open_run import (
     require_approver,
 )
 from sunwell.agent.lifecycle.run_settings import batch_in, latest_settings
-from sunwell.agent.run.asked_contexts import AskedContexts
+from sunwell.agent.run.asked_contexts import AskedContexts, GivenAgain
 from sunwell.agent.run.files_seen import CONTEXT, SCOUTING, FilesSeen
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
@@ -138,6 +138,8 @@ class Fork:
     run_id: str
     cut: Cut
     terms: CallerTerms = CallerTerms()
+    again: GivenAgain | None = None
+    """Of a question."""
 
 
 async def open_fork(
@@ -185,7 +187,7 @@ async def open_fork(
         batch=batch,
         heed_refusals=False,
         checks=checks,
-        asked=AskedContexts.again(settings.get("asked"), fork.workspace),
+        asked=AskedContexts.again(settings.get("asked"), fork.workspace, fork.again),
     )
     now = start.settings_now(session, roles)
     origin = {"run_id": source.run_id, "at": str(fork.cut)}

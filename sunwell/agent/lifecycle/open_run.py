@@ -25,9 +25,10 @@ from sunwell.agent.lifecycle.run_settings import (
     options_from,
     own_checks,
     settings_of,
+    settings_of_last_end,
 )
 from sunwell.agent.prompts import ASK_PROMPT_VERSION
-from sunwell.agent.run.asked_contexts import AskedContexts, Sources
+from sunwell.agent.run.asked_contexts import AskedContexts, GivenAgain
 from sunwell.agent.run.context_lookup import ContextLookup, with_context_query
 from sunwell.agent.run.files_seen import FilesSeen, Hashes
 from sunwell.agent.run.guidance import Guidance, surroundings_of
@@ -560,12 +561,12 @@ def reopen(
     run_id: str,
     terms: CallerTerms,
     equipment: Equipment,
-    contexts: Sources | None = None,
+    again: GivenAgain | None = None,
 ) -> tuple[RunStart, SessionContext]:
     """Open the journal of a run for going on, and return it with the session that it recorded.
 
     What the record may not decide is the caller's, by *terms*. A run that is finished is only played again,
-    so it keeps its recorded options. *contexts* are those of a run that asks about them, given again.
+    so it keeps its recorded options. *again* is what its caller gives again of a question.
     """
     journal = journals.open(workspace, run_id)
     try:
@@ -592,11 +593,11 @@ def reopen(
             secrets,
             equipment,
             settings=settings,
-            heed_refusals=chosen.budget == before.budget,
+            heed_refusals=chosen.budget == options_from(settings_of_last_end(journal.records())).budget,
             accept_changes=terms.accept_changes,
             batch=batch,
             lens_only=bool(settings.get("lens_only")),
-            asked=AskedContexts.again(settings.get("asked"), workspace, contexts),
+            asked=AskedContexts.again(settings.get("asked"), workspace, again),
             notes=tuple(said for said in (_cut_off(journal), left) if said),
             checks=chosen_checks(session, batch, secrets, settings),
         )

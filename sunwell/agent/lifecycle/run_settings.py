@@ -16,7 +16,7 @@ from sunwell.context.options import MODEL_ROLES, OptionSpec, RunOptions, option_
 from sunwell.core.check import name_of
 from sunwell.core.lens import EphemeralLens
 from sunwell.errors import ConfigurationError, JournalError
-from sunwell.journal.records import Record, RunOpened, RunResumed
+from sunwell.journal.records import Record, RunClosed, RunOpened, RunResumed
 
 _DAMAGED = "the settings in the journal are damaged"
 _ADVICE = "restore the journal from a copy, or start the task again"
@@ -48,7 +48,7 @@ _PARTS: Mapping[str, Any] = MappingProxyType(
         "lens_only": bool,
         "code": dict[str, Any],
         "batch": dict[str, Any],
-        "asked": dict[str, list[tuple[str, str]]],
+        "asked": dict[str, Any],
         "forked": dict[str, str],
         "continues": dict[str, str],
         "lens": dict[str, Any],
@@ -112,6 +112,23 @@ def latest_settings(records: Iterable[Record]) -> Mapping[str, Any]:
     if settings:
         _check(settings)
     return settings
+
+
+def settings_of_last_end(records: Iterable[Record]) -> Mapping[str, Any]:
+    """Return the settings under which the run of *records* last came to an end of its own, else its first.
+
+    An end that an error or the user made does not count: what a ceiling refused before that, it did not
+    refuse under the settings of that process.
+    """
+    now: Mapping[str, Any] = {}
+    at_end: Mapping[str, Any] = {}
+    for record in records:
+        if isinstance(record, RunOpened | RunResumed):
+            now = record.settings or now
+            at_end = at_end or now
+        elif isinstance(record, RunClosed) and record.status in ("ok", "incomplete"):
+            at_end = now
+    return at_end
 
 
 def lens_fields_of(lens: EphemeralLens) -> dict[str, Any]:
@@ -203,6 +220,9 @@ def _check(settings: Mapping[str, Any]) -> None:
         _read("watched.before", watched.get("before"), dict[str, str])
         _read("watched.programs", watched.get("programs", []), list[str])
         _read("watched.ignoring", watched.get("ignoring", {}), dict[str, str])
+    if (asked := settings.get("asked")) is not None:
+        _read("asked.contexts", asked.get("contexts"), list[tuple[str, str]])
+        _read("asked.confirms", asked.get("confirms", False), bool)
     if code := settings.get("code"):
         _read("code.tools", code.get("tools"), list[tuple[str, str]])
         _read("code.prompts", code.get("prompts"), dict[str, int])

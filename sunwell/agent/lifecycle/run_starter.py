@@ -20,7 +20,7 @@ from sunwell.agent.lifecycle.open_run import RunStart, learn_keys, open_new, reo
 from sunwell.agent.loop import AgentLoop
 from sunwell.agent.orchestration.worker_checks import require_worker_checks
 from sunwell.agent.policy.cache_planner import CacheLessons
-from sunwell.agent.run.asked_contexts import AskedContexts, Sources
+from sunwell.agent.run.asked_contexts import AskedContexts, GivenAgain
 from sunwell.agent.run.context_lookup import with_context_query
 from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.run_context import EventStream, came_to_its_end
@@ -107,16 +107,16 @@ class RunStarter:
         workspace: Path,
         run_id: str,
         terms: CallerTerms,
-        contexts: Sources | None = None,
+        again: GivenAgain | None = None,
     ) -> AsyncIterator[EventStream]:
         """Go on with a recorded run on *terms*; one that is finished is only played again.
 
-        *contexts* are those of a run that asks about them.
+        *again* is what its caller gives again of a question.
         """
         from sunwell.agent.lifecycle.replay_run import played_again, recorded_roles
 
         async with self._serving_again(workspace, run_id) as equipment:
-            start, session = reopen(self.journals, workspace, run_id, terms, equipment, contexts)
+            start, session = reopen(self.journals, workspace, run_id, terms, equipment, again)
             try:
                 if start.is_finished:  # nobody is asked any more, so it does not matter what has changed
                     start, roles = played_again(start, accept_changes=True), recorded_roles(start)
@@ -157,12 +157,17 @@ class RunStarter:
 
     @asynccontextmanager
     async def forked(
-        self, workspace: Path, run_id: str, at: str, terms: CallerTerms
+        self,
+        workspace: Path,
+        run_id: str,
+        at: str,
+        terms: CallerTerms,
+        again: GivenAgain | None = None,
     ) -> AsyncIterator[EventStream]:
         """Start a run that goes on from the place *at* of a recorded one."""
         from sunwell.agent.lifecycle.fork_run import Cut, Fork, open_fork
 
-        fork = Fork(workspace, run_id, Cut.of(at), terms)
+        fork = Fork(workspace, run_id, Cut.of(at), terms, again)
         resolve = partial(self._roles_again, terms=terms)
         async with self.equipment.serving(workspace) as equipment:
             start, session, roles = await open_fork(self.journals, fork, equipment, resolve)

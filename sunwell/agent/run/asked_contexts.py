@@ -21,6 +21,14 @@ Source = LongContext | str | os.PathLike[str]
 Sources = Source | Iterable[Source] | Mapping[str, Source]
 
 
+@attrs.frozen
+class GivenAgain:
+    """What a caller gives again of a recorded question: its record grants neither."""
+
+    contexts: Sources | None = None
+    confirm: Confirm | None = None
+
+
 def _by_name(given: Sources) -> dict[str, Source]:
     if isinstance(given, Mapping):
         return dict(given)
@@ -39,6 +47,8 @@ class AskedContexts:
     """By name; ``""``: it has to be given again."""
     workspace: Path
     confirm: Confirm | None = None
+    must_confirm: bool = False
+    """Whether the run asked its user before a step that might cost much."""
     _opened: dict[str, LongContext] = attrs.field(factory=dict, init=False)
     _own: list[LongContext] = attrs.field(factory=list, init=False)
 
@@ -51,36 +61,48 @@ class AskedContexts:
         for name, source in sources.items():
             if not isinstance(name, str) or not name.strip() or not source:
                 raise ConfigurationError(f"a context cannot be called {name!r}: give it a name and a path")
-        return cls(sources, Path(workspace).absolute(), confirm)
+        return cls(sources, Path(workspace).absolute(), confirm, confirm is not None)
 
     @classmethod
     def again(
-        cls, recorded: Mapping[str, Any] | None, workspace: Path, given: Sources | None = None
+        cls, recorded: Mapping[str, Any] | None, workspace: Path, given: GivenAgain | None = None
     ) -> Self | None:
         """Return the contexts of a *recorded* run, or those that are *given* in their places.
 
         ``None`` if it has none. A record is data that others may have edited: it may name only what is in
-        the workspace.
+        the workspace. Raises :exc:`~sunwell.errors.ConfigurationError` for a context that the run has not.
         """
+        given = given or GivenAgain()
+        more = {} if given.contexts is None else _by_name(given.contexts)
         if recorded is None:
+            if more:
+                raise ConfigurationError("the run asks about no contexts: give none")
             return None
-        more = {} if given is None else _by_name(given)
         sources = {name: more.get(name, path) for name, path in recorded["contexts"]}
+        for name in more:
+            if name not in sources:
+                raise ConfigurationError(f"the run has no context {name!r}; it has: {', '.join(sources)}")
         place = workspace.absolute()
         for name, source in sources.items():
             if name not in more and source:
-                sources[name] = str(place / source) if _is_within(place / source, place) else ""
-        return cls(sources, place)
+                sources[name] = str(place / source) if is_within(place / source, place) else ""
+        return cls(sources, place, given.confirm, bool(recorded.get("confirms")))
 
     def settings(self) -> dict[str, Any]:
         """Return JSON values for the record: names, with the paths of those that are in the workspace."""
-        return {"contexts": [[name, self._recorded(source)] for name, source in self.sources.items()]}
+        contexts = [[name, self._recorded(source)] for name, source in self.sources.items()]
+        return {"contexts": contexts, **({"confirms": True} if self.must_confirm else {})}
 
     async def open(self, secrets: Secrets) -> Mapping[str, Handle]:
         """Open the contexts that are not open, and return all of them; *secrets* are replaced in texts.
 
         Raises :exc:`~sunwell.errors.ConfigurationError` if one cannot be read, or was not given again.
         """
+        if self.must_confirm and self.confirm is None:
+            raise ConfigurationError(
+                "the run asked before a step that might cost much: add --confirm-above X (in Python give "
+                "confirm=, as in Agent.ask)"
+            )
         for name, source in self.sources.items():
             if name in self._opened:
                 continue
@@ -90,11 +112,14 @@ class AskedContexts:
             if not source:
                 raise ConfigurationError(
                     f"the run was started with the context {name!r}, which its record cannot name: give it "
-                    f"again (contexts={{{name!r}: ...}} in Python)"
+                    "again with -c FILE, or with -c - what was piped in (in Python "
+                    f"contexts={{{name!r}: ...}})"
                 )
             path = self.workspace / Path(source).expanduser()
             self._opened[name] = await in_thread(LongContext.of, path, name, secrets=secrets)
             self._own.append(self._opened[name])
+        if not any(context.size_bytes for context in self._opened.values()):
+            raise ConfigurationError(f"the context {next(iter(self.sources))} is empty: name another one")
         return self.handles()
 
     def handles(self) -> Mapping[str, Handle]:
@@ -116,9 +141,10 @@ class AskedContexts:
         if isinstance(source, LongContext):
             return ""
         path = self.workspace / Path(source).expanduser()
-        return os.path.relpath(path, self.workspace) if _is_within(path, self.workspace) else ""
+        return os.path.relpath(path, self.workspace) if is_within(path, self.workspace) else ""
 
 
-def _is_within(path: Path, folder: Path) -> bool:
+def is_within(path: Path, folder: Path) -> bool:
+    """Whether *path*, with its links followed, lies in *folder*: a record may name it."""
     real = Path(os.path.realpath(path))
     return real.is_relative_to(os.path.realpath(folder))

@@ -19,14 +19,14 @@ def looked_into(asked: Asked) -> Reply:
     talk = ScriptedConversation.of(asked)
     found = _SOUGHT.search(talk.task.partition("\n")[0])
     word = found[1] if found else "ERROR"
-    look = f"hits = context.search({word!r}, 100000, True)\nprint(context.size, 'bytes,', len(hits), 'lines')"
+    look = f"hits = context.count({word!r}, True)\nprint(context.size, 'bytes,', hits, 'lines')"
     commit = (
         "about = {}\n"
         "for part in context.chunks(20000):\n"
         f"    if part.search({word!r}, 1, True):\n"
         "        about[part.start] = part\n"
         f"answers = llm_map('What is said about {_plain(word)}? One line.', list(about.values())[:8])\n"
-        f"report = '\\n'.join([str(len(hits)) + ' lines hold {_plain(word)}.'] + answers)\n"
+        f"report = '\\n'.join([str(hits) + ' lines hold {_plain(word)}.'] + answers)\n"
         "print(len(answers), 'answers')"
     )
     steps = (

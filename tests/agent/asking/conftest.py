@@ -55,6 +55,7 @@ class Question:
     events: list[Event] = attrs.field(factory=list)
     question: str = "Which line is odd?"
     contexts: Any = None
+    cheap_price: Price = CHEAP
     crowd: Any = None
     """The cheap model, if it is not a scripted one."""
 
@@ -81,7 +82,7 @@ class Question:
     def _do(self, what: str, smart: Lines, cheap: Lines, given: dict[str, Any]) -> TaskResult:
         is_stopped = "stop_at" in given
         self.smart = ScriptedModel("opus-x", [smart] * _MANY if callable(smart) else smart, PRICE)
-        self.cheap = ScriptedModel("haiku-x", [cheap] * _MANY if callable(cheap) else cheap, CHEAP)
+        self.cheap = ScriptedModel("haiku-x", [cheap] * _MANY if callable(cheap) else cheap, self.cheap_price)
         result = asyncio.run(self._process(what, given))
         for model, lines in ((self.smart, smart), (self.cheap, cheap)):
             if not is_stopped and not callable(lines):

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import math
+import re
 from collections.abc import AsyncIterator
 from decimal import Decimal
 
@@ -9,6 +11,7 @@ import attrs
 import pytest
 
 from sunwell.agent.asking.ask_run import decide_way
+from sunwell.agent.asking.part_sizes import PartSizes
 from sunwell.budget import Budget
 from sunwell.context.options import RunOptions
 from sunwell.core import Price, ToolCall, Usage
@@ -172,9 +175,60 @@ def test_what_scripts_searched_is_covered_and_an_answer_without_a_look_is_not(as
     assert asked.replay().coverage == result.coverage
 
 
+@pytest.mark.parametrize(
+    ("code", "ranges"),
+    [
+        ("print(context.part(0, 50).count('nowhere'))", [[0, 50]]),
+        ("hits = context.part(0, 40).search('line')\nprint(texts([*hits, 'a']))", [[0, 40]]),
+        ("print(len(texts([context.part(0, 20), context.part(100, 120)])))", [[0, 20], [100, 120]]),
+        ("print(context.part(100, 110).around(1).text())", [[99, 111]]),
+        (
+            "print(context.part(100, 110).around(1).size, context.part(5, 9).place(), len(context.files))",
+            None,
+        ),
+    ],
+)
+def test_each_way_of_looking_is_covered(asked, code, ranges):
+    """Counts, texts, and parts around others by what they hold; finding borders and places is no look."""
+    result = asked.ask([explore(code), final("Done.")])
+    (step,) = [record for record in asked.records() if isinstance(record, Note) and record.name == "step"]
+    assert step.value["searched"] == ({} if ranges is None else {"log.txt": ranges})
+    (one,) = result.coverage.contexts
+    assert one.searched_bytes == sum(end - start for start, end in ranges or ())
+
+
+def test_a_search_in_the_files_of_a_folder_is_covered(asked):
+    """By what they hold, without their headings."""
+    (asked.workspace / "logs").mkdir()
+    for name in ("a.log", "b.log"):
+        (asked.workspace / "logs" / name).write_text("all is well\n" * 20_000)
+    asked.contexts = {"logs": "logs"}
+    look = "print([part.count('well') for path, part in context.files.items()])"
+    result = asked.ask([explore(look), final("Done.")])
+    assert asked.shown(1) == "[20000, 20000]\n"
+    assert [one.searched_bytes for one in result.coverage.contexts] == [480_000]
+
+
+def test_a_question_that_had_no_answer_may_have_one_with_more_room(asked):
+    """It is the same question, so the coverage has no failure."""
+    code = "print(llm_query('Q?', context.part(0, 100){}))"
+    steps = [explore(code.format("")), explore(code.format(", 2000"))]
+    result = asked.ask([*steps, final("Done.")], [ServerFailed("haiku-x", "it is down"), "one"])
+    assert result.coverage.unanswered == ()
+    assert asked.replay().coverage == result.coverage
+
+
+def test_answers_that_were_cut_are_counted_in_the_coverage(asked):
+    """Also in a run that is played again."""
+    code = "print(llm_map('Q?', [context.part(0, 100), context.part(100, 200)]))"
+    result = asked.ask([explore(code), final("Done.")], [completion("one and", stop="length")] * 2)
+    assert result.coverage.cut_answers == 2
+    assert asked.replay().coverage == result.coverage
+
+
 def test_an_answer_without_a_look_says_so(asked):
-    """Nothing was searched, read or shown."""
-    result = asked.ask(["It is line 7."])
+    """Nothing was searched, read or shown: it is asked about once, and then taken."""
+    result = asked.ask(["It is line 7.", "It is line 7."])
     assert result.answer.endswith(
         "[Coverage, from the harness: scripts searched 0.0 % and calls read 0.0 % of log.txt (0 parts). "
         "The model that answers was shown nothing of it.]"
@@ -232,7 +286,8 @@ def test_a_fan_out_that_does_not_fit_the_budget_is_refused_before_it_is_paid(ask
 
 
 def test_money_is_told_first_and_both_figures_of_what_is_left_agree(asked):
-    """The first message has what is left and what a question costs; budget() and a refusal say the same."""
+    """The first message has what is left and what a part of the proposed size costs; budget() and a refusal
+    say the same."""
     asked.options = RunOptions(budget=Budget(usd="0.05"))
     code = (
         "b = budget()\nprint('%.4f %.4f' % (b['usd_left'], b['usd_for_questions']))\n"
@@ -241,7 +296,8 @@ def test_money_is_told_first_and_both_figures_of_what_is_left_agree(asked):
     asked.ask([explore(code), final("Done.")])
     first = asked.smart.calls[0].messages[0].text
     assert "Money: $0.0500 is left for your messages and all questions; a question about a part of" in first
-    assert "20,000 characters costs about $0.0" in first
+    assert "Proposed parts: 18,000 characters" in first
+    assert "18,000 characters costs about $0.0006 with an answer of 150 tokens" in first
     left, mine = asked.shown(1).split()[:2]
     said = f"${mine} is left for them of the ${left} that is left: the rest is kept for your next message"
     assert 0 < float(mine) < float(left) < 0.05
@@ -304,24 +360,55 @@ def test_steps_are_counted_and_the_last_but_one_is_told(asked):
         ],
         ["one"],
     )
-    assert "One more step without questions is left" in asked.shown(1)
-    assert "One more step" not in asked.shown(2)
-    assert asked.shown(3).startswith("Not run: all 2 steps without questions are used.")
+    assert "One more script that only looks is left" in asked.shown(1)
+    assert "One more script" not in asked.shown(2)
+    assert asked.shown(3).startswith("Not run: all 2 scripts that only look are used. Run a script that asks")
     assert asked.shown(4).startswith("one")
-    assert "all 1 scripts that may ask are used" in asked.shown(5)
+    assert asked.shown(5) == (
+        "Not run: all scripts are used, those that look and those that ask. Call set_answer."
+    )
+
+
+def test_without_a_commit_left_nobody_is_told_to_commit(asked):
+    """The sentences name what is still possible; what was asked before may be asked again."""
+    asked.options = RunOptions(max_explore=4, max_commit_cycles=1)
+    first = "print(llm_query('Q?', context.part(0, 9)))"
+    asked.ask(
+        [
+            explore(first),
+            explore("print(llm_query('Q?', context.part(9, 20)))"),
+            explore(first),
+            explore("print(llm_map('Q?', []))"),
+            explore("print(4)"),
+            explore(first),
+            final("Done."),
+        ],
+        ["one"],
+    )
+    assert "look further without questions (scripts left: 3), or call set_answer" in asked.shown(2)
+    assert asked.shown(3).startswith("one\n")
+    assert "(1 of 1 are answered already)" in asked.shown(3)
+    assert asked.shown(4).startswith("[]\n")
+    assert "there are no parts, so nothing was asked" in asked.shown(4)
+    assert "One more script is left, and it may ask nothing new: then call set_answer" in asked.shown(4)
+    assert asked.shown(5) == "4\n"
+    assert asked.shown(6).startswith("Not run: all scripts are used")
 
 
 def test_a_question_with_a_session_of_its_own(asked):
     """It has the part as its context and the cheap model, and its reading counts as the run's."""
     result = asked.ask(
-        [explore("print(rlm_query('What is odd?', context.part(0, 2000)))"), final("Done.")],
+        [explore("print(rlm_query('What is odd?', context.part(0, 400000)))"), final("Done.")],
         [
             explore("print(context.size, llm_query('Q?', context.part(0, 1000)))"),
             "one",
             final("Nothing."),
         ],
     )
-    assert asked.shown(1).startswith("Nothing.")
+    told = "rlm_query: 3 calls: they cost $0.0"
+    assert asked.shown(1).startswith("Nothing.\n[rlm_query: read 0.2 % of the part]\n")
+    assert asked.shown(1).count("read 0.2 % of the part]") == 2
+    assert f"[From the harness: {told}" in asked.shown(1)
     assert "calls read 0.2 % of log.txt (1 part, in bytes 0-1,000)" in result.answer
     assert result.bill.split("purpose")[0][0] == "read"
 
@@ -332,6 +419,74 @@ def test_at_the_limit_of_depth_a_question_is_one_call(asked):
     asked.ask([explore("print(rlm_query('What is odd?', context.part(0, 2000)))"), final("Done.")], ["one"])
     assert asked.shown(1).startswith("one")
     assert asked.cheap.calls[0].tools == ()
+
+
+def test_parts_have_the_proposed_size_if_a_script_gives_none(asked):
+    """It is told with its reason, is shorter for short answers, and is the same in a later process."""
+    code = (
+        "usual, short = context.chunks(), context.chunks(most_tokens=40)\n"
+        "print(max(part.size for part in usual), max(part.size for part in short))"
+    )
+    asked.ask([explore(code), explore("1"), ServerFailed("opus-x", "it is down")])
+    told = asked.smart.calls[0].messages[0].text
+    found = re.search(r"Proposed parts: ([\d,]+) characters \(.* or ([\d,]+) \(", told)
+    assert found is not None
+    proposed = [int(one.replace(",", "")) for one in found.groups()]
+    sizes = [int(one) for one in asked.shown(1).split()]
+    assert 5_000 < proposed[1] < proposed[0] < 30_000
+    assert all(size <= most < size + 40 for size, most in zip(sizes, proposed, strict=True))
+    asked.cheap_price = PRICE  # by which they would be longer
+    asked.resume([explore(code), final("Done.")])
+    assert [int(one) for one in asked.shown().split()] == sizes
+
+
+@pytest.mark.parametrize(
+    ("price", "tokens", "room", "answer", "characters"),
+    [
+        pytest.param(CHEAP, 10**6, None, 600, 29_000, id="usual"),
+        pytest.param(CHEAP, 10**6, None, 10, 11_000, id="short-answers"),
+        pytest.param(None, 10**6, None, 600, 23_000, id="price-unknown"),
+        pytest.param(CHEAP, 10**6, 4_000, 600, 12_000, id="small-window"),
+        pytest.param(CHEAP, 10**8, None, 600, 160_000, id="fan-out-is-limited"),
+    ],
+)
+def test_proposed_sizes_follow_prices_answers_and_limits(price, tokens, room, answer, characters):
+    """The larger the part of a call that is not text, the longer the parts."""
+    sizes = PartSizes.of(price, tokens, room_tokens=room)
+    assert abs(sizes.characters(answer) / characters - 1) < 0.05
+    dear = PartSizes.of(price, tokens, room_tokens=room, other_usd=Decimal(10))
+    assert dear.characters(answer) <= sizes.characters(answer)
+
+
+@pytest.mark.parametrize("answer", [10, 150, 600, 4_000])
+def test_the_proposed_size_is_the_best_for_its_own_assumption(answer):
+    """Of all sizes, none gives more for the money by the stated curve; what is rounded makes little of it."""
+    sizes = PartSizes.of(CHEAP, 10**6, room_tokens=None, other_usd=Decimal("0.05"))
+
+    def worth(tokens: float) -> float:
+        calls = 10**6 / tokens
+        own = sizes.prompt_tokens + sizes.output_ratio * answer / 4
+        return math.exp(-tokens / 40_000) / (calls * (tokens + own) * 1e-7 + 0.05)
+
+    best = max(map(worth, range(400, 80_000, 50)))
+    assert worth(sizes.characters(answer) / 4) > 0.995 * best
+
+
+def test_lines_are_counted_without_a_limit(asked):
+    """By a script and by an operation, however many there are."""
+    asked.text = "line\n" * 250_000
+    op = dict.fromkeys(("op", "input", "bind", "pattern", "start", "end", "size", "prompt"))
+    counted = op | {"op": "count", "pattern": "^l", "bind": "n"}
+    given = {"mode": "explore", "operations": [counted], "answer": None, "output": None}
+    asked.ask(
+        [
+            explore("print(context.count('line', True), context.part(0, 50).count('l.n'))"),
+            completion(ToolCall("c0", "operations", json.dumps(given))),
+            final("Done."),
+        ]
+    )
+    assert asked.shown(1) == "250000 10\n"
+    assert asked.shown(2) == "250000\n"
 
 
 def test_operations_are_steps_of_the_same_session(asked):
@@ -492,3 +647,44 @@ def test_a_cap_holds_over_many_fan_outs(asked):
     assert result.bill.cost_usd is not None
     assert Decimal("0.03") < result.bill.cost_usd <= Decimal("0.06")
     assert "do not fit" in asked.shown(6)
+
+
+def test_a_script_that_asks_one_by_one_is_told_in_a_few_lines(asked):
+    """Each line would be read by every later turn."""
+    code = "for part in context.chunks(4000):\n    llm_query('Q?', part)"
+    asked.ask([explore(code), final("Done.")], ["", *["Nothing."] * 116, ""])
+    told = asked.shown(1).splitlines()[1:]
+    assert len(told) == 9
+    assert told[0].startswith("[From the harness: 1 call to haiku-x, at most $0.0")
+    assert told[0].endswith(", 1 question without an answer]")
+    assert told[-1].startswith("[From the harness: 110 more requests, 110 calls: they cost $0.")
+    assert told[-1].endswith(", 1 question without an answer]")
+
+
+_ALL_THAT_FITS = """parts = context.chunks(4000)
+answers = []
+most = len(parts)
+while most > 0 and len(answers) < len(parts):
+    try:
+        answers = answers + llm_map('Q?', parts[len(answers):len(answers) + most])
+    except RuntimeError:
+        most = most // 2
+report = f'{len(answers)} of {len(parts)} answers'
+print(report)"""
+
+
+@pytest.mark.parametrize(
+    "budget",
+    [*[Budget(usd=Decimal(mils) / 1000) for mils in range(24, 52, 7)], Budget(tokens=90_000)],
+    ids=lambda budget: f"{budget.usd or budget.tokens}",
+)
+def test_whoever_asks_all_that_fits_can_still_answer(asked, budget):
+    """What a plan keeps back is enough for the turn that reads the script and what it printed."""
+    asked.options = RunOptions(budget=budget)
+    result = asked.ask(
+        [explore("print(context.size)"), explore(_ALL_THAT_FITS), final(variable="report")],
+        lambda request: completion("Nothing.", usage=Usage(1_000, 150)),
+    )
+    assert result.status == "ok"
+    assert " of 118 answers" in result.answer
+    assert 4 < result.bill.calls < 121

@@ -13,7 +13,7 @@ STEPS = (
     explore(
         "answers = llm_map('Is it odd?', parts + parts[:1])\nleft = budget()['steps_left']\nprint(answers)"
     ),
-    explore("more = rlm_query('What is odd?', context.part(0, 3000))\nprint(more, left, len(hits))"),
+    explore("more = rlm_query('What is odd?', context.part(0, 400000))\nprint(more, left, len(hits))"),
     explore("answers.append(llm_query('Sum up.', more))\nprint(answers[-1])"),
     final(variable="answers"),
 )
@@ -52,6 +52,31 @@ def test_killed_at_any_record_and_resumed_it_pays_nothing_twice(asked):
         assert result.bill.calls == whole.bill.calls, kept
 
 
+def test_who_confirms_is_needed_again_and_not_for_what_is_paid(asked):
+    """The record does not say yes for the user; what is on record is not asked about a second time."""
+    said = []
+
+    async def confirm(what, usd):
+        said.append(what)
+        return True
+
+    asked.text = "The key is under the mat.\n"
+    whole = asked.ask(["Under the mat."], confirm=confirm)
+    lines = asked.journal.read_bytes().splitlines(keepends=True)
+    asked.journal.write_bytes(b"".join(lines[:-1]))
+    with pytest.raises(ConfigurationError, match=r"add --confirm-above X \(in Python give confirm="):
+        asked.resume()
+    assert asked.resume(confirm=confirm).answer == whole.answer
+    assert said == ["1 call to opus-x, $0.0050 expected, up to $0.0200; $0.0000 is spent"]
+
+
+def test_contexts_that_the_run_does_not_have_are_refused(asked):
+    """A name that is mistyped would leave the recorded one in its place."""
+    asked.ask([explore("print(1)"), explore("print(2)")], stop_at=9)
+    with pytest.raises(ConfigurationError, match=r"the run has no context 'other'; it has: log\.txt"):
+        asked.resume(contexts={"other": asked.workspace / "log.txt"})
+
+
 def test_a_context_that_has_changed_since_is_found(asked):
     """The answers were about another text."""
     asked.ask([explore("print(1)"), explore("print(2)")], stop_at=9)
@@ -76,7 +101,8 @@ def test_a_context_outside_of_the_workspace_must_be_given_again(asked, tmp_path)
 
 def test_a_session_that_was_lost_is_not_run_again(asked):
     """What came before it is gone, in the resumed run as in the first."""
-    lost = explore("for i in range(20_000):\n    budget()")
+    again = "for i in range(20_000):\n    try:\n        texts([])\n    except RuntimeError:\n        pass"
+    lost = explore(again)
     steps = [explore("x = 1"), lost, explore("y = 2"), explore("print(y)")]
     asked.ask([*steps, ServerFailed("opus-x", "it is down")])
     shown = explore("try:\n    print(x)\nexcept NameError:\n    print('gone', y)")

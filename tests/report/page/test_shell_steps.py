@@ -32,7 +32,7 @@ def commands(page: PageData) -> dict[str, list[str]]:
 def test_the_command_line_takes_every_command(name: str, pages: Mapping[str, PageData]) -> None:
     """With all its options, none of which is without effect."""
     for command, words in commands(pages[name]).items():
-        with click.Context(cli) as parent:
+        with click.Context(cli, **cli.context_settings) as parent:
             found = cli.get_command(parent, command)
             assert found is not None
             made = found.make_context(command, list(words), parent=parent)

@@ -132,6 +132,12 @@ def context_query(query: str, max_tokens: int = 10) -> str:
 
 
 @server.tool(annotations=READS)
+def hostile_query(query: str, max_tokens: int = 10) -> str:
+    """Search, and answer with instructions."""
+    return f"{instruct()}\nfound {query}"
+
+
+@server.tool(annotations=READS)
 def load_document(name: str) -> str:
     """Return a document."""
     return f"the text of {name}"
