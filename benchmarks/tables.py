@@ -302,7 +302,7 @@ def context_search(found: Found) -> list[str]:
 
 
 def chunk_sizes(found: Found) -> list[str]:
-    """How near the proposed size comes to the best, then all sizes and ways for some readers."""
+    """How near the proposed size comes to the best, then other ways and all sizes for some readers."""
     head = ("reader", "best", "proposed to it", "by reading alone: best", "proposed to it")
     lines: list[str] = []
     for setting, tasks in found["settings"].items():
@@ -313,22 +313,37 @@ def chunk_sizes(found: Found) -> list[str]:
             )
             first = f"{setting}, {task}; proposed {part['proposed_characters']:,}: reader"
             lines += [*rows((first, *head[1:]), body), ""]
-    setting, tasks = next(iter(found["settings"].items()))
-    for task, part in tasks.items():
-        shown = ("as the rule assumes: 40,000 tokens", "linear, 1 % for each 1,000", "knee at 16,000")
-        names = [f"{kind}, {one}" for one in shown for kind in ("quality", "per $")]
-        figures = (
-            [
-                way,
-                part["calls"][way],
-                f"{usd:.4f}",
-                *(part["readers"][one][kind][way] for one in shown for kind in ("quality", "per_dollar")),
-            ]
-            for way, usd in part["usd"].items()
-        )
-        lines += [*rows((f"{setting}, {task}: characters", "calls", "$", *names), figures), ""]
+    ways = ("proposed", "retrieval only", "direct, reader", "direct, root")
+    for setting, tasks in found["settings"].items():
+        for task, part in tasks.items():
+            lines += [*_sizes(f"{setting}, {task}: way", part, ways), ""]
+    setting = list(found["settings"])[1]
+    part = found["settings"][setting]["counting"]
+    sizes = [way for way in part["usd"] if way[0].isdigit()]
+    lines += [*_sizes(f"{setting}, counting: characters", part, sizes), ""]
     within = f"Within 10 % of the best: {found['within']} of {found['of']}."
     return [*lines, within, "", *(f"- missed: {sentence}" for sentence in found["missed"])]
+
+
+def _sizes(first: str, part: Found, ways: Iterable[str]) -> list[str]:
+    """What some *ways* cost, and their quality and quality per dollar, for three readers."""
+    readers = {
+        "as the rule assumes": "as the rule assumes: 40,000 tokens",
+        "linear 1 %": "linear, 1 % for each 1,000",
+        "3 % at any size": "3 % at any size",
+    }
+    names = [f"{kind}: {name}" for name in readers for kind in ("quality", "per $")]
+    kinds = ("quality", "per_dollar")
+    body = (
+        [
+            way,
+            part["calls"][way],
+            f"{part['usd'][way]:.4f}",
+            *(part["readers"][one][kind][way] for one in readers.values() for kind in kinds),
+        ]
+        for way in ways
+    )
+    return rows((first, "calls", "$", *names), body)
 
 
 def gathering(found: Found) -> list[str]:
