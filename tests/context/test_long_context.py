@@ -22,7 +22,7 @@ from sunwell.tools.workspace import Workspace
 KEY = "sk-abcdefgh12345678"
 LETTERS = st.text(alphabet="ab \né€𝄞\0\r", max_size=200)
 PLAIN = b"plain text " * 12
-"""Before what would be taken for another kind of file: a mark, a binary one, UTF-16 without a mark."""
+"""Beside data that alone would be taken for another kind of file: by a mark, a binary one, UTF-16."""
 BYTES = st.one_of(LETTERS.map(str.encode), st.binary(max_size=120))
 
 
@@ -55,6 +55,7 @@ def test_slices_are_those_of_bytes_and_cut_no_character(data: bytes, first: int,
 @given(LETTERS, st.integers(0, 210), st.integers(0, 210))
 def test_a_slice_of_a_valid_text_is_valid(text: str, first: int, last: int) -> None:
     """No replacement character appears; slices of slices are relative to them."""
+    text += PLAIN.decode()
     with context_of(text) as context:
         part = context.whole[first:last]
         assert part.text() in text
@@ -66,8 +67,8 @@ def test_a_slice_of_a_valid_text_is_valid(text: str, first: int, last: int) -> N
 @given(BYTES, st.integers(1, 12), st.integers(0, 12), st.integers(0, 60))
 def test_lines_are_counted_from_one(data: bytes, first: int, more: int, start: int) -> None:
     """Both ends are included; within a part they are counted from its beginning."""
-    with context_of(b"x" + data) as context:
-        data = b"x" + data
+    data = b"x" + data + PLAIN
+    with context_of(data) as context:
         for handle in (context.whole, context.whole[start:]):
             own = lines_of(data_of(handle, data))
             found = handle.lines(first, first + more)
@@ -92,7 +93,7 @@ def test_a_search_finds_the_lines_that_match_alone(
     """Also where a match could go over a line end, and where bytes and characters differ."""
     import regex
 
-    data = ("x" + text).encode()
+    data = ("x" + text).encode() + PLAIN
     with context_of(data) as context:
         handle = context.whole[start:]
         own = data_of(handle, data)
@@ -154,6 +155,7 @@ def test_any_pattern_finds_what_it_finds_in_lines_one_by_one(
 @given(LETTERS, st.integers(1, 40), st.integers(0, 13))
 def test_chunks_are_in_order_and_leave_nothing_out(text: str, characters: int, overlap: int) -> None:
     """None is longer than asked, and there are at most twice as many as needed."""
+    text += PLAIN.decode()
     overlap = min(overlap, characters // 3)
     with context_of(text) as context:
         found = context.whole.chunks(characters, overlap)
