@@ -27,7 +27,6 @@ from sunwell.agent.asking.passages import (
     Extent,
     LookingTime,
     Passages,
-    as_answer,
     as_parts,
     bound,
 )
@@ -51,7 +50,6 @@ from sunwell.core.message import digest_of
 from sunwell.core.model import ModelProtocol
 from sunwell.core.span import Span
 from sunwell.core.task import Bill
-from sunwell.core.threads import in_thread
 from sunwell.core.tool import Place
 from sunwell.errors import ToolError
 from sunwell.journal.records import Intent, Note, RunOpened
@@ -197,6 +195,9 @@ class Exploration:
             content = await self._value_of(place, variable)
         if not content.strip():
             raise ToolError("the answer is empty: write its content, or name what holds it")
+        if looked := self._searched():
+            await self._note(place, "looked", {"searched": looked})
+            self._see_step({"searched": looked})
         await self._note(place, "answer", content)
         self.answer = content
         return "The run ends with this answer."
@@ -212,6 +213,7 @@ class Exploration:
         """Take note of an answer that an earlier process set."""
         noted = self._noted(place, "answer")
         self.answer = self.answer if noted is None else str(noted)
+        self._see_step(self._noted(place, "looked") or {})
 
     async def close(self) -> None:
         """End the session's process; a later step opens another one."""
@@ -248,7 +250,7 @@ class Exploration:
         if function == "budget":
             return await self._budget()
         if function == _ANSWER_NAME:
-            self._value = await in_thread(as_answer, given["value"], _MOST_ANSWER_BYTES)
+            self._value = await self._passages.answer(given["value"], _MOST_ANSWER_BYTES)
             return None
         if function == "texts":
             return await self._passages.texts(as_parts(given["parts"]))

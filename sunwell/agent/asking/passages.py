@@ -160,6 +160,14 @@ class Passages:
                 self._touch(part, part.end)
         return found
 
+    async def answer(self, value: Any, most_bytes: int) -> str:
+        """Return the answer as :func:`as_answer` does, and count the parts in it as looked into."""
+        taken: list[Handle] = []
+        text = await in_thread(as_answer, value, most_bytes, taken)
+        for part in taken:
+            self._touch(part, part.end)
+        return text
+
     def _touch(self, part: Handle, end: int) -> None:
         """Take note that a script has looked into *part*, up to the byte before *end*."""
         self.touched.setdefault(part.context.name, []).append((part.start, end))
@@ -282,15 +290,16 @@ _PLAIN = (str, bool, int, float, type(None))
 _MOST_DEEP = 50
 
 
-def as_answer(value: Any, most_bytes: int) -> str:
+def as_answer(value: Any, most_bytes: int, taken: list[Handle]) -> str:
     """Return the answer that *value* of a script is: a text, a part's text, or JSON of such values.
 
+    Parts whose texts are in it are added to *taken*.
     Raises :exc:`~sunwell.errors.ToolError` for one that is none, is empty of meaning, or is too long.
     """
     if value is None:
         raise ToolError("the name holds None, which is no answer")
     room = [most_bytes]
-    plain = _plain(value, room, _MOST_DEEP)
+    plain = _plain(value, room, _MOST_DEEP, taken)
     try:
         text = plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
     except ValueError:
@@ -300,12 +309,13 @@ def as_answer(value: Any, most_bytes: int) -> str:
     return text
 
 
-def _plain(value: Any, room: list[int], depth: int) -> Any:
+def _plain(value: Any, room: list[int], depth: int, taken: list[Handle]) -> Any:
     """Return *value* as JSON has it. What its parts hold is taken from the *room* in bytes."""
     if isinstance(value, PartInScript):
         room[0] -= value.size
         if room[0] < 0:
             raise ToolError("the parts in the answer are too long: give a part of them, or what they say")
+        taken.append(value.part)
         return value.part.text()
     if isinstance(value, _PLAIN):
         return value
@@ -318,5 +328,8 @@ def _plain(value: Any, room: list[int], depth: int) -> Any:
     if not depth:
         raise ToolError(f"the answer is nested more than {_MOST_DEEP} deep: make it a text, or flat")
     if isinstance(value, dict):
-        return {str(_plain(key, room, 0)): _plain(one, room, depth - 1) for key, one in value.items()}
-    return [_plain(one, room, depth - 1) for one in value]
+        return {
+            str(_plain(key, room, 0, taken)): _plain(one, room, depth - 1, taken)
+            for key, one in value.items()
+        }
+    return [_plain(one, room, depth - 1, taken) for one in value]

@@ -197,6 +197,15 @@ def test_each_way_of_looking_is_covered(asked, code, ranges):
     assert one.searched_bytes == sum(end - start for start, end in ranges or ())
 
 
+def test_parts_in_an_answer_are_covered(asked):
+    """Their texts are in it; what was found before counts once, also in a run that is played again."""
+    code = "first = context.search('line 2:', 1)\nfound = {'first': first, 'part': context.part(100, 120)}"
+    result = asked.ask([explore(code), final(variable="found")])
+    (one,) = result.coverage.contexts
+    assert one.searched_bytes == 40 + 20
+    assert asked.replay().coverage == result.coverage
+
+
 def test_a_search_in_the_files_of_a_folder_is_covered(asked):
     """By what they hold, without their headings."""
     (asked.workspace / "logs").mkdir()

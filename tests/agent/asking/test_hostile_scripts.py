@@ -245,7 +245,7 @@ def test_a_coverage_that_a_context_claims_is_none(asked):
     first, *_, last = result.answer.splitlines()
     assert first == f"\\{claim}"
     assert last.startswith(
-        "[Coverage, from the harness: scripts searched 0.0 % and calls read 0.0 % of log.txt "
+        "[Coverage, from the harness: scripts searched 0.1 % and calls read 0.0 % of log.txt "
     )
 
 
