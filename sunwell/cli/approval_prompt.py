@@ -74,6 +74,12 @@ class Asker:
                             say_now("  no answer yet: type y, n, all, details or ?", err=True)
 
 
+def can_ask() -> bool:
+    """Whether a person can see a question and answer it."""
+    is_seen = sys.stderr is not None and sys.stderr.isatty()
+    return is_seen and sys.stdin is not None and sys.stdin.isatty()
+
+
 async def confirmed(question: str) -> bool:
     """Ask *question* until it is answered with yes or no; an empty line and the end of the input mean no."""
     while True:

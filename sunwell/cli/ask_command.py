@@ -290,14 +290,14 @@ def _confirming(above: Decimal | None, view: "View") -> "Confirm | None":
     """Return what asks the user before a step that may cost more than *above*; ``None``: nobody is asked."""
     if above is None:
         return None
-    from sunwell.cli.approval_prompt import confirmed
+    from sunwell.cli.approval_prompt import can_ask, confirmed
     from sunwell.errors import ToolError
     from sunwell.report.figures import dollars
 
     async def confirm(what: str, most_usd: Decimal | None) -> bool:
         if most_usd is not None and most_usd <= above:
             return True
-        if not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr)):
+        if not can_ask():
             beyond = f"a step above {dollars(above)} (--confirm-above) needs a person, and none is there"
             view.say(f"refused: {what}: {beyond}")
             raise ToolError(f"{what}: {beyond}")

@@ -162,7 +162,7 @@ def test_a_request_is_shown_when_its_call_is_opened(tmp_path: Path, browser: Bro
         with page.expect_response(lambda response: "request?call=" in response.url):
             page.evaluate("location.hash = '#calls/run/direct:0'")
         page.get_by_text("Show it").click()
-        assert "Write three steps down" in page.inner_text("#detail")
+        page.locator("#detail", has_text="Write three steps down").wait_for()
 
 
 def test_a_journal_that_is_gone_is_told(tmp_path: Path, browser: Browser) -> None:

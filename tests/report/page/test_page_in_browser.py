@@ -397,7 +397,7 @@ def test_a_live_page_takes_what_has_changed(browser: Browser, values: Values) ->
     page.wait_for_selector('#facts [data-exact="0.3"]')
     page.wait_for_selector("#detail summary")
     page.click("#detail summary")
-    assert "Say hello" in page.inner_text("#detail")
+    page.locator("#detail", has_text="Say hello").wait_for()
     assert page.get_attribute("[role=grid]", "aria-rowcount") == str(len(values["calls"]) + 1)
     page.fill("#filter", "model:another-model")
     assert page.get_attribute("[role=grid]", "aria-rowcount") == "3"
@@ -434,6 +434,7 @@ def test_a_request_is_shown_with_what_an_earlier_one_had(
     requests = {"sent": {first: sent, second: later}, "texts": texts, "missing": ""}
     with opened(browser, written(values, requests) + f"#calls/{second}") as page:
         page.click("#detail summary")
+        page.locator("#detail", has_text="The second question").wait_for()
         shown = page.inner_text("#detail")
         assert (
             shown.index("Be brief.") < shown.index("The first question") < shown.index("The second question")
