@@ -274,8 +274,9 @@ ROWS: Mapping[str, Row] = {
 def _start(
     arguments: tuple[str, ...], root: Path, url: str, environ: Mapping[str, str], **more: object
 ) -> "subprocess.Popen[str]":
-    def plain() -> None:  # a shell that starts the tests in the background has them ignore it
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    def plain() -> None:  # who starts the tests in the background has them ignore these
+        for one in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(one, signal.SIG_DFL)
 
     return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
         arguments if arguments[0] == sys.executable else [sys.executable, "-m", "sunwell", *arguments],
@@ -325,6 +326,9 @@ class Server:
                     connection.sendall(b":")
 
 
+_HEARD_SECONDS = 2.0
+
+
 @attrs.define(eq=False)
 class Watch:
     """A started command, and all that is known of it."""
@@ -336,6 +340,13 @@ class Watch:
     begun: float = attrs.field(factory=time.monotonic)
     err: list[str] = attrs.field(factory=list)
     out: list[str] = attrs.field(factory=list)
+    _readers: list[threading.Thread] = attrs.field(factory=list, init=False)
+
+    def hear_the_end(self) -> None:
+        """Read what the command wrote before it ended; what it has left behind may hold a stream open."""
+        until = time.monotonic() + _HEARD_SECONDS
+        for reader in self._readers:
+            reader.join(max(0.0, until - time.monotonic()))
 
     def listen(self, terminal: int | None) -> None:
         """Read both streams in threads, so that neither fills."""
@@ -352,9 +363,11 @@ class Watch:
         pairs = [(self.process.stdout, self.out), (self.process.stderr, self.err)]
         for stream, kept in pairs:
             if stream is not None:
-                threading.Thread(target=read, args=(stream, kept), daemon=True).start()
+                self._readers.append(threading.Thread(target=read, args=(stream, kept), daemon=True))
         if terminal is not None:
-            threading.Thread(target=read_terminal, daemon=True).start()
+            self._readers.append(threading.Thread(target=read_terminal, daemon=True))
+        for reader in self._readers:
+            reader.start()
 
     @property
     def journal(self) -> Path | None:
@@ -453,6 +466,8 @@ def _interrupted(
         terminal, inner = pty.openpty()
         more = {"stdin": inner, "stderr": inner}
     process = _start(arguments, root, url, environ, **more)
+    if terminal is not None:
+        os.close(inner)  # else its end would not be seen
     watch = Watch(row, root, process, asked)
     watch.listen(terminal)
     while not watch.is_ready() and process.poll() is None:
@@ -480,6 +495,7 @@ def _interrupted(
         opened = next(iter(read_records(watch.journal)), None)
         assert isinstance(opened, RunOpened)
         seconds = time.time() - opened.at - LIMIT_SECONDS
+    watch.hear_the_end()
     lines = "".join(watch.err).strip().splitlines()
     return {
         "seconds": seconds,

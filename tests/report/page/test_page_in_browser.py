@@ -196,10 +196,10 @@ def visit_all(page: Page, key: str) -> None:
         shows(page, f"#{view}")
         for line in page.query_selector_all("[role=row][data-at]"):
             if line.is_visible():
-                line.click()
+                line.evaluate("one => one.click()")
                 break
-        for closed in page.query_selector_all("details:not([open]) > summary"):
-            closed.click()
+        # Both in the page itself: what a click shows anew may take the place of what is clicked.
+        page.eval_on_selector_all("details:not([open]) > summary", "all => all.forEach((one) => one.click())")
     page.fill("#filter", f'"{key}"'.replace("\x00", "")[:200])
     page.fill("#filter", "")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
