@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 import attrs
 
 from sunwell.context.outline import is_code, outline
+from sunwell.core.markdown import kinds_of_lines
 
 MOST_CHARACTERS = 4_000
 """Longest section; a longer one is divided between lines, and a longer line within it."""
 _MARKDOWN = (".md", ".markdown", ".mdx", ".mdown")
 _HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?[ \t#]*$")
-_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _UNDERLINE = re.compile(r" {0,3}=+[ \t]*$")
 _HEADING_CHARACTERS = 200
 _PIECE_LINES = 40
@@ -49,15 +49,8 @@ def sections_of(path: str, text: str) -> tuple[Section, ...]:
 def _of_headings(lines: Sequence[str]) -> list[tuple[int, str]]:
     found: list[tuple[int, str]] = []
     above: list[tuple[int, str]] = []
-    fence = ""
-    for number, line in enumerate(lines, 1):
-        mark = _FENCE.match(line)
-        if fence:
-            if mark and mark[1][0] == fence[0] and len(mark[1]) >= len(fence):
-                fence = ""
-            continue
-        if mark:
-            fence = mark[1]
+    for number, (kind, line) in enumerate(kinds_of_lines(lines), 1):
+        if kind != "text":
             continue
         level, title, first = 0, "", number
         if heading := _HEADING.match(line[: _HEADING_CHARACTERS * 2]):

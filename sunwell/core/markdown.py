@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import Literal
 
 from sunwell.core.marks import guarded, unguarded
 
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
 _BLOCK_START = re.compile(r"#{1,6}(?:\s|$)|`{3}|~{3}")
 _CONTINUATION = " " * 6
 # Four columns past the text of "- ": text indented this far starts no heading, fence or list.
@@ -15,6 +17,24 @@ def fenced(text: str) -> str:
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}\n{text}\n{fence}"
+
+
+LineKind = Literal["text", "fence", "code"]
+
+
+def kinds_of_lines(lines: Iterable[str]) -> Iterator[tuple[LineKind, str]]:
+    """Yield *lines* with what each is: ordinary text, a fence, or a line of code between fences."""
+    fence = ""
+    for line in lines:
+        mark = _FENCE.match(line)
+        if not fence:
+            fence = mark[1] if mark else ""
+            yield "fence" if mark else "text", line
+        elif mark and mark[1].startswith(fence) and not mark[2].strip():
+            fence = ""
+            yield "fence", line
+        else:
+            yield "code", line
 
 
 def block_quote(text: str) -> str:

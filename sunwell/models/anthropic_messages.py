@@ -1,6 +1,5 @@
 """Anthropic's Messages API: how requests are written and answers are read, and the model itself."""
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
@@ -40,6 +39,7 @@ from sunwell.models.http_model import UNTUNED, HttpModel, Tuning
 from sunwell.models.learning import Lesson, asked_in_words, learned, lesson, without
 from sunwell.models.returned import goes_back, origin_of, sound_arguments, sound_name
 from sunwell.models.usage import NO_USAGE, UsageReading, count, stated_cost_usd, usage_of
+from sunwell.models.written import kept_without_schema, utf8, write_json, write_text
 
 FORMAT = "anthropic-messages"
 ORIGIN = "anthropic"
@@ -54,8 +54,6 @@ _EFFORTS: Mapping[Effort, str] = {"none": "low", "minimal": "low"}
 """The lowest effort that this API knows stands for those below it."""
 _EMPTY = '{"type":"text","text":"(empty)"}'
 _OPENING = f'{{"role":"user","content":[{_EMPTY}]}}'.encode()
-_WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-_TEXT = json.encoder.encode_basestring  # what _WRITE does for text, at once
 _LONGEST_NAME = 128
 _LONGEST_ID = 1_000  # the API sets no limit
 
@@ -125,7 +123,7 @@ def encode_request(
     opening = b"" if messages and request.messages[0].role != "assistant" else _OPENING
     return (
         b'{"model":',
-        _bytes(_TEXT(model_id)),
+        utf8(write_text(model_id)),
         _tools(request.tools, "" if sections else prefix_mark),
         _system(sections, prefix_mark),
         b',"messages":[',
@@ -140,7 +138,7 @@ def encode_request(
 def _with_mark_after(messages: History, index: int, encode: Callable[[Message], bytes], mark: str) -> bytes:
     """Return all messages, and an entry of the cache at the end of the message at *index*."""
     written = [encode(message) for message in messages]
-    written[index] = written[index].removesuffix(b"}]}") + _bytes(mark) + b"}]}"
+    written[index] = written[index].removesuffix(b"}]}") + utf8(mark) + b"}]}"
     return b",".join(written)
 
 
@@ -153,21 +151,21 @@ def encode_message(message: Message, origin: str = ORIGIN) -> bytes:
     # Results of tools must come first in the message that answers the calls.
     ordered = sorted(message.parts, key=lambda part: not isinstance(part, ToolResult))
     blocks = [block for part in ordered if (block := _block(part, origin))]
-    return _bytes(f'{{"role":"{role}","content":[{",".join(blocks or [_EMPTY])}]}}')
+    return utf8(f'{{"role":"{role}","content":[{",".join(blocks or [_EMPTY])}]}}')
 
 
 def _block(part: Part, origin: str) -> str:
     match part:
         case Text(text):  # blank text is refused by the API
-            return f'{{"type":"text","text":{_TEXT(text)}}}' if text.strip() else ""
+            return f'{{"type":"text","text":{write_text(text)}}}' if text.strip() else ""
         case Thinking():
             return part.raw if goes_back(part, origin) else ""
         case ToolCall(call_id, name, arguments):
-            named = f'"id":{_TEXT(_id(call_id))},"name":{_TEXT(sound_name(name, _LONGEST_NAME))}'
+            named = f'"id":{write_text(_id(call_id))},"name":{write_text(sound_name(name, _LONGEST_NAME))}'
             return f'{{"type":"tool_use",{named},"input":{sound_arguments(arguments)}}}'
         case ToolResult(call_id, content, is_error):
             error = ',"is_error":true' if is_error else ""
-            answered = f'"tool_use_id":{_TEXT(_id(call_id))},"content":{_TEXT(content)}'
+            answered = f'"tool_use_id":{write_text(_id(call_id))},"content":{write_text(content)}'
             return f'{{"type":"tool_result",{answered}{error}}}'
 
 
@@ -180,8 +178,8 @@ def _id(text: str) -> str:
 def _system(sections: tuple[str, ...], mark: str) -> bytes:
     if not sections:
         return b""
-    blocks = [f'{{"type":"text","text":{_TEXT(section)}' for section in sections]
-    return _bytes(',"system":[' + "},".join(blocks) + mark + "}]")
+    blocks = [f'{{"type":"text","text":{write_text(section)}' for section in sections]
+    return utf8(',"system":[' + "},".join(blocks) + mark + "}]")
 
 
 @lru_cache(maxsize=64)
@@ -189,17 +187,17 @@ def _tools(tools: tuple[ToolSpec, ...], mark: str) -> bytes:
     if not tools:
         return b""
     written = [
-        f'{{"name":{_TEXT(tool.name)},"description":{_TEXT(tool.description)},'
+        f'{{"name":{write_text(tool.name)},"description":{write_text(tool.description)},'
         f'"input_schema":{tool.schema_text}'
         for tool in tools
     ]
-    return _bytes(',"tools":[' + "},".join(written) + mark + "}]")
+    return utf8(',"tools":[' + "},".join(written) + mark + "}]")
 
 
 @lru_cache(maxsize=8)
 def _cache_control(life: CacheLife | None) -> str:
     """Return the field that marks the end of a cached prefix; without *life*, for the server's own time."""
-    kept = f',"ttl":{_WRITE(life)}' if life else ""
+    kept = f',"ttl":{write_json(life)}' if life else ""
     return f',"cache_control":{{"type":"ephemeral"{kept}}}'
 
 
@@ -216,8 +214,7 @@ def _tail(
     thinking_tokens: int | None,
 ) -> bytes:
     schema = request.response_schema if features.schema == "json_schema" else None
-    write = _tail_without_schema if schema is None else _written_tail  # a schema has no hash
-    return write(
+    return _written_tail(
         request.max_output_tokens,
         request.effort,
         request.caching,
@@ -230,6 +227,7 @@ def _tail(
     )
 
 
+@kept_without_schema
 def _written_tail(
     asked: int | None,
     effort: Effort | None,
@@ -261,13 +259,10 @@ def _written_tail(
         fields["output_config"] = output
     if streaming and not counting:
         fields["stream"] = True
-    written = "," + _WRITE(fields)[1:-1] if fields else ""
+    written = "," + write_json(fields)[1:-1] if fields else ""
     if caching.conversation and features.cache and features.cache_conversation:
         written += _conversation_mark(caching, features)
-    return _bytes(written)
-
-
-_tail_without_schema = lru_cache(maxsize=64, typed=True)(_written_tail)
+    return utf8(written)
 
 
 def _less_caching(features: MessagesFeatures, refusal: str) -> MessagesFeatures:
@@ -301,10 +296,6 @@ LESSONS: tuple[Lesson[MessagesFeatures], ...] = (
     lesson(r"cache_control", _less_caching),
 )
 """What is left out after which refusal."""
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "replace")  # a lone surrogate cannot be sent
 
 
 _GROWING = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}

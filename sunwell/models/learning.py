@@ -1,6 +1,5 @@
 """What a server does not support is learned from its refusals, in the same way for every wire format."""
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
@@ -8,6 +7,7 @@ from typing import Generic, TypeVar
 import attrs
 
 from sunwell.core.model import Request
+from sunwell.models.written import write_json
 
 SCHEMA_IN_WORDS = "Answer with one JSON object and nothing else. It must obey this JSON schema:"
 """Begins the instruction that replaces a schema on a server that cannot enforce one."""
@@ -15,7 +15,6 @@ SCHEMA_IN_WORDS = "Answer with one JSON object and nothing else. It must obey th
 _OF_SIZE = re.compile(
     r"too (?:large|long|many|high)|exceed|maximum|at most|less than|greater than", re.IGNORECASE
 )
-_WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 Features = TypeVar("Features")
 _READ_CHARACTERS = 4_000
 """Of a refusal, which may be any text of a server."""
@@ -68,4 +67,4 @@ def asked_in_words(request: Request, enforced: str) -> tuple[str, ...]:
     schema = request.response_schema
     if schema is None or enforced == "json_schema":
         return ()
-    return (f"{SCHEMA_IN_WORDS}\n{_WRITE(schema.schema)}",)
+    return (f"{SCHEMA_IN_WORDS}\n{write_json(schema.schema)}",)

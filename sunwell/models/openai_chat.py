@@ -43,10 +43,9 @@ from sunwell.models.returned import (
     thinking_of,
 )
 from sunwell.models.usage import ANY_CHAT, UsageDialect, stated_cost_usd
+from sunwell.models.written import kept_without_schema, utf8, write_json, write_text
 
 ORIGIN = "openai-chat"
-_WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-_TEXT = json.encoder.encode_basestring  # what _WRITE does for text, at once
 _LONGEST_NAME = 64
 _SHORT_ID = 40  # OpenAI's limit for the id of a tool call in this format
 
@@ -67,7 +66,7 @@ def encode_request(
     messages = request.messages.encoded(quirks.message_format(origin), encode)
     return (
         b'{"model":',
-        _bytes(_TEXT(model_id)),
+        utf8(write_text(model_id)),
         _tools(request.tools, quirks.strict_tools),
         b',"messages":[',
         system,
@@ -85,8 +84,8 @@ def encode_message(message: Message, quirks: ChatQuirks = COMPATIBLE, origin: st
         return _assistant(message, quirks, origin)
     written = [_result(part, quirks) for part in message.parts if isinstance(part, ToolResult)]
     if message.role == "user" or not written or message.text:
-        written.append(f'{{"role":"user","content":{_TEXT(message.text)}}}')
-    return _bytes(",".join(written))
+        written.append(f'{{"role":"user","content":{write_text(message.text)}}}')
+    return utf8(",".join(written))
 
 
 def _assistant(message: Message, quirks: ChatQuirks, origin: str) -> bytes:
@@ -94,7 +93,7 @@ def _assistant(message: Message, quirks: ChatQuirks, origin: str) -> bytes:
     fields, content = "", []
     for part in message.parts:
         if isinstance(part, Text) and part.text:
-            content.append(f'{{"type":"text","text":{_TEXT(part.text)}}}')
+            content.append(f'{{"type":"text","text":{write_text(part.text)}}}')
         elif isinstance(part, Thinking) and goes_back(part, returned):
             raw = part.raw.strip()
             if _is_content(raw):
@@ -109,14 +108,14 @@ def _assistant(message: Message, quirks: ChatQuirks, origin: str) -> bytes:
     written = f'{{"role":"assistant","content":{_content_of(message, content, fields, bool(calls))}{fields}'
     if calls:
         written += f',"tool_calls":[{",".join(calls)}]'
-    return _bytes(written + "}")
+    return utf8(written + "}")
 
 
 def _content_of(message: Message, content: list[str], fields: str, has_calls: bool) -> str:
     if any(not part.startswith(_TEXT_PART) for part in content):
         return f"[{','.join(content)}]"
     if message.text.strip():
-        return _TEXT(message.text)
+        return write_text(message.text)
     if has_calls:
         return "null"
     return '""' if fields else _EMPTY  # a message with nothing at all is rejected by strict servers
@@ -136,14 +135,18 @@ def _is_content(raw: str) -> bool:
 
 def _call(call: ToolCall, quirks: ChatQuirks, origin: str) -> str:
     arguments = sound_arguments(call.arguments)
-    function = f'"name":{_TEXT(sound_name(call.name, _LONGEST_NAME))},"arguments":{_TEXT(arguments)}'
+    function = (
+        f'"name":{write_text(sound_name(call.name, _LONGEST_NAME))},"arguments":{write_text(arguments)}'
+    )
     extra = members(json.loads(call.extra)) if call.extra and goes_back(call, origin) else {}
     if quirks.marks_unsigned_calls and not extra:
         extra = dict(_UNSIGNED)
     for name, value in members(extra.pop("function", None)).items():
-        function += f",{_TEXT(name)}:{_WRITE(value)}"
-    more = "," + _WRITE(extra)[1:-1] if extra else ""
-    return f'{{"id":{_TEXT(_call_id(call.id, quirks))},"type":"function","function":{{{function}}}{more}}}'
+        function += f",{write_text(name)}:{write_json(value)}"
+    more = "," + write_json(extra)[1:-1] if extra else ""
+    return (
+        f'{{"id":{write_text(_call_id(call.id, quirks))},"type":"function","function":{{{function}}}{more}}}'
+    )
 
 
 _UNSIGNED = {"extra_content": {"google": {"thought_signature": "skip_thought_signature_validator"}}}
@@ -161,8 +164,8 @@ def _call_id(call_id: str, quirks: ChatQuirks) -> str:
 
 def _result(result: ToolResult, quirks: ChatQuirks) -> str:
     content = f"Error: {result.content}" if result.is_error else result.content
-    call_id = _TEXT(_call_id(result.call_id, quirks))
-    return f'{{"role":"tool","tool_call_id":{call_id},"content":{_TEXT(content)}}}'
+    call_id = write_text(_call_id(result.call_id, quirks))
+    return f'{{"role":"tool","tool_call_id":{call_id},"content":{write_text(content)}}}'
 
 
 @lru_cache(maxsize=64)
@@ -174,7 +177,7 @@ def _system(sections: tuple[str, ...], in_parts: bool, mark: bool) -> bytes:
         content = [{"type": "text", "text": section} for section in sections]
     if mark:
         content[-1]["prompt_cache_breakpoint"] = {"mode": "explicit"}
-    return _bytes(_WRITE({"role": "system", "content": content}))
+    return utf8(write_json({"role": "system", "content": content}))
 
 
 @lru_cache(maxsize=64)
@@ -183,17 +186,16 @@ def _tools(tools: tuple[ToolSpec, ...], strict: bool) -> bytes:
         return b""
     flag = ',"strict":true' if strict else ""
     written = [
-        f'{{"type":"function","function":{{"name":{_TEXT(tool.name)},'
-        f'"description":{_TEXT(tool.description)},"parameters":{tool.schema_text}{flag}}}}}'
+        f'{{"type":"function","function":{{"name":{write_text(tool.name)},'
+        f'"description":{write_text(tool.description)},"parameters":{tool.schema_text}{flag}}}}}'
         for tool in tools
     ]
-    return _bytes(f',"tools":[{",".join(written)}]')
+    return utf8(f',"tools":[{",".join(written)}]')
 
 
 def _tail(request: Request, quirks: ChatQuirks, *, streaming: bool) -> bytes:
     schema = None if quirks.schema == "none" else request.response_schema
-    write = _tail_without_schema if schema is None else _written_tail  # a schema has no hash
-    return write(
+    return _written_tail(
         request.max_output_tokens,
         request.effort,
         request.caching,
@@ -204,6 +206,7 @@ def _tail(request: Request, quirks: ChatQuirks, *, streaming: bool) -> bytes:
     )
 
 
+@kept_without_schema
 def _written_tail(
     max_output_tokens: int | None,
     effort: Effort | None,
@@ -233,14 +236,7 @@ def _written_tail(
         fields["stream"] = True
         if quirks.stream_usage:
             fields["stream_options"] = {"include_usage": True}
-    return b"," + _bytes(_WRITE(fields))[1:-1] if fields else b""
-
-
-_tail_without_schema = lru_cache(maxsize=64, typed=True)(_written_tail)
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "replace")  # a lone surrogate cannot be sent
+    return b"," + utf8(write_json(fields))[1:-1] if fields else b""
 
 
 _REASONING = ("reasoning_content", "reasoning")

@@ -35,11 +35,10 @@ from sunwell.models.returned import (
     sound_name,
 )
 from sunwell.models.usage import OPENAI_RESPONSES, stated_cost_usd
+from sunwell.models.written import kept_without_schema, utf8, write_json, write_text
 
 FORMAT = "openai-responses"
 ORIGIN = "openai-responses"
-_WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-_TEXT = json.encoder.encode_basestring  # what _WRITE does for text, at once
 _LONGEST_NAME = 128
 _LONGEST_ID = 64
 _INCLUDE = "reasoning.encrypted_content"
@@ -94,7 +93,7 @@ def encode_request(
     messages = request.messages.encoded(f"{FORMAT}|{returned}", partial(encode_message, origin=returned))
     return (
         b'{"model":',
-        _bytes(_TEXT(model_id)),
+        utf8(write_text(model_id)),
         _tools(request.tools),
         b',"input":[',
         system,
@@ -116,14 +115,15 @@ def encode_message(message: Message, origin: str = ORIGIN) -> bytes:
             items.append(item)
     if not items and message.role == "user":
         items.append(_said_by_user(""))
-    return _bytes(",".join(items))
+    return utf8(",".join(items))
 
 
 def _item(part: Part, is_answer: bool, origin: str) -> str:
     match part:
         case Text(text) if is_answer:
             # A list as content would need the id and status of a stored message.
-            said = f'{{"type":"message","role":"assistant","content":{_TEXT(text)}{extra_of(part, origin)}}}'
+            content = f"{write_text(text)}{extra_of(part, origin)}"
+            said = f'{{"type":"message","role":"assistant","content":{content}}}'
             return said if text else ""
         case Text(text):
             return _said_by_user(text)
@@ -131,12 +131,12 @@ def _item(part: Part, is_answer: bool, origin: str) -> str:
             return part.raw if is_answer and goes_back(part, origin) and _has_content(part.raw) else ""
         case ToolCall(call_id, name, arguments):
             named = sound_name(name, _LONGEST_NAME)
-            called = f'"call_id":{_TEXT(short_id(call_id, _LONGEST_ID))},"name":{_TEXT(named)}'
-            given = f'"arguments":{_TEXT(sound_arguments(arguments))}{extra_of(part, origin)}'
+            called = f'"call_id":{write_text(short_id(call_id, _LONGEST_ID))},"name":{write_text(named)}'
+            given = f'"arguments":{write_text(sound_arguments(arguments))}{extra_of(part, origin)}'
             return f'{{"type":"function_call",{called},{given}}}'
         case ToolResult(call_id, content, is_error):
             output = f"Error: {content}" if is_error else content
-            answered = f'"call_id":{_TEXT(short_id(call_id, _LONGEST_ID))},"output":{_TEXT(output)}'
+            answered = f'"call_id":{write_text(short_id(call_id, _LONGEST_ID))},"output":{write_text(output)}'
             return f'{{"type":"function_call_output",{answered}}}'
 
 
@@ -150,7 +150,7 @@ def _has_content(raw: str) -> bool:
 
 
 def _said_by_user(text: str) -> str:
-    return f'{{"type":"message","role":"user","content":[{{"type":"input_text","text":{_TEXT(text)}}}]}}'
+    return f'{{"type":"message","role":"user","content":[{{"type":"input_text","text":{write_text(text)}}}]}}'
 
 
 @lru_cache(maxsize=64)
@@ -160,7 +160,7 @@ def _system(sections: tuple[str, ...], mark: bool) -> bytes:
     content: list[dict[str, Any]] = [{"type": "input_text", "text": section} for section in sections]
     if mark:  # the field ``instructions`` is plain text and cannot be marked
         content[-1]["prompt_cache_breakpoint"] = {"mode": "explicit"}
-    return _bytes(_WRITE({"type": "message", "role": "system", "content": content}))
+    return utf8(write_json({"type": "message", "role": "system", "content": content}))
 
 
 @lru_cache(maxsize=64)
@@ -168,11 +168,11 @@ def _tools(tools: tuple[ToolSpec, ...]) -> bytes:
     if not tools:
         return b""
     written = [
-        f'{{"type":"function","name":{_TEXT(tool.name)},"description":{_TEXT(tool.description)},'
+        f'{{"type":"function","name":{write_text(tool.name)},"description":{write_text(tool.description)},'
         f'"parameters":{tool.schema_text},"strict":false}}'
         for tool in tools
     ]
-    return _bytes(f',"tools":[{",".join(written)}]')
+    return utf8(f',"tools":[{",".join(written)}]')
 
 
 _NOT_COUNTED = (
@@ -188,8 +188,7 @@ _NOT_COUNTED = (
 
 def _tail(request: Request, features: ResponsesFeatures, *, streaming: bool, counting: bool) -> bytes:
     schema = None if features.schema == "none" else request.response_schema
-    write = _tail_without_schema if schema is None else _written_tail  # a schema has no hash
-    return write(
+    return _written_tail(
         request.max_output_tokens,
         request.effort,
         request.caching,
@@ -201,6 +200,7 @@ def _tail(request: Request, features: ResponsesFeatures, *, streaming: bool, cou
     )
 
 
+@kept_without_schema
 def _written_tail(
     max_output_tokens: int | None,
     effort: Effort | None,
@@ -234,10 +234,7 @@ def _written_tail(
         fields["stream"] = True
     if counting:
         fields = {name: value for name, value in fields.items() if name not in _NOT_COUNTED}
-    return b"," + _bytes(_WRITE(fields))[1:-1] if fields else b""
-
-
-_tail_without_schema = lru_cache(maxsize=64, typed=True)(_written_tail)
+    return b"," + utf8(write_json(fields))[1:-1] if fields else b""
 
 
 def _weaker_schema(features: ResponsesFeatures, refusal: str) -> ResponsesFeatures:
@@ -265,10 +262,6 @@ LESSONS: tuple[Lesson[ResponsesFeatures], ...] = (
     lesson(r"\breasoning\b", without(effort=False)),
 )
 """What is left out after which refusal."""
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "replace")  # a lone surrogate cannot be sent
 
 
 _TERMINAL = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")

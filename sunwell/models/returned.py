@@ -11,8 +11,8 @@ from typing import Any
 
 from sunwell.core.message import Text, Thinking, ToolCall
 from sunwell.models.answers import as_json, members, whole
+from sunwell.models.written import write_json
 
-_WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _NOT_IN_ID = re.compile(r"[^a-zA-Z0-9_-]")
 _NINE = re.compile(r"[a-zA-Z0-9]{9}")
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -62,10 +62,10 @@ def sound_arguments(arguments: str) -> str:
     try:
         value = json.loads(text, strict=False, parse_constant=_refuse)
         if isinstance(value, dict):
-            return whole(_WRITE(value))
+            return whole(write_json(value))
     except (ValueError, RecursionError):
         pass
-    return _WRITE({"malformed_arguments": text})
+    return write_json({"malformed_arguments": text})
 
 
 def _refuse(constant: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from sunwell.agent.asking.ask_run import budget_warning, way_of
+from sunwell.agent.asking.ask_price import budget_warning, way_of
 from sunwell.agent.ladder.climb_outcomes import ClimbOutcomes, ExpectedClimb, cheap_alone
 from sunwell.agent.ladder.rungs import LadderModels, plan_rungs
 from sunwell.agent.lens.lens_request import LensOrder

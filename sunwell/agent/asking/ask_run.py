@@ -6,10 +6,22 @@ from typing import Any, Self
 
 import attrs
 
-from sunwell.agent.asking.ask_tools import SPECS, AskTools
+from sunwell.agent.asking.ask_price import (
+    ANSWER_ABOUT_PART_TOKENS,
+    BYTES_PER_TOKEN,
+    TURNS,
+    budget_warning,
+    fits_one_call,
+    part_usd,
+    shown_usd,
+    turns_usd,
+    way_of,
+)
+from sunwell.agent.asking.ask_tools import AskTools
 from sunwell.agent.asking.exploration import Exploration, SharedReading, spent_text
-from sunwell.agent.asking.part_reader import Coverage, PartReader, coverage_sentence
+from sunwell.agent.asking.part_reader import PartReader
 from sunwell.agent.asking.part_sizes import MOST_ANSWER_TOKENS, PartSizes
+from sunwell.agent.asking.seen_parts import Coverage, coverage_sentence
 from sunwell.agent.conversation.conversation import Assignment, Conversation
 from sunwell.agent.prompts import ASK_PROMPT, DIRECT_PROMPT, ask_text, money_text, question_closing_text
 from sunwell.agent.run.asked_contexts import AskedContexts
@@ -20,7 +32,7 @@ from sunwell.core.coverage import AnswerCoverage, ContextCoverage, CoveredRange
 from sunwell.core.markdown import fenced, one_line
 from sunwell.core.marks import guarded
 from sunwell.core.model import Caching, ModelProtocol
-from sunwell.core.price import DelegationDecision, Price, Quote, Side
+from sunwell.core.price import DelegationDecision, Quote
 from sunwell.core.span import Span
 from sunwell.core.task import StopReason
 from sunwell.core.threads import in_thread
@@ -34,27 +46,9 @@ from sunwell.events import (
     Warned,
 )
 from sunwell.journal.records import Decided, Note
-from sunwell.models.prices import PriceBook
 from sunwell.models.room import own_output_tokens
-from sunwell.models.tokens import estimate_tokens
-from sunwell.tools.python_session import has_interpreter
 from sunwell.tools.wording import counted
 
-_BYTES_PER_TOKEN = 4
-_ANSWER_TOKENS = 500
-_LEAST_TURNS, _TURNS, _MANY_TURNS = 1, 4, 8
-_LOW_INPUT, _HIGH_INPUT = 0.7, 1.25
-"""How far the tokens of a text may be from the estimate by its bytes."""
-_SHORT_ANSWER_TOKENS, _LONG_ANSWER_TOKENS = 50, 2_000
-_FAR_BELOW = 2
-"""A budget warns if it is less than the expected price divided by this."""
-_TURN_TOKENS, _TURN_OUTPUT_TOKENS = 900, 250
-_CHUNK_TOKENS, _CHUNK_OUTPUT_TOKENS, _CHUNK_PROMPT_TOKENS = 5_000, 150, 300
-_ASSUMED_WINDOW_TOKENS = 100_000
-_UNPRICED_TOKENS = 30_000
-"""Longest context that goes into the prompt if a price is unknown."""
-_MARGIN = 1.25
-"""A context must be so much shorter than the window as an estimate of its tokens may be too low."""
 _MORE_TURNS = 5
 """Turns besides the steps: mistakes that are told, and the answer."""
 _SHOWN_FILES = 10
@@ -147,7 +141,7 @@ class Asking:
         sizes = {name: one.size for name, one in opened.items()}
         span = run.root.child("ask")
         reader = PartReader(run, self.reader, run.root.worker("calls"))
-        part_sizes = await self._part_sizes(sum(sizes.values()) // _BYTES_PER_TOKEN)
+        part_sizes = await self._part_sizes(sum(sizes.values()) // BYTES_PER_TOKEN)
         shared = SharedReading(
             run, reader, self._recurse, self._fits_one_call, part_sizes, self.asked.confirm
         )
@@ -156,10 +150,9 @@ class Asking:
         return await self._explored(exploration, run.task, told)
 
     def _fits_one_call(self, size: int) -> bool:
-        """Whether so many bytes fit into one question about a part; a very long window is not filled."""
-        tokens = size // _BYTES_PER_TOKEN + _CHUNK_PROMPT_TOKENS
-        window = self.run.gateway.prices.room(self.reader, self.run.config.max_output_tokens).prompt_tokens
-        return tokens * _MARGIN <= min(window or _ASSUMED_WINDOW_TOKENS, _ASSUMED_WINDOW_TOKENS)
+        """Whether so many bytes fit into one question about a part."""
+        room = self.run.gateway.prices.room(self.reader, self.run.config.max_output_tokens)
+        return fits_one_call(size, room.prompt_tokens)
 
     async def _confirm_direct(self) -> None:
         """Ask whether the one call may be made, unless it is on record. Raises ConfigurationError if not."""
@@ -168,7 +161,7 @@ class Asking:
             return
         side = None if run.quote is None else run.quote.direct
         most = None if side is None else side.high_usd
-        known = "" if side is None or most is None else f", {_usd(side)} expected, up to ${most:.4f}"
+        known = "" if side is None or most is None else f", {shown_usd(side)} expected, up to ${most:.4f}"
         try:
             is_allowed = await confirm(f"1 call to {self.model.name}{known}; {spent_text(run)}", most)
         except ToolError as error:
@@ -241,8 +234,8 @@ class Asking:
             return str(noted.value)
         left, price = run.ledger.usd_left(span.path), run.gateway.prices.price(self.reader)
         characters = sizes.characters()
-        part_usd = "" if price is None else f"${_part_usd(price, characters // _BYTES_PER_TOKEN):.4f}"
-        said = money_text("" if left is None else f"${left:.4f}", characters, part_usd, _CHUNK_OUTPUT_TOKENS)
+        shown = "" if price is None else f"${part_usd(price, characters // BYTES_PER_TOKEN):.4f}"
+        said = money_text("" if left is None else f"${left:.4f}", characters, shown, ANSWER_ABOUT_PART_TOKENS)
         if not run.gateway.recorded_only:
             await run.journal.append(Note(span.path, _MONEY, said), durable=False)
         return said
@@ -336,7 +329,7 @@ class Asking:
         prices = run.gateway.prices
         room = prices.room(self.reader, MOST_ANSWER_TOKENS).prompt_tokens
         price = prices.price(self.model)
-        turns = Decimal(0) if price is None else _turns_usd(price, _TURNS)
+        turns = Decimal(0) if price is None else turns_usd(price, TURNS)
         sizes = PartSizes.of(prices.price(self.reader), tokens, room_tokens=room, other_usd=turns)
         if not run.gateway.recorded_only:
             await run.journal.append(Note(*key, list(attrs.astuple(sizes))), durable=False)
@@ -370,149 +363,3 @@ def _with_coverage(ended: Ending, coverage: AnswerCoverage) -> Ending:
         return ended
     covered = f"[Coverage, from the harness: {coverage_sentence(coverage)}.]"
     return attrs.evolve(ended, answer=f"{guarded(ended.answer)}\n\n{covered}")
-
-
-def way_of(
-    question: str,
-    size_bytes: int,
-    models: tuple[ModelProtocol, ModelProtocol],
-    prices: PriceBook,
-    *,
-    max_output_tokens: int | None = None,
-    tokens_left: int | None = None,
-    usd_left: Decimal | None = None,
-) -> tuple[DelegationDecision, Quote]:
-    """Decide how *question* about contexts of *size_bytes* is answered, as :func:`decide_way`.
-
-    *models* are the one that looks into the contexts, or reads them whole, and the one that is asked about
-    parts. Nothing is asked.
-    """
-    model, reader = models
-    window = prices.room(model, max_output_tokens).prompt_tokens
-    tokens = size_bytes // _BYTES_PER_TOKEN + estimate_tokens(question)
-    return decide_way(
-        tokens,
-        prices.price(model),
-        prices.price(reader),
-        fits=tokens * _MARGIN <= (_ASSUMED_WINDOW_TOKENS if window is None else window),
-        can_explore=has_interpreter(),
-        tokens_left=tokens_left,
-        usd_left=usd_left,
-    )
-
-
-def budget_warning(decision: DelegationDecision, quote: Quote, usd_left: Decimal | None) -> str:
-    """Return a sentence if the dollars that are left are far below the expected price; else nothing."""
-    expected = quote.chosen(decision).expected_usd
-    if usd_left is None or expected is None or usd_left * _FAR_BELOW >= expected:
-        return ""
-    way = "exploring" if decision else "one direct call"
-    return (
-        f"the budget of ${usd_left:.4f} is far below the ${expected:.4f} that {way} is expected to cost: the "
-        "answer may rest on little, or not come"
-    )
-
-
-def decide_way(
-    tokens: int,
-    price: Price | None,
-    reader_price: Price | None,
-    *,
-    fits: bool,
-    can_explore: bool = True,
-    tokens_left: int | None = None,
-    usd_left: Decimal | None = None,
-) -> tuple[DelegationDecision, Quote]:
-    """Decide by price whether a question is answered in one call, or by looking into its contexts.
-
-    Args:
-        tokens: Estimate for contexts and question.
-        price: Of the model that looks into the contexts, or reads them; ``None``: unknown.
-        reader_price: Of the model that is asked about parts.
-        fits: Whether the contexts fit into the window of the first.
-        can_explore: Whether scripts can run here.
-        tokens_left: Tokens that the budget leaves; ``None``: it has no such limit.
-        usd_left: Its dollars.
-
-    Raises :exc:`~sunwell.errors.ConfigurationError` if neither is possible.
-    """
-    direct, explored = _direct_side(tokens, price), _explored_side(tokens, price, reader_price)
-    quote = Quote(explored, direct, assumptions=_ASSUMPTIONS, price_date="" if price is None else price.date)
-    is_affordable = (tokens_left is None or tokens + _ANSWER_TOKENS <= tokens_left) and (
-        usd_left is None or direct.expected_usd is None or direct.expected_usd <= usd_left
-    )
-    if not can_explore and not fits:
-        raise ConfigurationError(
-            f"the context has about {tokens:,} tokens, more than the model's window holds, and looking into "
-            "it needs an extra package: run pip install 'sunwell[python]'"
-        )
-    said = f"direct {_usd(direct)}, exploring {_usd(explored)} expected"
-    if not can_explore:
-        explores, why = False, "scripts cannot run here"
-    elif not fits:
-        explores, why = True, f"about {tokens:,} tokens do not fit into one prompt"
-    elif not is_affordable:
-        explores, why = True, f"about {tokens:,} tokens in one prompt do not fit the budget"
-    elif direct.expected_usd is None or explored.expected_usd is None:
-        explores = tokens > _UNPRICED_TOKENS
-        why = f"a price is unknown, and about {tokens:,} tokens are {'many' if explores else 'few'}"
-    else:
-        explores = direct.expected_usd > explored.expected_usd
-        why = f"{'exploring' if explores else 'one call'} is expected to cost less"
-    reason = f"{'exploring' if explores else 'one direct call'}: {why} ({said})"
-    return DelegationDecision(explores, reason, _ANSWER_TOKENS, 0, tokens_left), quote
-
-
-_ASSUMPTIONS = (
-    (
-        f"exploring: {_TURNS} turns, and all of the context is asked about once, in parts of "
-        f"{_CHUNK_TOKENS:,} tokens; at the low end {_LEAST_TURNS} turn that asks nothing, at the high end "
-        f"{_MANY_TURNS} turns, and all is asked about twice"
-    ),
-    f"direct: an answer of {_ANSWER_TOKENS:,} tokens, {_SHORT_ANSWER_TOKENS:,} to {_LONG_ANSWER_TOKENS:,}",
-    (
-        f"tokens are estimated from bytes, {_BYTES_PER_TOKEN} to a token; of a direct prompt, "
-        f"{1 - _LOW_INPUT:.0%} fewer at the low end and {_HIGH_INPUT - 1:.0%} more at the high end"
-    ),
-    "nothing is cached, and no answer is remembered",
-)
-
-
-def _usd(side: Side) -> str:
-    return "at an unknown price" if side.expected_usd is None else f"${side.expected_usd:.4f}"
-
-
-def _direct_side(tokens: int, price: Price | None) -> Side:
-    if price is None:
-        return Side("direct", None, None, None)
-    low, expected, high = (
-        price.conversation_usd([(round(tokens * share), answer, 0, 0)])
-        for share, answer in (
-            (_LOW_INPUT, _SHORT_ANSWER_TOKENS),
-            (1, _ANSWER_TOKENS),
-            (_HIGH_INPUT, _LONG_ANSWER_TOKENS),
-        )
-    )
-    return Side("direct", low, expected, None, high)
-
-
-def _part_usd(reader_price: Price, tokens: int) -> Decimal:
-    """Return what a question about a part of so many *tokens* costs."""
-    return reader_price.conversation_usd([(tokens + _CHUNK_PROMPT_TOKENS, _CHUNK_OUTPUT_TOKENS, 0, 0)])
-
-
-def _turns_usd(price: Price, count: int) -> Decimal:
-    """Return what so many turns of the model that looks into contexts cost."""
-    tools = sum(estimate_tokens(spec.description + spec.schema_text) for spec in SPECS)
-    begins = estimate_tokens(ASK_PROMPT) + tools
-    return price.conversation_usd(
-        (begins + turn * _TURN_TOKENS, _TURN_OUTPUT_TOKENS, 0, 0) for turn in range(count)
-    )
-
-
-def _explored_side(tokens: int, price: Price | None, reader_price: Price | None) -> Side:
-    if price is None or reader_price is None:
-        return Side("explored", None, None, None)
-    low, turns, many = (_turns_usd(price, count) for count in (_LEAST_TURNS, _TURNS, _MANY_TURNS))
-    once = _part_usd(reader_price, _CHUNK_TOKENS) * -(-tokens // _CHUNK_TOKENS)
-    return Side("explored", low, turns + once, None, many + 2 * once)

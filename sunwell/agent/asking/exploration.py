@@ -2,24 +2,15 @@
 
 import ast
 import re
-import symtable
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Self
+from typing import Any
 
 import attrs
 
-from sunwell.agent.asking.part_reader import (
-    Coverage,
-    FanOut,
-    PartQuestion,
-    PartReader,
-    ReadAnswer,
-    extents_in,
-    merged,
-)
+from sunwell.agent.asking.part_reader import FanOut, PartQuestion, PartReader, ReadAnswer
 from sunwell.agent.asking.part_sizes import MOST_ANSWER_TOKENS, MOST_PARTS, PartSizes
 from sunwell.agent.asking.passages import (
     NO_SUCH_ATTRIBUTE,
@@ -30,6 +21,8 @@ from sunwell.agent.asking.passages import (
     as_parts,
     bound,
 )
+from sunwell.agent.asking.script_step import AskedFanOut, RunningStep, Spent, require_free_names
+from sunwell.agent.asking.seen_parts import Coverage, extents_in, merged
 from sunwell.agent.prompts import (
     ALL_ENDED,
     ALL_ENDS,
@@ -62,8 +55,6 @@ _BEGINNING_CHARS, _END_CHARS = 6_000, 2_000
 _MORE_SHOWN_BYTES = 1_500
 """What a step is taken to show besides, once it has its answers. Who prints more may only have the call that
 closes a run."""
-_MOST_TOLD = 8
-"""Calls of a script that asked which are told one by one."""
 _MOST_ANSWER_BYTES = 2_000_000
 _ANSWER_NAME = "answer_is"
 _ASKS = re.compile(r"\b(?:llm_query|llm_map|rlm_query)\b")
@@ -133,7 +124,7 @@ class Exploration:
     _passages: Passages = attrs.field(init=False)
     _whole: dict[str, Any] = attrs.field(factory=dict, init=False)
     """The contexts as the session sees them."""
-    _step: "_RunningStep | None" = attrs.field(default=None, init=False)
+    _step: RunningStep | None = attrs.field(default=None, init=False)
     _value: str | None = attrs.field(default=None, init=False)
     _is_warned: bool = attrs.field(default=False, init=False)
     """Whether the model was told that it has looked at nothing."""
@@ -149,7 +140,7 @@ class Exploration:
     async def explore(self, place: Place, code: str) -> Outcome:
         """Run *code* as the step at *place*, and return what it printed and what it asked."""
         checked_code(code)
-        _require_free_names(code)
+        require_free_names(code, _NEEDED)
         config = self.run.config
         may_commit = self.commits < config.max_commit_cycles
         if self.steps >= config.max_explore and not (may_commit and _ASKS.search(code)):
@@ -157,7 +148,7 @@ class Exploration:
         await self._open()
         self._passages.stopped.clear()
         printed = Printed(_BEGINNING_CHARS, _END_CHARS)
-        step = self._step = _RunningStep(place, code, printed)
+        step = self._step = RunningStep(place, code, printed)
         try:
             failed = await self._fed(code, printed)
         except SessionLost as lost:
@@ -284,16 +275,16 @@ class Exploration:
             await self._allow(step, name, fan_out)
         before = self._bill()
         answers = await reader.read(questions)
-        spent = _Spent.between(before, self._bill())
+        spent = Spent.between(before, self._bill())
         value = _outcome(questions, answers, self.coverage)
         value["asks"] = spent.calls > 0 or len(value["failed"]) > 0
         await self._note(step.place, name, value)
         step.asks |= value["asks"]
         self._see(value)
-        step.asked.append(_AskedFanOut(fan_out, len(value["failed"]), spent.usd, len(value["cut"])))
+        step.asked.append(AskedFanOut(fan_out, len(value["failed"]), spent.usd, len(value["cut"])))
         return [answer.value for answer in answers]
 
-    def _take(self, step: "_RunningStep", noted: Mapping[str, Any]) -> None:
+    def _take(self, step: RunningStep, noted: Mapping[str, Any]) -> None:
         """Take what is on record about a call of *step*. Raises ToolError if it was refused."""
         if "refused" in noted:
             raise ToolError(noted["refused"])
@@ -342,7 +333,7 @@ class Exploration:
         """Return what a note holds of the question, and what it read and cost in words."""
         before = self._bill()
         ended, coverage = await self.shared.recurse(self, question, part, key)
-        spent = _Spent.between(before, self._bill())
+        spent = Spent.between(before, self._bill())
         share = coverage.share(next(iter(coverage.sizes)))
         cut = f", {counted(len(coverage.cut), 'answer')} cut off" if coverage.cut else ""
         read = f"read {share} % of the part{cut}"
@@ -359,7 +350,7 @@ class Exploration:
         }
         return found, told
 
-    async def _allow(self, step: "_RunningStep", name: str, fan_out: FanOut | None) -> None:
+    async def _allow(self, step: RunningStep, name: str, fan_out: FanOut | None) -> None:
         """Raise ToolError if the step may not ask, and note that."""
         try:
             self._require_commit()
@@ -376,7 +367,7 @@ class Exploration:
             await self._note(step.place, name, {"refused": error.sentence})
             raise
 
-    def _kept(self, step: "_RunningStep") -> tuple[Decimal, int]:
+    def _kept(self, step: RunningStep) -> tuple[Decimal, int]:
         """Return about the dollars and tokens that the next turn of this model must have left.
 
         It reads what the turn of *step* did, and what has come since: the script, what is shown of it so far,
@@ -466,7 +457,7 @@ class Exploration:
             )
             self._whole = {name: self._passages.whole(part) for name, part in self.contexts().items()}
             for place, code in self._done:
-                self._step = _RunningStep(place, code, is_again=True)
+                self._step = RunningStep(place, code, is_again=True)
                 try:
                     await self._fed(code, Printed(0))
                 except SessionLost as lost:
@@ -490,7 +481,7 @@ class Exploration:
         if not variable.isidentifier():
             raise ToolError(f"{variable[:60]!r} is not a name: give the name alone, or the answer in content")
         await self._open()
-        self._step, self._value = _RunningStep(place, "", is_again=True), None
+        self._step, self._value = RunningStep(place, "", is_again=True), None
         try:
             failed = await self._fed(f"{_ANSWER_NAME}({variable})", Printed(0))
         except SessionLost as lost:
@@ -524,7 +515,7 @@ class Exploration:
         self.steps += not asks
         self._done = [] if is_lost else [*self._done, (place, code)]
 
-    def _told(self, step: "_RunningStep", printed: Printed, failed: str) -> Outcome:
+    def _told(self, step: RunningStep, printed: Printed, failed: str) -> Outcome:
         redact = self.run.gateway.redact
         parts = [guarded(without_escapes(redact(printed.text)))]
         if printed.left_out_chars:
@@ -550,7 +541,7 @@ class Exploration:
     def _bill(self) -> Bill:
         return self.run.tally.bill(self.run.root.path)
 
-    def _now(self) -> "_RunningStep":
+    def _now(self) -> RunningStep:
         assert self._step is not None
         return self._step
 
@@ -561,96 +552,6 @@ class Exploration:
     async def _note(self, place: Place, name: str, value: Any) -> None:
         if self._noted(place, name) is None:
             await self.run.journal.append(Note(_path(place), name, value), durable=False)
-
-
-@attrs.define(eq=False)
-class _RunningStep:
-    """One step while it runs."""
-
-    place: Place
-    code: str
-    printed: Printed = attrs.field(factory=lambda: Printed(0))
-    is_again: bool = False
-    """Whether it only runs for its names: what it cost is known."""
-    asks: bool = False
-    lost: str = ""
-    asked: list["_AskedFanOut"] = attrs.field(factory=list, init=False)
-    others: list[str] = attrs.field(factory=list, init=False)
-    """Sentences on questions that had a session of their own."""
-    _calls: int = attrs.field(default=0, init=False)
-
-    @property
-    def name_of_next(self) -> str:
-        """What :meth:`next_name` will return."""
-        return f"asked-{self._calls}"
-
-    def next_name(self) -> str:
-        """Return the name of the note on the next call whose result is no function of the steps."""
-        self._calls += 1
-        return f"asked-{self._calls - 1}"
-
-    def told(self) -> list[str]:
-        """Return sentences on what was asked: a script may ask a thousand times, so the last one sums up."""
-        none = "there are no parts, so nothing was asked"
-        sentences = [
-            f"{one.fan_out}{_outcome_of([one])}" if one.fan_out.questions else none
-            for one in self.asked[:_MOST_TOLD]
-        ]
-        if rest := self.asked[_MOST_TOLD:]:
-            calls = counted(sum(one.fan_out.calls for one in rest), "call")
-            sentences.append(f"{counted(len(rest), 'more request')}, {calls}{_outcome_of(rest)}")
-        sentences += self.others[:_MOST_TOLD]
-        if more := self.others[_MOST_TOLD:]:
-            sentences.append(f"rlm_query: {counted(len(more), 'more question')}")
-        return sentences
-
-    def grown_bytes(self) -> int:
-        """Return about how many bytes longer the conversation is by now, through this step."""
-        return sum(
-            len(text.encode("utf-8", "replace")) for text in (self.code, self.printed.text, *self.told())
-        )
-
-
-@attrs.frozen
-class _AskedFanOut:
-    """What came of one call of a script that asked."""
-
-    fan_out: FanOut
-    missing: int
-    """Questions without an answer."""
-    usd: Decimal | None
-    """What it cost; ``None``: unknown."""
-    cut: int
-    """Answers that ended at their limit of tokens."""
-
-
-def _outcome_of(asked: Sequence[_AskedFanOut]) -> str:
-    known = [one.usd for one in asked if one.usd is not None]
-    cost = f": they cost ${sum(known, Decimal(0)):.4f}" if len(known) == len(asked) else ""
-    missing = sum(one.missing for one in asked)
-    cut = sum(one.cut for one in asked)
-    cut_off = f", {counted(cut, 'answer')} cut off" if cut else ""
-    return cost + (f", {counted(missing, 'question')} without an answer" if missing else "") + cut_off
-
-
-@attrs.frozen
-class _Spent:
-    """What a run spent from one time to another."""
-
-    calls: int
-    usd: Decimal | None
-
-    @classmethod
-    def between(cls, before: Bill, after: Bill) -> Self:
-        """Return what *after* has more than *before*."""
-        is_known = before.cost_usd is not None and after.cost_usd is not None
-        usd = after.cost_usd - before.cost_usd if is_known else None  # type: ignore[operator]
-        return cls(after.calls - before.calls, usd)
-
-    @property
-    def cost(self) -> str:
-        """The dollars in words; empty if they are not known."""
-        return "" if self.usd is None else f": they cost ${self.usd:.4f}"
 
 
 def spent_text(run: Run) -> str:
@@ -690,24 +591,3 @@ def _outcome(
         "read": [list(attrs.astuple(extent)) for extent in read],
         "unread": [list(row) for row in unread],
     }
-
-
-def _require_free_names(code: str) -> None:
-    """Raise :exc:`~sunwell.errors.ToolError` if *code* takes a name that later steps need.
-
-    Names persist, and the interpreter has no ``del``: the session could never again show or ask anything.
-    """
-    try:
-        table = symtable.symtable(code, "", "exec")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return  # the interpreter says what is wrong
-    tables = [table]
-    for one in tables:
-        for symbol in one.get_symbols():
-            is_set = symbol.is_assigned() or symbol.is_imported()
-            if is_set and symbol.get_name() in _NEEDED and (one is table or symbol.is_declared_global()):
-                raise ToolError(
-                    f"not run: {symbol.get_name()} is a name of the session that later steps need; choose "
-                    "another one"
-                )
-        tables += one.get_children()

@@ -15,7 +15,7 @@ import attrs
 
 from sunwell.agent.lens.lens_file import text_of_file
 from sunwell.core.lens import LENS_SECTIONS, EphemeralLens
-from sunwell.core.markdown import list_items, one_line, shortened
+from sunwell.core.markdown import kinds_of_lines, list_items, one_line, shortened
 from sunwell.core.marks import unguarded
 from sunwell.errors import ConfigurationError
 
@@ -24,7 +24,6 @@ _LONGEST_NAME, _LONGEST_DESCRIPTION = 64, 1_024  # of the format's specification
 _OURS = "sunwell-"
 _FRONT = re.compile(r"\A---[ \t]*\r?\n(?P<front>.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
 _HEADING = re.compile(r"^(?P<marks>#{1,6})[ \t]+(?P<title>.*?)[ \t#]*$")
-_FENCE = re.compile(r"^ {0,3}(?P<fence>`{3,}|~{3,})")
 _SCOPE = "Task Expertise: "
 _NO_SCOPE = "Generated Expertise"
 _EXAMPLES = "Style Examples"
@@ -191,32 +190,24 @@ def _sections(body: str) -> list[tuple[str, str, str]]:
     A heading inside a block of code is none.
     """
     found: list[tuple[str, str, list[str]]] = [("", "", [])]
-    fence = ""
-    for line in body.split("\n"):
-        opened = _FENCE.match(line)
-        if fence:
-            fence = "" if line.strip() == fence else fence
-        elif opened:
-            fence = opened["fence"]
-        elif heading := _HEADING.match(line):
+    for kind, line in kinds_of_lines(body.split("\n")):
+        heading = _HEADING.match(line) if kind == "text" else None
+        if heading:
             found.append((heading["marks"], heading["title"], []))
-            continue
-        found[-1][2].append(line)
+        else:
+            found[-1][2].append(line)
     return [(marks, title, "\n".join(lines)) for marks, title, lines in found]
 
 
 def _blocks_of_code(text: str) -> Iterator[str]:
     lines: list[str] | None = None
-    fence = ""
-    for line in text.split("\n"):
-        opened = _FENCE.match(line)
-        if lines is None and opened:
-            lines, fence = [], opened["fence"]
-        elif lines is not None and line.strip() == fence:
-            yield "\n".join(lines)
-            lines = None
-        elif lines is not None:
+    for kind, line in kinds_of_lines(text.split("\n")):
+        if kind == "code" and lines is not None:
             lines.append(line)
+        elif kind == "fence":
+            if lines is not None:
+                yield "\n".join(lines)
+            lines = [] if lines is None else None
     if lines:  # a block that nothing closes
         yield "\n".join(lines)
 
@@ -227,30 +218,18 @@ def _foreign_parts(body: str) -> EphemeralLens:
     for _, title, text in _sections(body):
         examples += _blocks_of_code(text)
         under = f"{one_line(title)}: " if title else ""
-        rules += (f"{under}{rule}" for rule in _paragraphs(_without_code(text)))
+        plain = [line if kind == "text" else "" for kind, line in kinds_of_lines(text.split("\n"))]
+        rules += (f"{under}{rule}" for rule in _paragraphs(plain))
     return EphemeralLens(tuple(rules), examples=tuple(one for one in examples if one.strip()))
-
-
-def _without_code(text: str) -> str:
-    lines, fence = [], ""
-    for line in text.split("\n"):
-        opened = _FENCE.match(line)
-        if fence:
-            fence = "" if line.strip() == fence else fence
-        elif opened:
-            fence = opened["fence"]
-        else:
-            lines.append(line)
-    return "\n".join(lines)
 
 
 _ITEM = re.compile(r"^ {0,3}(?:[-*+]|\d{1,9}[.)])[ \t]+")
 
 
-def _paragraphs(text: str) -> Iterator[str]:
+def _paragraphs(lines: Sequence[str]) -> Iterator[str]:
     """Yield each paragraph and each item of a list, on one line."""
     waiting: list[str] = []
-    for line in [*text.split("\n"), ""]:
+    for line in [*lines, ""]:
         begins = _ITEM.match(line)
         if (begins or not line.strip()) and waiting:
             yield one_line(" ".join(waiting))

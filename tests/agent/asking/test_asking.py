@@ -10,7 +10,7 @@ from decimal import Decimal
 import attrs
 import pytest
 
-from sunwell.agent.asking.ask_run import decide_way
+from sunwell.agent.asking.ask_price import decide_way
 from sunwell.agent.asking.part_sizes import PartSizes
 from sunwell.budget import Budget
 from sunwell.context.options import RunOptions

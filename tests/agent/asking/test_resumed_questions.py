@@ -2,7 +2,7 @@
 
 import pytest
 
-from sunwell.agent.asking.part_reader import merged
+from sunwell.agent.asking.seen_parts import merged
 from sunwell.core.model import Request
 from sunwell.errors import ConfigurationError, ServerFailed
 from sunwell.journal.records import Answer
