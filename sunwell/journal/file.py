@@ -110,10 +110,8 @@ class SharedSync:
     """How many of the last ones on the loop were slow, in a row."""
     _due: int = attrs.field(default=0, init=False)
     """How many records are to be durable soon."""
-    _timer: tuple[asyncio.AbstractEventLoop, asyncio.TimerHandle] | None = attrs.field(
-        default=None, init=False
-    )
-    """What sees to that, and its loop."""
+    _due_on: asyncio.AbstractEventLoop | None = attrs.field(default=None, init=False)
+    """The event loop that will see to that; ``None``: nothing is due."""
 
     def coming(self) -> "asyncio.Future[bool]":
         """Return what becomes true once all that is written by now is durable, false if that failed."""
@@ -129,11 +127,12 @@ class SharedSync:
         """Make all that is written durable with the next sync, or with one of its own after 20 ms."""
         self._due = self._written()
         loop = asyncio.get_running_loop()
-        if self._timer is None or self._timer[0] is not loop:
-            self._timer = loop, loop.call_later(_SOON_SECONDS, self._sync_what_is_due)
+        if self._due_on is not loop:
+            self._due_on = loop
+            loop.call_later(_SOON_SECONDS, self._sync_what_is_due)
 
     def _sync_what_is_due(self) -> None:
-        self._timer = None
+        self._due_on = None
         if self.failure is None and self.synced < self._due:
             self.coming()
 
@@ -153,8 +152,6 @@ class SharedSync:
 
     def close(self) -> None:
         """End the thread, make the rest durable here, and tell everyone who still waits."""
-        if self._timer is not None:
-            self._timer[1].cancel()
         if self._thread is not None:
             self._thread.shutdown(wait=True)
         if self.failure is None and self.synced < self._written():

@@ -35,6 +35,19 @@ class Quick:
         raise NotImplementedError
 
 
+@attrs.frozen
+class Stays:
+    """Stays for so many seconds for further workers."""
+
+    seconds: float
+
+    def most_seconds(self) -> float:
+        return self.seconds
+
+    def has_enough(self) -> bool:
+        return False
+
+
 async def waits(dispatcher: Dispatcher, ids: list[str], chance: random.Random) -> None:
     """Wait for some workers in some way, and check what came of it."""
     chosen = [one for one in ids if chance.random() < 0.7] or ids
@@ -47,8 +60,8 @@ async def waits(dispatcher: Dispatcher, ids: list[str], chance: random.Random) -
         for task_id, result in zip(chosen, await dispatcher.await_results(chosen, seconds), strict=True):
             assert result is None or result.task_id == task_id
     elif way == 2:
-        least = chance.randint(1, 3)
-        await dispatcher.wait_for_some(chosen, least)
+        least, longer = chance.randint(1, 3), chance.choice([None, *map(Stays, (0.0, 0.5, 9.0))])
+        await dispatcher.wait_for_some(chosen, least, linger=longer)
         assert sum(dispatcher.result(one) is not None for one in chosen) >= min(least, len(chosen))
     else:
         assert {result.task_id async for result in dispatcher.results(chosen)} == set(chosen)
