@@ -237,7 +237,8 @@ class _Sought:
     @functools.cached_property
     def beginning(self) -> re.Pattern[str]:
         """Finds each character with which a form can begin, however it is escaped."""
-        firsts = {form.characters[0].removeprefix("\\")[0] for form in self.forms} | self.firsts
+        whole = (form.characters[0] for form in self.forms if not form.prefixes)  # escaped text, no class
+        firsts = self.firsts | {one.removeprefix("\\")[0] for one in whole}
         spellings = [re.compile(form.characters[0]) for form in self.forms]
         firsts |= {one for one in map(chr, range(128)) if any(each.fullmatch(one) for each in spellings)}
         return re.compile("[" + "".join(map(re.escape, sorted(firsts | set("\\%&\x1b")))) + "]")
@@ -471,9 +472,10 @@ def _forms_of_line(value: str, shown: str, *, is_piece: bool = False) -> Iterato
         is_piece,
     )
     digits = data.hex()
+    anchor = _anchor(digits, _DIGIT_RUN)  # the same in either case, and if both are mixed
     yield _SecretForm(
         tuple(map(_either_case, re.findall("..", digits))),
-        tuple(dict.fromkeys((digits, digits.upper()))),
+        (anchor,) if anchor else (),
         shown,
         (digits, digits.upper()),
         is_piece,
@@ -498,11 +500,12 @@ _OF_BASE64 = {
     "/": r"(?:\\{0,3}/|_|%(?:25)?2[Ff]|\\{1,3}u002[Ff]|&#47;)",
 }
 _PLAIN_RUN = re.compile("[A-Za-z0-9]+")
+_DIGIT_RUN = re.compile("[0-9]+")
 
 
-def _anchor(written: str) -> str:
+def _anchor(written: str, run: re.Pattern[str] = _PLAIN_RUN) -> str:
     """Return the longest part that is written the same however the rest is; empty if that is too short."""
-    longest = max(_PLAIN_RUN.findall(written), key=len, default="")
+    longest = max(run.findall(written), key=len, default="")
     return longest if len(longest) >= _SHORTEST_ANCHOR else ""
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sunwell.core.secrets import Secrets, SecretStream
@@ -120,13 +120,24 @@ SHORT_KEY = "key-Abcdef0123456789"
 HEX = SHORT_KEY.encode().hex()
 
 
+@given(st.text(st.characters(codec="utf-8"), min_size=6, max_size=40), st.data())
+def test_hex_is_found_in_any_case(value, data):
+    """Programs write small letters, capitals, and, where parts are joined, both."""
+    assume(len(value.strip()) >= 6 and value == value.strip() and len(value.splitlines()) == 1)
+    written = "".join(
+        data.draw(st.sampled_from((one, one.upper())), label="digit") for one in value.encode().hex()
+    )
+    assert known(value).redact(f"<{written}>") == "<[KEY_0]>"
+
+
 @given(st.data())
 def test_a_stream_shows_what_a_whole_text_would(data):
     """For any words around any beginning of a secret, also in hex of either case, and for any cuts."""
     secrets = known(SHORT_KEY)
     mixed = "".join(data.draw(st.sampled_from((one, one.upper())), label="digit") for one in HEX)
     written = st.sampled_from((SHORT_KEY, HEX, HEX.upper(), mixed))
-    part = st.builds(lambda text, end: text[:end], written, st.integers(0, 40))
+    ends = st.one_of(st.just(len(HEX)), st.integers(0, len(HEX)))
+    part = st.builds(lambda text, end: text[:end], written, ends)
     words = st.sampled_from(("key", "k", "6B", " ", "\n", "words, ", "6b6", "-", "%6b", "\\x6b", "&#107;"))
     text = "".join(data.draw(st.lists(st.one_of(part, words), max_size=12), label="text"))
     stream, shown, done = SecretStream(secrets), "", 0
@@ -135,6 +146,13 @@ def test_a_stream_shows_what_a_whole_text_would(data):
         shown += stream.feed(text[done : done + size])
         done += size
     assert shown + stream.end() == secrets.redact(text)
+
+
+def test_a_stream_holds_back_a_secret_that_begins_with_any_letter():
+    """Also with one that no escape of ASCII stands for."""
+    stream = SecretStream(known("éléphant-rose-9"))
+    assert stream.feed("It is é") == "It is "
+    assert stream.feed("léphant-rose-9, yes") + stream.end() == "[KEY_0], yes"
 
 
 def test_a_stream_holds_back_no_more_than_what_may_become_a_secret():

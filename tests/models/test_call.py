@@ -85,6 +85,39 @@ async def test_an_answer_is_read_whole_or_as_it_comes(server, model_of, kind, an
     assert [delta.text for delta in deltas[:-1] if delta.text] == ["good day"]
 
 
+LOOKS = {"type": "tool_use", "id": "c", "name": "look"}
+CALLS_BETWEEN = {
+    AnthropicModel: (
+        MESSAGE_EVENTS[0],
+        *MESSAGE_EVENTS[1:5],
+        {"type": "content_block_start", "index": 1, "content_block": LOOKS},
+        {
+            "type": "content_block_start",
+            "index": 2,
+            "content_block": {"type": "text", "text": "and good night"},
+        },
+        {"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 2}},
+        MESSAGE_EVENTS[-1],
+    ),
+    ChatModel: (
+        *CHAT_EVENTS[:2],
+        {"choices": [{"delta": {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "look"}}]}}]},
+        {"choices": [{"delta": {"content": "and good night"}}]},
+        {"choices": [{"delta": {}, "finish_reason": "tool_calls"}]},
+        *CHAT_EVENTS[3:],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", CALLS_BETWEEN)
+async def test_what_arrives_together_keeps_its_order(server, model_of, kind):
+    """Texts that follow each other are one piece; what stands between two of them stays there."""
+    server.scripts.append(server.streamed(*CALLS_BETWEEN[kind]))
+    *shown, _ = await gathered(model_of(kind))
+    told = [(one.text, one.tool_name) for one in shown]
+    assert told == [("good day", ""), ("", "look"), ("and good night", "")]
+
+
 @pytest.mark.parametrize("shift", [1, 7, 64])
 @pytest.mark.parametrize(("kind", "answer", "events"), WIRES)
 async def test_a_stream_may_be_cut_anywhere(server, model_of, kind, answer, events, shift):

@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sunwell.core import Caching, Request, ResponseSchema, Text, ToolSpec, Usage, user
+from sunwell.core import (
+    Caching,
+    Message,
+    Request,
+    ResponseSchema,
+    Text,
+    ToolCall,
+    ToolResult,
+    ToolSpec,
+    Usage,
+    user,
+)
 from sunwell.errors import (
     BadAnswer,
     BadRequest,
@@ -347,3 +358,18 @@ def test_every_outcome_says_truly_whether_it_was_billed(calls):
             (line,) = lines
             assert (line.input_tokens, line.output_tokens) == (usage.input_tokens, usage.output_tokens)
             assert line.usd > 0
+
+
+@pytest.mark.parametrize("calls", [2, 30])
+def test_a_message_with_many_calls_is_billed_as_over_http(calls):
+    """The adapter for Anthropic's format marks the end of the last request; here it counts, too."""
+    begun = user("Look around. " * 2_000)
+    asked = Message("assistant", tuple(ToolCall(f"c{n}", "look", "{}") for n in range(calls)))
+    results = Message("tool", tuple(ToolResult(f"c{n}", "nothing") for n in range(calls)))
+
+    async def both():
+        asks = model(script=says("I see."))
+        return [(await asks.complete(Request(sent))).usage for sent in ([begun], [begun, asked, results])]
+
+    first, again = run_virtual(both())
+    assert again.cache_read_tokens >= 0.98 * first.input_tokens

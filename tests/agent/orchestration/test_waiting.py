@@ -124,6 +124,14 @@ def test_while_tasks_are_queued_waiting_costs_what_the_workers_spend(usd: str, f
     assert told(smart)[0] == list(first)
 
 
+def test_a_queue_makes_no_second_dearer() -> None:
+    """However dear the workers, a report comes along that follows within what waiting is worth anyway."""
+    says = {"a": ("A", 10.0), "b": ("B", 13.0), "c": ("C", 50.0), "d": ("D", 50.0)}
+    smart = boss(batch(*says), next_one(), answer("ok"), read=3_000)
+    run(smart, PricedCrowd(says, "0.5"), orchestrated(max_concurrent=2))
+    assert told(smart) == [["a", "b"]]
+
+
 def test_two_minutes_are_the_longest_wait_with_a_queue() -> None:
     """However dear a turn, and however cheap the workers."""
     says = {name: (name.upper(), 50.0) for name in "abcdefgh"}

@@ -234,14 +234,27 @@ def test_a_rung_fits_and_was_not_tried(
 def test_what_the_check_passes_wrongly_only_takes_rungs_away(
     rungs: list[Rung], left_usd: Decimal | None, worth_usd: Decimal | None, wrong: float
 ) -> None:
-    """Something is still tried, each step is a rung as it was given, and the smart one comes no later."""
+    """Something is still tried, each step is a rung as it was given, and no cheap one comes before the smart.
+
+    Cheap are those of at most half its price, which are there to save it. Dearer ones are its equals.
+    """
     terms = {"left_usd": left_usd, "worth_usd": worth_usd}
     step = next_step(rungs, [], passes_wrong=wrong, **terms)
     assert step.rung is None or any(step.rung is rung for rung in rungs)
     exact, told = climb(rungs, **terms), climb(rungs, passes_wrong=wrong, **terms)
     assert worth_usd is not None or bool(told) == bool(exact)
     if "smart" in told and "smart" in exact:
-        assert told.index("smart") <= exact.index("smart")
+        price = next(rung.cost_usd for rung in rungs if rung.name == "smart")
+        cheap = {rung.name for rung in rungs if rung.cost_usd is not None and 2 * rung.cost_usd <= price}
+        assert cheap.intersection(told[: told.index("smart")]) <= set(exact[: exact.index("smart")])
+
+
+def test_of_equals_the_one_whose_right_result_costs_least_comes_first() -> None:
+    """What a check passes wrongly is a larger share of what the less able rung passes."""
+    able = Rung("able", "model", Decimal("1.12"), tries=1, passes=0, prior=0.9)
+    rungs = (able, Rung("smart", "model", Decimal("0.65"), tries=16, passes=6, prior=0.15))
+    assert climb(rungs) == ["smart", "able"]
+    assert climb(rungs, passes_wrong=0.01) == ["able", "smart"]
 
 
 @given(ladders(), AMOUNTS, AMOUNTS, st.sampled_from(["0.001", "0.5", "7", "100"]))
