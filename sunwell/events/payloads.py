@@ -8,6 +8,7 @@ import attrs
 from sunwell.core.confinement import Confinement
 from sunwell.core.model import Purpose, Usage
 from sunwell.core.task import Status, StopReason, TaskResult
+from sunwell.core.verdict import LensTest
 
 
 @attrs.frozen
@@ -113,6 +114,15 @@ class LensGiven(Event):
     """A sentence for each part in which a secret was replaced."""
     remarks: tuple[str, ...] = ()
     """A sentence for each thing that is worth a second look."""
+
+
+@attrs.frozen
+class LensTested(Event):
+    """Items of a batch ran with its lens and without it, and this is what they show."""
+
+    test: LensTest
+    left: int
+    """Items of the batch that did not run both ways."""
 
 
 @attrs.frozen

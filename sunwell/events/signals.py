@@ -20,6 +20,8 @@ EPHEMERAL_LENS_CREATED = _signals.signal("ephemeral-lens-created")
 """Sent when a lens has been written, with :class:`EphemeralLensCreated`."""
 LENS_GIVEN = _signals.signal("lens-given")
 """Sent if the run was given a lens, with :class:`LensGiven`."""
+LENS_TESTED = _signals.signal("lens-tested")
+"""Sent when the test of a batch's lens has ended, before the other items start, with :class:`LensTested`."""
 LENS_FAILED = _signals.signal("lens-failed")
 """Sent when no usable lens was written, with :class:`LensFailed`."""
 MODEL_CALL_STARTED = _signals.signal("model-call-started")
@@ -87,6 +89,7 @@ __all__ = [
     "LENS_FAILED",
     "LENS_GIVEN",
     "LENS_STARTED",
+    "LENS_TESTED",
     "MODEL_CALL_FINISHED",
     "MODEL_CALL_STARTED",
     "MODEL_FELL_BACK",

@@ -69,6 +69,10 @@ class _FactsTold(TypedDict):
     text: str
 
 
+class _LensTrial(TypedDict):
+    places: list[_Count]
+
+
 class _Plan(TypedDict):
     key: NotRequired[str | None]
     life: NotRequired[str | None]
@@ -83,6 +87,7 @@ _SHAPES: dict[str, Any] = {
     "facts-told": _FactsTold,
     "items": list[dict[str, Any]],
     "lens-outcome": _LensOutcome,
+    "lens-trial": _LensTrial,
     "scouting": _Scouting,
     "status": str,
     "task-ids": _Ids,
@@ -91,6 +96,8 @@ _SHAPES: dict[str, Any] = {
 _BEGINNINGS: dict[str, Any] = {
     "answer-": bool,
     "delivered-": str,
+    "lens-look:": list[tuple[bool | None, bool | None, _Amount, _Amount]],
+    "lens-pairs:": str,
     "refused-": list[tuple[_Count, str]],
     "scratchpad:": _NotedEntry,
     "start-": list[_Ceiling | None],

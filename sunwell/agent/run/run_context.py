@@ -36,7 +36,7 @@ from sunwell.core.model import ModelProtocol
 from sunwell.core.price import DelegationDecision, Quote
 from sunwell.core.span import Span
 from sunwell.core.task import AnswerBy, CommandRun, Status, StopReason, TaskResult, with_both_sides
-from sunwell.core.verdict import Verification
+from sunwell.core.verdict import LensTest, Verification
 from sunwell.errors import JournalError, SunwellError
 from sunwell.events import (
     BUDGET_WARNING,
@@ -376,6 +376,8 @@ class Run:
     """How sure an orchestrator was of its answer; ``None`` where nobody said."""
     verification: Verification | None = attrs.field(default=None, init=False)
     """What the checks found; ``None`` if there was no check."""
+    lens_test: LensTest | None = attrs.field(default=None, init=False)
+    """Whether the lens of a batch was tested, and what that has shown; ``None``: no batch under a lens."""
     quiet: Quiet = attrs.field(factory=Quiet, init=False)
     works: list[Work] = attrs.field(factory=list, init=False)
     """What was done for the task itself; the work of workers is in their results."""
@@ -557,6 +559,10 @@ class Run:
         closed = self.journal.find(RunClosed, ()) if self.gateway.recorded_only else None
         return self.verification if closed is None else closed.verification
 
+    def _lens_test(self) -> LensTest | None:
+        closed = self.journal.find(RunClosed, ()) if self.gateway.recorded_only else None
+        return self.lens_test if closed is None else closed.lens_test
+
     def _result(self, ended: Ending) -> TaskResult:
         called: Counter[str] = Counter()
         changes: list[FileChange] = []
@@ -600,6 +606,7 @@ class Run:
                 *(f"{one.task_id}: {said}" for one in self.workers for said in one.unresolved),
             ),
             verification=self._verification(),
+            lens_test=self._lens_test(),
             confinement=self.confinement,
             left_behind=tuple(dict.fromkeys(self.left_behind)),
         )
@@ -619,6 +626,7 @@ def _closed(result: TaskResult) -> RunClosed:
         result.unresolved,
         result.verification,
         result.left_behind,
+        result.lens_test,
     )
 
 
@@ -655,6 +663,7 @@ def as_closed(result: TaskResult, records: Iterable[Record]) -> TaskResult:
         answer=closed.answer,
         answer_by=closed.answer_by,
         verification=closed.verification,
+        lens_test=closed.lens_test,
         error=closed.error,
         files=net_changes(changes),
         tools_called=tuple(sorted(called.items())),
