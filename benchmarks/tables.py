@@ -531,6 +531,45 @@ def ladder_twins(found: Found) -> list[str]:
     ]
 
 
+def lens_gate(found: Found) -> list[str]:
+    """The curve by base rate, other worlds, other rules, and whole batches."""
+    sizes = list(found["curve"][0]["gained"])
+    head = ("withheld", "extra runs, mean", *(f"points gained, {size} items" for size in sizes))
+
+    def cells(row: Found) -> list[object]:
+        gained = (f"{row['gained'][size]:+.1f}" for size in sizes)
+        return [f"{row['effect']:+d}", f"{row['withheld']:.1%}", f"{row['extra']:.1f}", *gained]
+
+    curve = ([row["rate"], *cells(row)] for row in found["curve"])
+    others = ([name, *cells(row)] for name, part in found["others"].items() for row in part)
+    rules = ([name, *cells(row)[:3]] for name, part in found["rules"].items() for row in part)
+    http = (
+        [
+            f"{row['effect']:+d}",
+            row["batches"],
+            row["same"],
+            f"{row['withheld']:.0%}",
+            row["extra"],
+            f"{row['extra_share']:.1%}",
+        ]
+        for row in found["http"]
+    )
+    whole = ("batches over HTTP", "as the rule finds", "withheld", "extra runs, mean", "share of the bill")
+    return [
+        *rows(
+            (f"pass rate without the lens, {found['trials']:,} batches each", "effect, points", *head), curve
+        ),
+        "",
+        *rows(("pass rate 0.5", "effect, points", *head), others),
+        "",
+        *rows(("rule, at a pass rate of 0.5", "effect, points", *head[:2]), rules),
+        "",
+        *rows(("effect, points", *whole), http),
+        "",
+        *(f"- missed: {sentence}" for sentence in found["missed"]),
+    ]
+
+
 def long_context(found: Found) -> list[str]:
     """A question without a cap, with caps, and killed, on both sides."""
     sizes = found["sizes"]
@@ -659,6 +698,7 @@ TABLES: dict[str, Callable[[Found], list[str]]] = {
         gathering,
         ladder_worlds,
         ladder_twins,
+        lens_gate,
         ends,
         driving,
         long_context,

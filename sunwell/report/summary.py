@@ -9,7 +9,7 @@ import attrs
 
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.task import Bill, BillLine, CommandRun, ModelBill, TaskResult, Total
-from sunwell.core.verdict import verification_fields
+from sunwell.core.verdict import lens_test_fields, verification_fields
 from sunwell.models.prices import PriceBook
 from sunwell.report.figures import (
     columns_of,
@@ -21,6 +21,7 @@ from sunwell.report.figures import (
     seconds_text,
 )
 from sunwell.report.forecast import lens_object, quote_object
+from sunwell.report.lens_test_text import lens_test_lines
 from sunwell.report.verdict_text import verdict_lines
 from sunwell.report.worker_entries import command_object, file_object, usage_object, workers_of_result
 from sunwell.tools.wording import counted, on_one_line
@@ -129,6 +130,7 @@ def summarize(
             "reason": None if decision is None else decision.reason,
             "lens": None if result.lens is None else lens_object(result.lens),
             "lens_left_out": list(result.lens_left_out),
+            "lens_test": lens_test_fields(result.lens_test),
             "not_delegated": result.not_delegated or None,
         },
         "smart_alone": _comparison(comparison),
@@ -287,6 +289,7 @@ def _lens_of(result: TaskResult) -> Iterator[str]:
     if result.lens is not None:
         yield from lens_about(result.lens)
     yield from lens_lines(result.lens_left_out)
+    yield from lens_test_lines(result.lens_test)
 
 
 def lens_about(lens: EphemeralLens) -> Iterator[str]:
