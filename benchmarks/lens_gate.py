@@ -1,7 +1,7 @@
 """Which lenses does the gate withhold, which does it let pass, and what does that cost?
 
 Run with ``python benchmarks/lens_gate.py [TRIALS]``. Batches are drawn and go through the real ``LensTrial``.
-No model is asked: the figures show what the rule does if lenses are like this, and nothing of what they are like.
+No model is asked: this shows what the rule does if lenses are like this, and nothing of what they are like.
 
 An item is *steady* (it passes always, or never) or *unsteady* (each run of it passes with chance 1/2). Two
 identical runs differ on half of the unsteady items, so on 18 % of all items if 36 % are unsteady; nearer to a

@@ -25,7 +25,7 @@ def lens_test_sentence(test: LensTest) -> str:
     found = _WORDS[test.finding] + (f" ({reason})" if reason else "")
     if test.withheld:
         why = " and costs more" if test.finding == "no gain" else ""
-        found += f"{why}, so {counted(test.without_lens, 'item')} had to do without it"
+        found += f"{why}, so it is withheld from {counted(test.without_lens, 'item')}"
     cost = f"{counted(test.pairs, 'extra run')}, {dollars(test.extra_usd)}"
     return f"tested on {counted(test.pairs, 'item')}: {counts}; {found}; {cost}"
 
