@@ -422,11 +422,12 @@ def _continues_lines(path: Path) -> list[str]:
 
 def _lens_lines(path: Path) -> list[str]:
     """Return what the lens of a run is about and all that it has lost of what was written."""
-    from sunwell.report.recorded_run import lens_in
+    from sunwell.report.recorded_run import lens_in, lens_source_in
     from sunwell.report.summary import lens_about, lens_lines
 
-    lens, left_out = lens_in(list(read_records(path)))
-    return [] if lens is None else [*lens_about(lens), *lens_lines(left_out)]
+    records = list(read_records(path))
+    lens, left_out = lens_in(records)
+    return [] if lens is None else [*lens_about(lens, lens_source_in(records)), *lens_lines(left_out)]
 
 
 def _end_lines(path: Path, cost_usd: Decimal | None) -> list[str]:

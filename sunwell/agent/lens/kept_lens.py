@@ -149,7 +149,6 @@ def look_up(
         if kept.task_sha256 == wanted.task_sha256:
             against = reasons_against(kept, wanted, hashes(kept.files), now)
             if not against:
-                shelf.store.use(kept)
                 return FoundLens(use="as it is", kept=kept)
             reasons = reasons or against
         if _may_start(kept, wanted, now) and (start is None or _alike(kept, wanted) > _alike(start, wanted)):
@@ -248,6 +247,8 @@ async def note_kept(
     if shelf.reads and run.journal.find(Forked, ()) is None:
         price, now = run.gateway.prices.price(models[0]), shelf.store.clock()
         found = await in_thread(look_up, shelf, wanted, price, tokens_of, now)
+        if found.kept is not None:
+            await in_thread(shelf.store.use, found.kept)
     # A call, or the record of the lens, comes after it and is synced.
     await run.journal.append(Note(span.path, KEPT, _noted(found)), durable=False)
 

@@ -652,9 +652,9 @@ def input_tokens(request: Request) -> int:
     return -(-request.size_bytes // _BYTES_PER_TOKEN)
 
 
-def lens_request(order: LensOrder, context: str, room_tokens: int | None) -> Request:
-    """Return the request for the lens of *order* with *context*, cut to a prompt of *room_tokens*."""
-    return whole_request(attrs.evolve(order, context=_fitted(order, context, room_tokens)))
+def fitted_order(order: LensOrder, context: str, room_tokens: int | None) -> LensOrder:
+    """Return *order* with *context*, cut to a prompt of *room_tokens*."""
+    return attrs.evolve(order, context=_fitted(order, context, room_tokens))
 
 
 def _fitted(order: LensOrder, context: str, room_tokens: int | None) -> str:
