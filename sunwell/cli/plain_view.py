@@ -20,6 +20,7 @@ from sunwell.events import (
     Event,
     LensFailed,
     LensGiven,
+    LensTaken,
     LensTested,
     ModelCallFinished,
     ModelFellBack,
@@ -32,7 +33,15 @@ from sunwell.events import (
     ToolCallStarted,
     Warned,
 )
-from sunwell.report.figures import command_end, dollars, one_line, seconds_text, told_arguments, told_tool
+from sunwell.report.figures import (
+    command_end,
+    dollars,
+    one_line,
+    seconds_text,
+    source_said,
+    told_arguments,
+    told_tool,
+)
 from sunwell.report.lens_test_text import lens_test_sentence
 from sunwell.tools.wording import counted
 
@@ -68,6 +77,8 @@ def notice(event: Event) -> str | None:
             return _lens(event)
         case LensGiven():
             return _given_lens(event)
+        case LensTaken():
+            return _taken_lens(event)
         case RungStarted():
             who = f"{event.lens_by} writes a lens for {event.model}" if event.lens_by else event.model
             why = event.reason.removeprefix(f"{event.rung}: ")
@@ -280,10 +291,18 @@ def _given_lens(event: LensGiven) -> str:
 
 def _lens(event: EphemeralLensCreated) -> str:
     line = f"lens by {event.generated_by}: {_counts(event)}; {dollars(event.cost_usd)}"
-    return f"{line}; left out: {'; '.join(event.left_out)}" if event.left_out else line
+    told = [line, source_said(event.source)]
+    told += [f"left out: {'; '.join(event.left_out)}"] if event.left_out else []
+    return "; ".join(part for part in told if part)
 
 
-def _counts(event: EphemeralLensCreated | LensGiven) -> str:
+def _taken_lens(event: LensTaken) -> str:
+    told = [f"lens {source_said(event.source)}; by {event.generated_by}: {_counts(event)}"]
+    told += [f"left out: {sentence}" for sentence in event.left_out]
+    return one_line("; ".join(told))
+
+
+def _counts(event: EphemeralLensCreated | LensGiven | LensTaken) -> str:
     parts = (
         (event.heuristics_count, "guideline"),
         (event.patterns_count, "pattern"),

@@ -59,6 +59,7 @@ _TOP: Mapping[str, tuple[Danger, str]] = {
     "on_lens_failure": ("money", "if there is no lens: {value}"),
     "max_lens_tokens": ("money", "allows lenses of {value} tokens"),
     "scout": ("money", "lets the smart model look around before it writes a lens: {value}"),
+    "lens_store": ("work", "takes lenses that earlier runs wrote, and keeps new ones: {value}"),
     "scout_turns": ("money", "lets it look for {value} turns"),
     "max_output_tokens": ("money", "allows answers of {value} tokens"),
     "effort": ("money", "asks models for the effort {value}"),

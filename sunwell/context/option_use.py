@@ -71,7 +71,7 @@ _RULES: tuple[Rule, ...] = (
     (
         (
             "delegation_threshold_tokens", "on_lens_failure", "max_lens_tokens", "split",
-            "scout", "scout_turns",
+            "scout", "scout_turns", "lens_store",
         ),
         lambda use: use.lens or use.is_question,  # a question refuses them in its own words
         "no lens is written; add --enable-delegation, without --lens or --orchestrate",

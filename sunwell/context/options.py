@@ -804,6 +804,15 @@ class RunOptions:
             "delegation", "Let the smart model split a delegated task into items, one worker each."
         ),
     )
+    lens_store: bool = attrs.field(
+        default=True,
+        metadata=_option(
+            "delegation",
+            "Take a lens that an earlier run wrote for the same task and the same files, and keep new ones.",
+            untrusted="only",
+            harmless=False,
+        ),
+    )
     fallback: Fallback = attrs.field(
         default="fail",
         metadata=_option(

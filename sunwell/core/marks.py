@@ -151,6 +151,7 @@ _REPORT = re.compile(
     r"|rung (?:cheap|cheap_again|lens|second|smart): )"
     r"|delegating to [^\n]{1,200}: |not delegating: |no lens: |lens (?:given )?by |lens given: "
     r"|(?:lens )?not tested: |(?:lens )?tested on [\d,]+ items?\b"
+    r"|(?:lens )?taken from the store, |written anew: |changed from a kept one, "
     r"|[^\n]{1,200} (?:explores, and may ask [^\n]{1,200} about parts|answers in one direct call): "
     r"|[\d,]+ answers? about parts from the journal$"
     r"|using \S+ instead of "

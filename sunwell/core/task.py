@@ -9,7 +9,7 @@ import attrs
 
 from sunwell.core.confinement import Confinement
 from sunwell.core.coverage import AnswerCoverage
-from sunwell.core.lens import EphemeralLens
+from sunwell.core.lens import EphemeralLens, LensSource
 from sunwell.core.message import FileChange
 from sunwell.core.model import Usage
 from sunwell.core.price import DelegationDecision, Quote
@@ -337,6 +337,8 @@ class TaskResult:
     """The lens that the work was done under; ``None`` if there is none."""
     lens_left_out: tuple[str, ...] = attrs.field(default=(), kw_only=True)
     """A sentence for all that the lens has lost of what was written: cut, left out, or a secret replaced."""
+    lens_source: LensSource | None = attrs.field(default=None, kw_only=True)
+    """Where the lens comes from, the store or a model; ``None`` if there is none, or it was given."""
     task_id: str = ""
     """The worker's place in the run, such as ``task-3``; empty for a whole run."""
     commands: tuple[CommandRun, ...] = ()

@@ -18,6 +18,8 @@ LENS_STARTED = _signals.signal("lens-started")
 """Sent before the smart model is called for a lens, with :class:`LensStarted`."""
 EPHEMERAL_LENS_CREATED = _signals.signal("ephemeral-lens-created")
 """Sent when a lens has been written, with :class:`EphemeralLensCreated`."""
+LENS_TAKEN = _signals.signal("lens-taken")
+"""Sent if the lens is taken from the store of lenses, with :class:`LensTaken`."""
 LENS_GIVEN = _signals.signal("lens-given")
 """Sent if the run was given a lens, with :class:`LensGiven`."""
 LENS_TESTED = _signals.signal("lens-tested")

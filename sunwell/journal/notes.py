@@ -17,6 +17,20 @@ class _Context(TypedDict):
     needs_scouting: NotRequired[bool]
 
 
+class _KeptLens(TypedDict):
+    reasons: list[str]
+    may_keep: bool
+    use: Literal["as it is", "as a start", "not"]
+    id: NotRequired[str]
+    lens: NotRequired[dict[str, Any]]
+    items: NotRequired[list[dict[str, Any]]]
+    day: NotRequired[str]
+    task: NotRequired[str]
+    cost_usd: NotRequired[_Amount | None]
+    unseen: NotRequired[str]
+    changed: NotRequired[list[str]]
+
+
 class _Scouting(TypedDict):
     most_turns: _Count
     turns: _Count
@@ -71,6 +85,7 @@ class _FactsTold(TypedDict):
 
 class _LensTrial(TypedDict):
     places: list[_Count]
+    why: NotRequired[str]
 
 
 class _Plan(TypedDict):
@@ -86,6 +101,7 @@ _SHAPES: dict[str, Any] = {
     "context": _Context,
     "facts-told": _FactsTold,
     "items": list[dict[str, Any]],
+    "kept-lens": _KeptLens,
     "lens-outcome": _LensOutcome,
     "lens-trial": _LensTrial,
     "scouting": _Scouting,

@@ -39,7 +39,7 @@ async def run_batch(
             run.tell(WARNED, Warned(file.repair))
     writes = run.config.enable_delegation and smart.name != worker.name and not run.config.escalate
     if not take_given_lens(run) and writes:
-        written = await write_run_lens(run, smart, worker=worker)
+        written = await write_run_lens(run, smart, reader=worker, worker=worker)
         if written.lens is None and written.outcome == "fail":
             return Ending("error", "lens_failed", "", f"no lens: {written.reason}")
         if written.lens is None:

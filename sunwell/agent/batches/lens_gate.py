@@ -21,12 +21,15 @@ from sunwell.agent.workers.dispatcher import Dispatcher
 from sunwell.agent.workers.start_gate import OpenGate, StartGate
 from sunwell.agent.workers.worker import WorkerTerms, task_fields
 from sunwell.checks.run_checks_tool import RUN_CHECKS
+from sunwell.core.markdown import one_line
 from sunwell.core.span import Span
 from sunwell.core.task import Task, TaskResult, with_both_sides
+from sunwell.core.threads import in_thread
 from sunwell.core.verdict import LensTest
 from sunwell.errors import JournalError
 from sunwell.events import LENS_TESTED, LensTested
 from sunwell.journal.records import Note, WorkerOpened
+from sunwell.memory.lens_store import TRIAL_VERDICT
 
 _TRIAL, _PAIRS, _LOOK = "lens-trial", "lens-pairs:", "lens-look:"
 _CUT_OFF = frozenset({"budget_usd", "budget_tokens", "calls", "cancelled"})
@@ -46,6 +49,8 @@ async def places_to_try(run: Run, tasks: Sequence[Task], ladder: RunLadder | Non
     """
     noted = run.journal.find(Note, (run.root.path, _TRIAL))
     if noted is not None:
+        if why := noted.value.get("why"):
+            return str(why)
         places = tuple(noted.value["places"])
         if len(set(places)) != len(places) or any(place >= len(tasks) for place in places):
             raise JournalError("the journal is damaged: the test of its lens names items that are not there")
@@ -55,11 +60,41 @@ async def places_to_try(run: Run, tasks: Sequence[Task], ladder: RunLadder | Non
         return why
     if run.gateway.recorded_only or any(isinstance(one, WorkerOpened) for one in run.journal.records()):
         return _OLDER
+    if told := await _tested_before(run):
+        note = Note(run.root.path, _TRIAL, {"places": [], "why": told})
+        await run.journal.append(note, durable=False)
+        return told
     checked = _checked(tasks, ladder)
     words = [json.dumps(task_fields(tasks[place]), sort_keys=True) for place in checked]
     places = tuple(checked[one] for one in paired_places(words))
     await run.journal.append(Note(run.root.path, _TRIAL, {"places": list(places)}), durable=False)
     return places
+
+
+async def _tested_before(run: Run) -> str:
+    """Return what an earlier run has found of a lens that helps; empty if none has.
+
+    It was taken from the store for the same tasks, files and models. Any other finding is looked at again.
+    """
+    source, shelf = run.lens_source, run.shelf
+    if shelf is None or source is None or source.how != "taken":
+        return ""
+    found = [one for one in await in_thread(shelf.store.get, source.from_id) if one.id == source.from_id]
+    trial = found[0].trial if found else None
+    if trial is None or trial.get(TRIAL_VERDICT) != "helps":
+        return ""
+    return f"an earlier run has tested it: {one_line(str(trial.get('evidence', 'it helps')))}"
+
+
+async def _note_trial(run: Run) -> None:
+    """Note what the test has shown of a kept lens, for later runs that would take it."""
+    source, test = run.lens_source, run.lens_test
+    if run.shelf is None or source is None or test is None or test.finding in ("undecided", "not tested"):
+        return
+    if kept_id := source.kept_id or (source.from_id if source.how == "taken" else ""):
+        counts = {name: getattr(test, name) for name in ("withheld", "pairs", "better", "worse", "unknown")}
+        trial = {TRIAL_VERDICT: test.finding, "evidence": test.evidence, **counts}
+        await in_thread(run.shelf.store.note_trial, kept_id, trial | {"run": run.journal.run_id})
 
 
 def _why_not(run: Run, tasks: Sequence[Task], ladder: RunLadder | None) -> str:
@@ -123,6 +158,7 @@ class LensGate:
             )
             await self._test(with_lens, without)
             self._conclude()
+            await _note_trial(self.run)
             withheld = self.run.lens_test is not None and self.run.lens_test.withheld
             await self._do_rest((without[0], OpenGate()) if withheld else with_lens)
         except BaseException:

@@ -21,6 +21,7 @@ from sunwell.agent.run.deadlines import TimeLimits
 from sunwell.agent.run.files_seen import FilesSeen
 from sunwell.agent.run.guidance import Guidance
 from sunwell.agent.run.ladder_terms import LadderTerms
+from sunwell.agent.run.lens_shelf import LensShelf
 from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.quiet import Quiet
 from sunwell.agent.run.toolset import Toolset
@@ -30,7 +31,7 @@ from sunwell.budget.tally import Tally
 from sunwell.context.excerpts import Shown
 from sunwell.core.confinement import Confinement
 from sunwell.core.coverage import AnswerCoverage
-from sunwell.core.lens import EphemeralLens
+from sunwell.core.lens import EphemeralLens, LensSource
 from sunwell.core.message import FileChange, net_changes
 from sunwell.core.model import ModelProtocol
 from sunwell.core.price import DelegationDecision, Quote
@@ -355,6 +356,8 @@ class Run:
     """Whether receivers of the signals hear of it."""
     asked: AskedContexts | None = attrs.field(default=None, kw_only=True)
     """The long contexts that its task is a question about; ``None``: it is none."""
+    shelf: LensShelf | None = attrs.field(default=None, init=False)
+    """The store of lenses; ``None``: none is taken from it, and none is kept."""
     begun: Continued | None = attrs.field(default=None, init=False)
     """The conversation that it goes on with; ``None``: it begins one."""
     root: Span = attrs.field(default=Span(), init=False)
@@ -372,6 +375,8 @@ class Run:
     not_delegated: str = attrs.field(default="", init=False)
     """Why the run was not delegated although that was decided; else empty."""
     lens: EphemeralLens | None = attrs.field(default=None, init=False)
+    lens_source: LensSource | None = attrs.field(default=None, init=False)
+    """Where the lens comes from; ``None`` if there is none, or it was given."""
     confidence: float | None = attrs.field(default=None, init=False)
     """How sure an orchestrator was of its answer; ``None`` where nobody said."""
     verification: Verification | None = attrs.field(default=None, init=False)
@@ -595,6 +600,7 @@ class Run:
             coverage=self.coverage,
             lens=self.lens,
             lens_left_out=self.lens_left_out,
+            lens_source=self.lens_source,
             commands=tuple(commands),
             conflicts=tuple(dict.fromkeys(conflict for one in self.workers for conflict in one.conflicts)),
             workers=self.workers,

@@ -380,6 +380,8 @@ class LensEntry:
     """Spans whose calls had it in their prompt."""
     usd: Usd
     """What it cost to write."""
+    origin: str = ""
+    """The kept lens that it was taken or changed from, or why it was not; empty: there is nothing to say."""
 
 
 @attrs.frozen

@@ -282,7 +282,7 @@ function lenses() {
       "section", {class: "card"},
       h("h3", {}, "Of ", spanLink(lens.span), " by ", cutLine(lens.generated_by, 80)),
       listed([
-        ["Scope", cutLine(lens.task_scope, 400)], ["Cost", usd(`lenses[${key}].usd`, lens.usd)], ["Files", cutLine(lens.target_files.join(", "), 600)],
+        ["Scope", cutLine(lens.task_scope, 400)], ["Origin", lens.origin ? cutLine(lens.origin, 600) : null], ["Cost", usd(`lenses[${key}].usd`, lens.usd)], ["Files", cutLine(lens.target_files.join(", "), 600)],
         ["Read by", lens.readers.length ? [`${plural(lens.readers.length, "span")}: `, lens.readers.slice(0, 40).map((one, at) => [at ? ", " : "", spanLink(one)]), lens.readers.length > 40 ? " …" : ""] : "nobody"],
       ]),
       lens.parts.map(([name, items]) => (items.length ? [h("h4", {}, cutLine(name, 80)), h("ul", {class: "lines"}, items.map((id) => h("li", {}, wholeLine(id))))] : null)),
