@@ -197,7 +197,7 @@ async def test_the_store_can_be_left_alone(desk: LensDesk, monkeypatch: pytest.M
     assert desk.kept() == ()
     await desk.run()
     assert (await desk.run(lens_store=False)).lens_source != "taken"
-    monkeypatch.setenv("SUNWELL_LENS_STORE", "off")
+    monkeypatch.setenv("SUNWELL_LENSES", "off")
     await desk.run()
     assert len(desk.asked) == 4
 
