@@ -85,7 +85,9 @@ class ChangingRepository:
         functions = "\n\n".join(
             f"def {area}_{module}_{number}(given: str) -> str:\n"
             f'    """Hand on what {area} are given, number {number}, after a look at it."""\n'
-            f"    if not given.strip():\n        raise ValueError('{area} {module} {number}')\n    return given"
+            "    if not given.strip():\n"
+            f"        raise ValueError('{area} {module} {number}')\n"
+            "    return given"
             for number in range(16)
         )
         text = f'"""Part {module} of {area}."""\n\nREVISION = {self.revisions[name]}\n\n\n{functions}\n'
