@@ -669,6 +669,30 @@ def _ends_row(name: str, row: Found) -> list[object]:
     return [name, *figures, "-" if limit is None else f"{max(limit, 0):.2f}"]
 
 
+def lens_store(found: Found) -> list[str]:
+    """What becomes of questions that are asked again, by the modules that are edited before each."""
+    head = (
+        "edits before each task", "taken", "changed", "written", "taken if its modules are the same",
+        "out of date", "lens, share of bill", "without the store", "bill to that without", "dearer tasks",
+    )  # fmt: skip
+    body = (
+        [
+            rate,
+            f"{row['taken']} of {row['repeats']}",
+            row["changed"],
+            row["written"],
+            f"{row['found_of_these']} of {row['same_modules']}",
+            row["stale"],
+            f"{row['lens_share_after_ten']:.0%}",
+            f"{row['lens_share_after_ten_without']:.0%}",
+            f"{row['bill_share']:.0%}",
+            row["dearer_tasks"],
+        ]
+        for rate, row in found["edits"].items()
+    )
+    return rows(head, body)
+
+
 TABLES: dict[str, Callable[[Found], list[str]]] = {
     table.__name__: table
     for table in (
@@ -700,6 +724,7 @@ TABLES: dict[str, Callable[[Found], list[str]]] = {
         ladder_twins,
         lens_gate,
         ends,
+        lens_store,
         driving,
         long_context,
         long_context_kills,

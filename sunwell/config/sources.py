@@ -275,7 +275,9 @@ def _made(kind: Any, tree: Any) -> Any:
 
 
 PREFIX = "SUNWELL_"
-NOT_SETTINGS = frozenset({"SUNWELL_HOME", "SUNWELL_CONFIG", "SUNWELL_TRUST_CONFIG", "SUNWELL_OUTCOMES"})
+NOT_SETTINGS = frozenset(
+    {"SUNWELL_HOME", "SUNWELL_CONFIG", "SUNWELL_TRUST_CONFIG", "SUNWELL_OUTCOMES", "SUNWELL_LENSES"}
+)
 """Variables that say where settings are, and are none themselves."""
 
 
