@@ -34,8 +34,10 @@ def start_telemetry(environ: Mapping[str, str] | None = None) -> None:
             )
         return
     from sunwell.adapters.otel import instrument
-    from sunwell.adapters.otel.instrumentation import continue_trace
+    from sunwell.adapters.otel.instrumentation import continue_trace, is_instrumented
 
+    if is_instrumented():  # by who has loaded the command line into a program of their own
+        return
     instrument(content="content" in words, headers="headers" in words)
     continue_trace(found)
 

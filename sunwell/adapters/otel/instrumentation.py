@@ -164,6 +164,11 @@ def instrument(
     return made
 
 
+def is_instrumented() -> bool:
+    """Whether OpenTelemetry is being told of runs."""
+    return bool(_active)
+
+
 def continue_trace(environ: Mapping[str, str] | None = None) -> None:
     """Have runs that begin in this context belong to the trace that ``TRACEPARENT`` in *environ* names.
 
