@@ -11,6 +11,16 @@ from tests.adapters.telemetry_sdk import Telemetry
 SHOP = Path(__file__).parents[2] / "examples" / "shop"
 
 
+@pytest.fixture(autouse=True)
+def _contexts_are_left_as_they_were_entered(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fail if OpenTelemetry complains of a context that was left elsewhere; it only logs that."""
+    yield
+    said = [
+        one.getMessage() for one in caplog.get_records("call") if one.name.startswith("opentelemetry.context")
+    ]
+    assert said == []
+
+
 @pytest.fixture
 def telemetry() -> Telemetry:
     """Return an SDK in memory that nothing is told yet."""

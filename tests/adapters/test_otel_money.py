@@ -30,6 +30,7 @@ from sunwell.simulator.scripts import cheap, smart
 from sunwell.testing import ScriptedModel, completion, run_virtual
 from sunwell.tools import tool
 from tests.adapters.telemetry_sdk import Telemetry
+from tests.scenarios.ladder_scripts import FileWriter
 
 PRICE = Price(Rates(Decimal(1), Decimal(10)), source="test", date="2026-11-01")
 TASK = "Generate CRUD endpoints for 5 entities"
@@ -122,6 +123,52 @@ async def test_a_run_that_is_left_ends_all_its_spans(traced: Any, shop: Path) ->
     assert cut_off.attributes["error.type"] == "CancelledError"
     assert cut_off.attributes["gen_ai.response.finish_reasons"] == ("error",)
     assert traced.spans()[0].attributes["error.type"] == "cancelled"
+
+
+async def climbing_batch(workspace: Path) -> TaskResult:
+    """Return the result of a batch whose items climb a ladder, each with checks of its own."""
+    slips = {f"items/{number:02d}.txt": 1 if number % 2 else 9 for number in (1, 2)}
+    tasks = [f"Write the word right into items/{number:02d}.txt" for number in range(5)]
+    writer = FileWriter(slips)
+    async with Simulator({CHEAP: writer, SMART: FileWriter()}) as sim:
+        check = "test $(cat items/*.txt | grep -c wrong) = 0"
+        options = RunOptions(checks=(check,), escalate=True, worth_usd=100, allow_shell=True, sandbox="off")
+        done = await agent_at(sim).batch(tasks, workspace=workspace, options=options)
+        assert done.run.bill.cost_usd == sim.bill.total_usd()
+    return done.run
+
+
+async def orchestrated_run(workspace: Path) -> TaskResult:
+    """Return the result of a run whose smart model starts workers."""
+    async with Simulator({CHEAP: cheap, SMART: smart}) as sim:
+        session = SessionContext.build(workspace, "Look at the parts", options=RunOptions(orchestrate=True))
+        result = await agent_at(sim).run(session)
+        assert result.bill.cost_usd == sim.bill.total_usd()
+    return result
+
+
+async def question(workspace: Path) -> TaskResult:
+    """Return the answer to a question that is asked about parts of a long text."""
+    (workspace / "long.txt").write_text("".join(f"line {n}: node {n % 9} is fine\n" for n in range(40_000)))
+    async with Simulator({CHEAP: cheap, SMART: smart}) as sim:
+        asked = agent_at(sim).ask('Where is "node 7"?', [str(workspace / "long.txt")], workspace=workspace)
+        result = await asked.result()
+        assert result.bill.cost_usd == sim.bill.total_usd()
+    return result
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("flow", [climbing_batch, orchestrated_run, question])
+async def test_costs_add_up_in_every_kind_of_run(traced: Telemetry, tmp_path: Path, flow: Any) -> None:
+    """Workers, rungs, checks, and questions about parts: every call is below its run, once."""
+    result = await flow(tmp_path)
+    assert result.bill.calls > 3
+    assert_adds_up(traced, result)
+    assert len(traced.spans("chat")) == result.bill.calls
+    ids = {one.context.span_id for one in traced.spans()}
+    assert [one.name for one in traced.spans() if one.parent is None] == ["invoke_agent sunwell"]
+    assert all(one.parent is None or one.parent.span_id in ids for one in traced.spans())
+    assert not [one for one in traced.values("error.type") if one == "abandoned"]
 
 
 def started(url: str, workspace: Path, exported: Path) -> "subprocess.Popen[bytes]":
