@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ from sunwell.core import Price, Rates, ToolCall
 from sunwell.models.anthropic_messages import AnthropicModel
 from sunwell.models.connection import Connection, close_clients
 from sunwell.testing import ScriptedModel, completion
+from sunwell.tools import McpServer
 from tests.adapters.telemetry_sdk import Telemetry
+from tests.bubblewrap import needs_bubblewrap
 
 PRICE = Price(Rates(Decimal(1), Decimal(10)), source="test", date="2026-11-01")
 
@@ -131,3 +134,41 @@ def test_a_span_of_the_process_goes_before_the_environment(traced: Telemetry) ->
         continue_trace({"TRACEPARENT": "00-" + "1" * 32 + "-" + "2" * 16 + "-01"})
         assert otel_context.get_current() == before
     assert not trace.get_current_span().get_span_context().is_valid
+
+
+@needs_bubblewrap
+def test_a_command_in_the_sandbox_gets_it_too(traced: Telemetry, tmp_path: Path) -> None:
+    """It is no secret."""
+    write = {"command": "echo $TRACEPARENT > told.txt", "timeout_seconds": None}
+    lines = [completion(ToolCall("c", "run_command", json.dumps(write))), "Done."]
+    session = SessionContext.build(tmp_path, "Say it", options=RunOptions(allow_shell=True))
+
+    async def main() -> Any:
+        return await Agent(model=ScriptedModel("haiku", lines, PRICE)).run(session)
+
+    assert asyncio.run(main()).status == "ok"
+    [tool] = traced.spans("execute_tool")
+    assert (tmp_path / "told.txt").read_text().strip()[:-1] == named(tool)
+
+
+def test_an_mcp_server_gets_the_span_of_the_caller(traced: Telemetry, tmp_path: Path) -> None:
+    """It is started before the run, and may serve several."""
+    pytest.importorskip("mcp")
+    server = Path(__file__).parents[1] / "tools" / "servers" / "everything.py"
+    command = (sys.executable, str(server), str(tmp_path))
+    some = McpServer(name="some", command=command, tools=("variables",), sandbox="off", ask="writes")
+    model = ScriptedModel("haiku", [completion(ToolCall("c", "some__variables", "{}")), "Done."], PRICE)
+    session = SessionContext.build(tmp_path, "Use the tool.")
+    tracer = traced.tracer_provider.get_tracer("the user's")
+
+    async def main() -> Any:
+        with tracer.start_as_current_span("request") as own:
+            await Agent(model=model, mcp_servers=(some,)).run(session)
+            return own.get_span_context()
+
+    caller = asyncio.run(main())
+    [answer] = model.calls[-1].messages[-1].parts
+    assert (
+        f"TRACEPARENT=00-{format_trace_id(caller.trace_id)}-{format_span_id(caller.span_id)}-0"
+        in answer.content
+    )
