@@ -28,6 +28,8 @@ class RunStarted(Event):
     resumed: bool = False
     spent_usd: Decimal | None = Decimal(0)
     """Known cost of the run in earlier processes; ``None`` if a price is unknown."""
+    uncertain_usd: Decimal | None = Decimal(0)
+    """Upper bound of the cost of calls of earlier processes that reported no usage, or were cut off."""
 
 
 @attrs.frozen

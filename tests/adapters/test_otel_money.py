@@ -49,13 +49,14 @@ def session_in(workspace: Path, **given: Any) -> SessionContext:
     return SessionContext.build(workspace, TASK, options=RunOptions(enable_delegation=True, **given))
 
 
-def assert_adds_up(telemetry: Any, result: TaskResult, earlier: float = 0.0) -> None:
+def assert_adds_up(telemetry: Any, result: TaskResult) -> None:
     """Check spans and counters against the bill, and that no span is left open."""
-    cost, uncertain = (
-        sum(telemetry.values("sunwell.cost_usd")),
-        sum(telemetry.values("sunwell.uncertain_usd")),
-    )
+    cost = sum(telemetry.values("sunwell.cost_usd"))
+    uncertain = sum(telemetry.values("sunwell.uncertain_usd"))
+    earlier = sum(telemetry.values("sunwell.earlier.cost_usd"))
+    earlier_uncertain = sum(telemetry.values("sunwell.earlier.uncertain_usd"))
     assert cost + earlier == pytest.approx(float(result.bill.cost_usd), abs=1e-9)
+    assert uncertain + earlier_uncertain == pytest.approx(float(result.bill.uncertain_usd), abs=1e-9)
     assert telemetry.total("sunwell.cost_usd") == pytest.approx(cost, abs=1e-9)
     assert telemetry.total("sunwell.uncertain_usd") == pytest.approx(uncertain, abs=1e-9)
     assert telemetry.counting.open == 0
@@ -63,8 +64,7 @@ def assert_adds_up(telemetry: Any, result: TaskResult, earlier: float = 0.0) -> 
     assert told.attributes["sunwell.bill.cost_usd"] == float(result.bill.cost_usd)
     assert told.attributes["sunwell.bill.uncertain_usd"] == float(result.bill.uncertain_usd)
     assert told.attributes["sunwell.run_id"] == result.run_id
-    if not earlier:
-        assert uncertain == pytest.approx(float(result.bill.uncertain_usd), abs=1e-9)
+    if not (earlier or earlier_uncertain):
         whole = result.bill.usage
         assert telemetry.total("gen_ai.client.inference.usage.input_tokens") == whole.input_tokens
         assert telemetry.total("gen_ai.client.inference.usage.output_tokens") == whole.output_tokens
@@ -128,7 +128,7 @@ async def test_a_run_that_is_left_ends_all_its_spans(traced: Any, shop: Path) ->
 async def climbing_batch(workspace: Path) -> TaskResult:
     """Return the result of a batch whose items climb a ladder, each with checks of its own."""
     slips = {f"items/{number:02d}.txt": 1 if number % 2 else 9 for number in (1, 2)}
-    tasks = [f"Write the word right into items/{number:02d}.txt" for number in range(5)]
+    tasks = [f"Write the word right into items/{number:02d}.txt" for number in range(3)]
     writer = FileWriter(slips)
     async with Simulator({CHEAP: writer, SMART: FileWriter()}) as sim:
         check = "test $(cat items/*.txt | grep -c wrong) = 0"
@@ -202,7 +202,7 @@ async def test_a_killed_run_goes_on_in_spans_of_its_own(telemetry: Any, shop: Pa
     assert result.status == "ok", result.error
     spent = sum(one.get("sunwell.cost_usd", 0.0) for one in before)
     assert spent > 0
-    assert_adds_up(telemetry, result, earlier=spent)
+    assert_adds_up(telemetry, result)
     root = telemetry.spans()[0]
     assert root.attributes["sunwell.run_id"] == run_id
     assert root.attributes["sunwell.resumed"] is True
@@ -211,6 +211,7 @@ async def test_a_killed_run_goes_on_in_spans_of_its_own(telemetry: Any, shop: Pa
     work = [one for one in asked_before if one["sunwell.purpose"] == "work"]
     assert root.attributes["sunwell.replayed_calls"] == len(work)  # a lens is taken whole, without its call
     assert len(telemetry.spans("chat")) + len(asked_before) == result.bill.calls
+    assert root.attributes["sunwell.earlier.uncertain_usd"] == float(result.bill.uncertain_usd) > 0
     [in_flight] = [one for one in result.bill.models if one.uncertain_calls]
     assert in_flight.uncertain_calls == 1
 
@@ -295,6 +296,72 @@ def test_costs_add_up_over_any_failures_and_caps(said: list[Said], usd: Any) -> 
     with telemetry.instrument():
         result = run_virtual(main())
     assert_adds_up(telemetry, result)
+
+
+async def test_costs_add_up_wherever_a_run_was_cut_off(tmp_path: Path) -> None:
+    """Resumed from each beginning of its journal: what was spent before and what is asked now is the bill."""
+    usage = Usage(1_000, 100)
+    lines = [completion(ToolCall("c", "look", f'{{"place": "{n}"}}'), usage=usage) for n in range(2)]
+    said = [*lines, completion("Done.", usage=usage)]
+
+    def agent(skipped: int = 0) -> Agent:
+        return Agent(model=ScriptedModel("haiku", said[skipped:], PRICE), tools=(look,))
+
+    whole = await agent().run(SessionContext.build(tmp_path, "Look around"))
+    journal = Path(whole.journal or "")
+    records = journal.read_bytes().splitlines(keepends=True)
+    kinds = [json.loads(record)["kind"] for record in records]
+    in_flight = 0
+    for kept in range(1, len(records)):
+        journal.write_bytes(b"".join(records[:kept]))
+        answered = kinds[:kept].count("answer")
+        telemetry = Telemetry()
+        with telemetry.instrument():
+            result = await agent(answered).resume(whole.run_id, workspace=tmp_path)
+        assert (result.status, result.answer) == ("ok", "Done."), kept
+        assert_adds_up(telemetry, result)
+        assert len(telemetry.spans("chat")) == len(said) - answered
+        in_flight += (result.bill.uncertain_usd or 0) > 0
+    assert in_flight == len(said)
+
+
+async def test_work_that_had_ended_has_no_span_again(telemetry: Telemetry, tmp_path: Path) -> None:
+    """A worker from the record is counted; its sibling, who was left, is as ever."""
+    options = RunOptions(budget=Budget(calls=1), max_concurrent=1)
+    one = completion("One.", usage=Usage(100, 10))
+    agent = Agent(model=ScriptedModel("haiku", [one], PRICE))
+    first = await agent.batch(["a", "b"], workspace=tmp_path, options=options)
+    assert first.run.stop_reason == "calls"
+    with telemetry.instrument():
+        again = Agent(model=ScriptedModel("haiku", [one] * 2, PRICE))
+        result = await again.resume(first.run.run_id, workspace=tmp_path, budget=Budget(calls=9))
+    assert result.status == "ok", result.error
+    assert_adds_up(telemetry, result)
+    works = [span for span in telemetry.spans("invoke_agent") if span.name.endswith(".worker")]
+    assert len(works) == len(telemetry.spans("chat")) == 1
+    assert telemetry.values("sunwell.replayed_workers") == [1]
+    points = telemetry.metrics()["gen_ai.invoke_agent.duration"].data.data_points
+    counts = {point.attributes["gen_ai.agent.name"]: point.count for point in points}
+    assert counts == {"sunwell": 1, "sunwell.worker": 1}
+
+
+async def test_an_answer_of_an_earlier_run_is_no_call(traced: Telemetry, tmp_path: Path) -> None:
+    """It costs nothing and nobody is asked: the second run has as many spans fewer as answers were kept."""
+    async with Simulator({CHEAP: cheap, SMART: smart}) as sim:
+        agent, long = agent_at(sim), tmp_path / "long.txt"
+        long.write_text("".join(f"line {n}: node {n % 9} is fine\n" for n in range(40_000)))
+        options = RunOptions(cache_dir=str(tmp_path / "cache"))
+        results = []
+        for _ in range(2):
+            traced.exporter.clear()
+            asked = agent.ask('Where is "node 7"?', [str(long)], workspace=tmp_path, options=options)
+            results.append(await asked.result())
+    first, again = results
+    kept = again.bill.remembered_calls
+    assert kept > 0
+    assert traced.values("sunwell.remembered_calls") == [kept]
+    assert len(traced.spans("chat")) == again.bill.calls == first.bill.calls - kept
+    assert sum(traced.values("sunwell.cost_usd")) == pytest.approx(float(again.bill.cost_usd), abs=1e-9)
 
 
 def test_a_price_that_is_unknown_is_not_zero(traced: Any) -> None:

@@ -89,6 +89,7 @@ class RunTrace:
     tools: dict[tuple[str, int, int], OpenSpan] = attrs.field(factory=dict)
     checks: dict[str, OpenSpan] = attrs.field(factory=dict)
     replayed_calls: int = 0
+    replayed_workers: int = 0
     remembered_calls: int = 0
 
     def place(self, path: str) -> Context:
@@ -166,7 +167,8 @@ class Recorder:
         }
         if event.resumed:
             attributes[names.RESUMED] = True
-            attributes |= names.dollars({names.EARLIER_USD: event.spent_usd})
+            earlier = {names.EARLIER_USD: event.spent_usd, names.EARLIER_UNCERTAIN_USD: event.uncertain_usd}
+            attributes |= names.dollars(earlier)
         base = otel_context.get_current()
         root = self._open(f"invoke_agent {self.agent_name}", base, attributes, SpanKind.INTERNAL)
         self._runs[run_id] = RunTrace(root, base)
@@ -182,7 +184,11 @@ class Recorder:
         run = self._runs.pop(run_id)
         for opened in run.left():
             opened.end(_ABANDONED)
-        counts = {names.REPLAYED_CALLS: run.replayed_calls, names.REMEMBERED_CALLS: run.remembered_calls}
+        counts = {
+            names.REPLAYED_CALLS: run.replayed_calls,
+            names.REPLAYED_WORKERS: run.replayed_workers,
+            names.REMEMBERED_CALLS: run.remembered_calls,
+        }
         run.root.add({name: count for name, count in counts.items() if count})
         if result is not None:
             run.root.add(_result_attributes(result))
@@ -210,15 +216,13 @@ class Recorder:
     def _worker_finished(self, event: WorkerFinished, run_id: str) -> None:
         run, result = self._runs[run_id], event.result
         run.queued.pop(event.span, None)
+        run.replayed_workers += event.replayed
         work = run.works.pop(event.span, None)
-        if work is None:
+        if work is None:  # it never began, or is from the record
             return
         work.add(_result_attributes(result))
-        if event.replayed:
-            work.add({names.REPLAYED: True})
         seconds = work.end("" if result.success else result.stop_reason, self._told(result.error))
-        if not event.replayed:
-            self.metrics.add_agent(seconds, work.attributes)
+        self.metrics.add_agent(seconds, work.attributes)
 
     def _call_started(self, event: ModelCallStarted, run_id: str) -> None:
         run, asked = self._runs[run_id], event.model_id or event.model

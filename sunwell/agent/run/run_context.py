@@ -5,7 +5,6 @@ import time
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Container, Generator, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
-from decimal import Decimal
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 from weakref import WeakSet
@@ -35,7 +34,7 @@ from sunwell.core.message import FileChange, net_changes
 from sunwell.core.model import ModelProtocol
 from sunwell.core.price import DelegationDecision, Quote
 from sunwell.core.span import Span
-from sunwell.core.task import AnswerBy, CommandRun, Status, StopReason, TaskResult, with_both_sides
+from sunwell.core.task import AnswerBy, Bill, CommandRun, Status, StopReason, TaskResult, with_both_sides
 from sunwell.core.verdict import Verification
 from sunwell.errors import JournalError, SunwellError
 from sunwell.events import (
@@ -461,11 +460,19 @@ class Run:
     def tell_start(self, model: ModelProtocol) -> None:
         """Tell that the run has started, and how its commands are confined if any may run."""
         path = str(self.journal.path) if self.journal.path else None
-        spent_usd = self.tally.bill(self.root.path).cost_usd if self.resumed else Decimal(0)
+        earlier = self.tally.bill(self.root.path) if self.resumed else Bill()
         self._is_begun = True
         self.tell(
             RUN_STARTED,
-            RunStarted(self.journal.run_id, self.task, model.name, path, self.resumed, spent_usd),
+            RunStarted(
+                self.journal.run_id,
+                self.task,
+                model.name,
+                path,
+                self.resumed,
+                earlier.cost_usd,
+                earlier.uncertain_usd,
+            ),
         )
         if self.confinement.sandbox != "none" and not self.gateway.recorded_only:
             self.tell(SANDBOX_CHOSEN, SandboxChosen(self.confinement))
