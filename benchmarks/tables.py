@@ -247,6 +247,22 @@ def sandbox_start(found: Found) -> list[str]:
     return rows(head, ([name, *(found[part][column] for column in columns)] for name, part in parts))
 
 
+def telemetry(found: Found) -> list[str]:
+    """What OpenTelemetry adds to a call of a run, by wire format and by what is told."""
+    told = {
+        "plain": "nobody is told",
+        "api": "the API alone, without an SDK",
+        "sdk": "the SDK, spans dropped in batches",
+        "sdk_with_content": "the same, with messages and results",
+    }
+    body = [
+        [wire, words, f"{found[wire]['median_us'][name]:,.0f}", found[wire]["to_plain"].get(name, "")]
+        for wire in ("chat", "messages")
+        for name, words in told.items()
+    ]
+    return rows(("wire format", "told of it", "a call of 11, CPU, µs", "to nobody"), body)
+
+
 def tokenizer(found: Found) -> list[str]:
     """How far the tokenizer's bounds are from what was billed, by model and kind of request."""
     head = ("model: kind of request", "requests", "bounded", "exact", "0 to +5 %", "below", "highest")
@@ -715,6 +731,7 @@ TABLES: dict[str, Callable[[Found], list[str]]] = {
         import_time,
         report_page,
         sandbox_start,
+        telemetry,
         tokenizer,
         file_search,
         context_search,
