@@ -31,7 +31,7 @@ def _own_environment() -> dict[str, str]:
     empty one, so that no configuration lies in it.
     """
     kept = {k: v for k, v in _users.items() if k in _KEPT or k.startswith(_KEPT_PREFIXES)}
-    own = {"HOME": _home.name, "LANG": "C.UTF-8", "SUNWELL_OUTCOMES": "off", "SUNWELL_LENS_STORE": "off"}
+    own = {"HOME": _home.name, "LANG": "C.UTF-8", "SUNWELL_OUTCOMES": "off", "SUNWELL_LENSES": "off"}
     return {"PATH": os.defpath, **kept, **own}
 
 

@@ -368,7 +368,7 @@ def _store() -> "LensStore":
 
     file = lenses_file()
     if file is None:
-        raise ConfigurationError("no lenses are kept: SUNWELL_LENS_STORE is off")
+        raise ConfigurationError("no lenses are kept: SUNWELL_LENSES is off")
     return LensStore(file, warn=fail, longest_seconds=5.0)
 
 

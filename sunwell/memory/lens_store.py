@@ -97,12 +97,12 @@ class KeptLens:
 def lenses_file(environ: Mapping[str, str] | None = None) -> Path | None:
     """Return the file of the user's lenses, which may not exist.
 
-    ``None`` if ``SUNWELL_LENS_STORE`` is ``off``. The file is in ``SUNWELL_HOME`` if that is set, otherwise
+    ``None`` if ``SUNWELL_LENSES`` is ``off``. The file is in ``SUNWELL_HOME`` if that is set, otherwise
     in the platform's folder for the state of programs. Raises :exc:`~sunwell.errors.ConfigurationError` if
     there is neither that nor a home.
     """
     read = os.environ if environ is None else environ
-    if read.get("SUNWELL_LENS_STORE", "").strip().lower() in _OFF:
+    if read.get("SUNWELL_LENSES", "").strip().lower() in _OFF:
         return None
     return state_folder(read) / LENSES_FILE
 

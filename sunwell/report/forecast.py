@@ -1,6 +1,6 @@
 """Forecast of a task: whether it is delegated, and what each way would cost. It spends nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -150,13 +150,12 @@ def forecast(
     lens, config = options.lens, LoopConfig.of(options, prices=prices)
     known = with_context_query(Toolset.of(equipment.names(options), equipment.preview(session)), options)
     guidance = _guidance(session, known, secrets)
-    text = secrets.redact(session.goal)
+    text, said = secrets.redact(session.goal), list[str]()
     parts = PromptParts(text, guidance, known.specs, lens)
     first = _first_claim(found, models, parts, config, _place(session, text, config, known, secrets))
     outlook, decides = LensOutlook(given=lens), _takes_decision(config)
-    kept_warnings: tuple[str, ...] = ()
     if lens is None and decides:
-        outlook, kept_warnings = _lens_outlook(session, secrets, (models.smart, found), known.specs, config)
+        outlook = _lens_outlook(session, secrets, (models.smart, found), known.specs, config, said.append)
     output = expected_output(text, config)  # once: the estimator may be the caller's own
     decision, made = decide(
         text,
@@ -183,7 +182,7 @@ def forecast(
         first.input_tokens + first.least_output_tokens,
         lens,
         _ladder(text, output, config, found, (guidance.sections(), known.specs), outcomes),
-        (*warnings, *kept_warnings),
+        (*warnings, *said),
     )
 
 
@@ -312,8 +311,9 @@ def _lens_outlook(
     models: tuple[PricedModel, _Models],
     tools: Sequence[ToolSpec],
     config: LoopConfig,
-) -> tuple[LensOutlook, tuple[str, ...]]:
-    """Return what is known of the lens before it is written, and what is wrong with the store of lenses.
+    warn: Callable[[str], None],
+) -> LensOutlook:
+    """Return what is known of the lens before it is written; *warn* gets what is wrong with the store.
 
     The workspace is read for it, and so are the files that kept lenses rest on.
     """
@@ -323,21 +323,21 @@ def _lens_outlook(
     )
     shown = shown_for_lens(session, secrets)
     order = fitted_order(order, shown.text, smart.lens_prompt_tokens)
-    tokens, warnings = input_tokens(whole_request(order)), list[str]()
+    tokens = input_tokens(whole_request(order))
     names = (lasting_name(found.smart), lasting_name(found.worker))
     file = lenses_file() if session.options.lens_store else None
     if file is not None and names[0] is not None and names[1] is not None:
-        shelf = shelf_of(session, LensStore(file, warn=warnings.append))
+        shelf = shelf_of(session, LensStore(file, warn=warn))
         wanted = WantedLens.of(shelf, order, shown, config, (names[0], names[1]))
         sizes = partial(lens_sizes, order, smart.lens_prompt_tokens)
         kept = look_up(shelf, wanted, smart.price, sizes, shelf.store.clock())
         if kept.taken is not None:
-            return LensOutlook(kept=kept.taken.lens, input_tokens=tokens), tuple(warnings)
+            return LensOutlook(kept=kept.taken.lens, input_tokens=tokens)
         if kept.base is not None:
             change = whole_request(change_order(order, kept.base, smart.lens_prompt_tokens))
-            return LensOutlook(input_tokens=tokens, change_tokens=input_tokens(change)), tuple(warnings)
+            return LensOutlook(input_tokens=tokens, change_tokens=input_tokens(change))
     turns = turns_of_scouting(shown, config, tools)
-    return LensOutlook(input_tokens=tokens, scout_turns=turns), tuple(warnings)
+    return LensOutlook(input_tokens=tokens, scout_turns=turns)
 
 
 def forecast_object(made: Forecast) -> dict[str, object]:

@@ -16,7 +16,7 @@ from tests.memory.test_lens_store import KEPT
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the user's folder, in which lenses are kept."""
     monkeypatch.setenv("SUNWELL_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("SUNWELL_LENS_STORE")
+    monkeypatch.delenv("SUNWELL_LENSES")
     return tmp_path / "home"
 
 
@@ -75,8 +75,8 @@ def test_a_store_that_cannot_be_used_is_an_error_of_these_commands(sunwell: Invo
     (home / "lenses.sqlite3").write_text("nothing")
     done = sunwell("lens", "list")
     assert (done.exit_code, "lenses cannot be read" in done.stderr) == (2, True)
-    off = sunwell("lens", "list", env={"SUNWELL_LENS_STORE": "off"})
-    assert (off.exit_code, "SUNWELL_LENS_STORE is off" in off.stderr) == (2, True)
+    off = sunwell("lens", "list", env={"SUNWELL_LENSES": "off"})
+    assert (off.exit_code, "SUNWELL_LENSES is off" in off.stderr) == (2, True)
 
 
 def test_a_kept_lens_is_exported_by_its_id(sunwell: Invoke, home: Path, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[
     (folder / "sunwell.toml").write_text("[budget]\nusd = 5\n")
     with running_simulator(Simulator(DEMO_MODELS)) as simulator:
         keys = {"OPENAI_BASE_URL": simulator.openai_url, "OPENAI_API_KEY": "simulated-key"}
-        environ = {**os.environ, **keys, "SUNWELL_HOME": str(folder / "home"), "SUNWELL_LENS_STORE": ""}
+        environ = {**os.environ, **keys, "SUNWELL_HOME": str(folder / "home"), "SUNWELL_LENSES": ""}
         told = json.loads(done("run", TASK, "--delegate", "--json", folder=folder, env=environ).stdout)
         kept = LensStore(folder / "home" / "lenses.sqlite3", warn=pytest.fail).keep(KEPT)
         assert kept is not None

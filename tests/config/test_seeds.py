@@ -174,7 +174,7 @@ def test_every_other_setting_comes_to_something(path, kind, tmp_path):
         "explore.answer_memory",
         "workers.lens_gate",
     )
-    if dotted(path) in (*on_anyway, "workspace_advice", "scout"):
+    if dotted(path) in (*on_anyway, "workspace_advice", "scout", "lens_store"):
         value = False
     if path[-1] == "provider":
         value = "xai"

@@ -406,6 +406,6 @@ def test_a_file_that_others_write_is_not_waited_for(store: LensStore, warnings: 
 def test_where_lenses_are_kept(warnings: list[str]) -> None:
     """In the user's folder for state, or nowhere."""
     assert lenses_file({"HOME": "/h", "SUNWELL_HOME": "/s"}) == Path("/s/lenses.sqlite3")
-    assert lenses_file({"HOME": "/h", "SUNWELL_LENS_STORE": " Off"}) is None
+    assert lenses_file({"HOME": "/h", "SUNWELL_LENSES": " Off"}) is None
     store = LensStore(None, warn=warnings.append)
     assert (store.keep(KEPT), store.all(), store.drop_all(), warnings) == (None, (), 0, [])

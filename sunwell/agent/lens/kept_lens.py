@@ -158,7 +158,7 @@ def look_up(
         return plain
     stands = hashes(start.files)
     changed = tuple(path for path, digest in start.files.items() if stands[path] != digest)
-    base = LensBase(start.lens, kept_text(start.lens, start.task, changed), _unseen(start, wanted.shown))
+    base = LensBase(start.lens, kept_text(start.lens, start.task, changed), _unseen(start, wanted))
     change, whole = tokens_of(base)
     if _usd(price, whole, change) > MOST_SHARE * _usd(price, whole, None):
         return plain
@@ -221,9 +221,15 @@ def _alike(kept: KeptLens, wanted: WantedLens) -> float:
     return len(one & other) / max(1, len(one | other))
 
 
-def _unseen(kept: KeptLens, shown: Shown) -> str:
-    """Return what the smart model is shown of files that *kept* does not rest on as they are."""
+def _unseen(kept: KeptLens, wanted: WantedLens) -> str:
+    """Return what the smart model is shown of files that *kept* does not rest on as they are.
+
+    If it was written for another task, what fits this one is shown, too: it may say nothing of it.
+    """
+    shown = wanted.shown
     known = {read.path for read in shown.reads if kept.files.get(read.path) == read.sha256}
+    if kept.task_sha256 != wanted.task_sha256:
+        known.difference_update(shown.fitting)
     return "\n\n".join(text for path, text in shown.parts if path not in known)
 
 

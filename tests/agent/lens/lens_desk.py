@@ -114,7 +114,7 @@ class LensDesk:
 def lens_desk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LensDesk]:
     """Give a desk with a small workspace, in *folder*, and a store of its own."""
     monkeypatch.setenv("SUNWELL_HOME", str(folder / "home"))
-    monkeypatch.delenv("SUNWELL_LENS_STORE")
+    monkeypatch.delenv("SUNWELL_LENSES")
     desk = LensDesk(folder / "shop")
     desk.write("src/model.py", "class Price:\n    cents: int\n" + "    # cents are whole\n" * 40)
     desk.write("src/other.py", "def unrelated():\n    return 1\n")

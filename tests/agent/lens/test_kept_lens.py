@@ -197,7 +197,7 @@ async def test_the_store_can_be_left_alone(desk: LensDesk, monkeypatch: pytest.M
     assert desk.kept() == ()
     await desk.run()
     assert (await desk.run(lens_store=False)).lens_source != "taken"
-    monkeypatch.setenv("SUNWELL_LENS_STORE", "off")
+    monkeypatch.setenv("SUNWELL_LENSES", "off")
     await desk.run()
     assert len(desk.asked) == 4
 
@@ -346,13 +346,15 @@ async def test_if_files_changed_the_kept_lens_is_changed_for_less(desk: LensDesk
 
 
 async def test_a_similar_task_starts_from_the_lens_of_another(desk: LensDesk) -> None:
-    """Half of the words are the same, and the smart model is shown what the other has not seen: nothing."""
-    desk.write("src/big.py", "def endpoints():\n" + "    modules = 'src/shop.py'\n" * 700)
+    """Half of the words are the same. The smart model is shown what fits this task, and no more."""
+    desk.write("src/big.py", "def unrelated():\n" + "    return 'nothing at all'\n" * 700)
     await desk.run()
+    assert "nothing at all" in desk.asked[0].messages[0].text
     result = await desk.run(TASK.replace("5 modules", "7 modules"))
     assert result.lens_source is not None
     assert (result.lens_source.how, result.lens_source.written_for) == ("changed", TASK)
-    assert "<workspace" not in desk.asked[1].messages[0].text
+    assert "class Price" in desk.asked[1].messages[0].text
+    assert "nothing at all" not in desk.asked[1].messages[0].text
     assert TASK.replace("5", "7") in desk.asked[1].messages[0].text
 
 
