@@ -233,6 +233,14 @@ class AgentLoop:
                 await run.lookup.close()
 
     async def _to_the_end(self, run: Run, batch: Batch | None, lens_only: bool) -> TaskResult:
+        """Carry *run* out and return its result; tell its end, whichever it is."""
+        try:
+            return await self._result_of(run, batch, lens_only)
+        except BaseException as error:
+            run.tell_failure(error)
+            raise
+
+    async def _result_of(self, run: Run, batch: Batch | None, lens_only: bool) -> TaskResult:
         """Carry *run* out and return its result, however it ends; cancelling gives a result, too."""
         while_asking.set(partial(run.time_limits.pause, "approval"))
         unbegun: Ending | None = None
