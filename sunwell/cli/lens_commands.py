@@ -157,6 +157,8 @@ def _tell_origin(saved: "SavedLens") -> None:
     ]
     if any(parts):
         say(f"sunwell: {' '.join(part for part in parts if part)}", err=True)
+    if origin.gate:
+        say(f"sunwell: a test of it said: {origin.gate}", err=True)
 
 
 def _write(chosen: Chosen) -> "TaskResult":
@@ -195,23 +197,44 @@ def _show(shown: "EphemeralLens") -> None:
 
 
 @lens.command("export", epilog=EXIT_CODES)
-@click.argument("file", metavar="LENS.json|ID")
-@click.option("--skill", "folder", required=True, metavar="DIR", help="Folder of the skill, named like it.")
+@click.argument("file", metavar="LENS.json|ID", required=False)
+@click.option("--run", "run_id", metavar="RUN", help="The lens of this run, in place of a file's.")
+@workspace_option
+@click.option("--skill", "folder", metavar="DIR", help="Folder of the skill, named like it.")
+@click.option("-o", "--output", metavar="LENS.json", help="Write a lens file, in place of a skill.")
 @click.option("--reader", "readers", multiple=True, metavar="M", help="A model that worked with the lens.")
 @click.option("--force", is_flag=True, help="Write over a SKILL.md that is there.")
-def export_skill(file: str, folder: str, readers: tuple[str, ...], force: bool) -> None:
+def export_skill(
+    file: str | None,
+    run_id: str | None,
+    workspace: str,
+    folder: str | None,
+    output: str | None,
+    readers: tuple[str, ...],
+    force: bool,
+) -> None:
     """Write a lens as an Agent Skill: DIR/SKILL.md, which other agents read.
 
-    The lens is a file, or a kept one by its id, see "sunwell lens list". The skill holds what workers see of
-    the lens, when to use it, and where it comes from: the model that wrote it, its readers, the files that it
-    is about, and a hash of its text. No model is called.
+    The lens is a file, a kept one by its id, see "sunwell lens list", or that of a run. The skill holds what
+    workers see of it, when to use it, and where it comes from: the model that wrote it, its readers, what a
+    test of it has shown, the files that it is about, and a hash of its text. No model is called.
     """
+    from sunwell.agent.lens.lens_file import lens_json
     from sunwell.agent.lens.skill_file import SKILL_FILE, skill_name, skill_text
     from sunwell.errors import ConfigurationError
 
-    skill = Path(folder)
+    if (file is None) == (run_id is None):
+        raise ConfigurationError("name a lens file, a kept lens by its id, or a run by --run")
+    if (folder is None) == (output is None):
+        raise ConfigurationError("say where to write it: --skill DIR, or -o LENS.json")
+    saved, known = _lens_of_run(workspace, str(run_id)) if file is None else _lens_named(file)
+    if output is not None:
+        _save(Path(output), lens_json(saved.lens, saved.origin))
+        return
+    skill = Path(str(folder))
     name = skill_name(skill.resolve().name)
-    text = skill_text(_lens_named(file), name, readers=readers)
+    gate = saved.origin.gate or "not tested"
+    text = skill_text(saved.lens, name, readers=readers or known, gate=gate)
     place = skill / SKILL_FILE
     if place.exists() and not force:
         raise ConfigurationError(f"{place} is there: name another folder, or write over it with --force")
@@ -225,13 +248,39 @@ def export_skill(file: str, folder: str, readers: tuple[str, ...], force: bool) 
         say(f"sunwell: agents expect a skill in a folder of its name: call the folder {name}", err=True)
 
 
-def _lens_named(name: str) -> "EphemeralLens":
+def _lens_of_run(workspace: str, run_id: str) -> "tuple[SavedLens, tuple[str, ...]]":
+    """Return the lens of a run with what its end says of it, and the models that worked in the run."""
+    from sunwell.agent.lens.lens_file import LensOrigin, SavedLens
+    from sunwell.cli.record_commands import run_in
+    from sunwell.errors import ConfigurationError
+    from sunwell.journal.reading import read_records
+    from sunwell.journal.records import Answer, RunOpened
+    from sunwell.report.recorded_run import lens_in, lens_test_in
+
+    records = list(read_records(run_in(Path(workspace), run_id).path))
+    lens, _ = lens_in(records)
+    if lens is None:
+        raise ConfigurationError(f"the run {run_id} has no lens: name one that was delegated, or a lens file")
+    opened = next(record for record in records if isinstance(record, RunOpened))
+    day = datetime.fromtimestamp(opened.at, UTC).date().isoformat()
+    test = lens_test_in(records)
+    tested = test is not None and test.finding != "not tested"
+    origin = attrs.evolve(
+        LensOrigin.of(lens, opened.task, day), gate=test.evidence if test is not None and tested else ""
+    )
+    answers = (one for one in records if isinstance(one, Answer) and one.purpose == "work")
+    return SavedLens(lens, origin), tuple(dict.fromkeys(one.completion.model for one in answers))
+
+
+def _lens_named(name: str) -> "tuple[SavedLens, tuple[str, ...]]":
     """Return the lens in the file *name*, or the kept one with this id if there is no such file."""
-    from sunwell.agent.lens.lens_file import read_lens
+    from sunwell.agent.lens.lens_file import LensOrigin, SavedLens, read_saved_lens
 
     if Path(name).exists() or not _ID.fullmatch(name.lower()):
-        return read_lens(name)
-    return _kept_named(_store(), name).lens
+        return read_saved_lens(Path(name)), ()
+    kept = _kept_named(_store(), name)
+    gate = "" if kept.trial is None else str(kept.trial.get("evidence", ""))
+    return SavedLens(kept.lens, attrs.evolve(LensOrigin.of(kept.lens, kept.task, _day(kept)), gate=gate)), ()
 
 
 @lens.command("list", epilog=EXIT_CODES)
@@ -381,13 +430,14 @@ def import_skill(file: str, output: str | None, as_json: bool) -> None:
     becomes a heuristic, and each block of code an example. Nothing of a skill is run, and no file beside it
     is opened. No model is called.
     """
-    from sunwell.agent.lens.lens_file import lens_json
+    from sunwell.agent.lens.lens_file import LensOrigin, lens_json
     from sunwell.agent.lens.skill_file import read_skill
     from sunwell.cli.terminal import print_json
 
     skill = read_skill(Path(file))
     if output is not None:
-        _save(Path(output), lens_json(skill.lens))
+        origin = attrs.evolve(LensOrigin.of(skill.lens, "", ""), gate=skill.gate)
+        _save(Path(output), lens_json(skill.lens, origin))
     if as_json:
         told = {"name": skill.name, "own": skill.is_own, "edited": skill.is_edited}
         print_json(_lens_told(skill.lens) | {"skill": told})

@@ -21,6 +21,7 @@ from sunwell.events import (
     LensFailed,
     LensGiven,
     LensTaken,
+    LensTested,
     ModelCallFinished,
     ModelFellBack,
     ModelRetried,
@@ -41,6 +42,7 @@ from sunwell.report.figures import (
     told_arguments,
     told_tool,
 )
+from sunwell.report.lens_test_text import lens_test_sentence
 from sunwell.tools.wording import counted
 
 _GOES_ON = {
@@ -52,8 +54,10 @@ _GOES_ON = {
 
 def _task(span: str) -> str:
     """Return which task of a batch *span* is, for the beginning of a line; empty for a run with one task."""
-    last = span.rpartition("/")[2]
-    return f"{last}: " if last.startswith("task-") else ""
+    above, _, last = span.rpartition("/")
+    if not last.startswith("task-"):
+        return ""
+    return f"{last} without the lens: " if above.endswith("/no-lens") else f"{last}: "
 
 
 def notice(event: Event) -> str | None:
@@ -84,6 +88,8 @@ def notice(event: Event) -> str | None:
         case CheckFinished():
             words = {True: "passed", False: "failed", None: "could not tell"}
             return f"{_task(event.span)}check {words[event.passed]}: {', '.join(event.missed or event.by)}"
+        case LensTested():
+            return f"lens {lens_test_sentence(event.test)}"
         case LensFailed():
             return f"no lens: {one_line(event.reason)}; {_GOES_ON.get(event.outcome, event.outcome)}"
         case ModelFellBack():

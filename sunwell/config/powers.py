@@ -91,6 +91,7 @@ _TABLES: Mapping[SettingPath, tuple[Danger, str]] = {
     ("workers", "fail_fast"): ("work", "stops all workers if one fails: {value}"),
     ("workers", "cache_choice"): ("money", "starts workers in the way {value}"),
     ("workers", "pad_prefix"): ("money", "lengthens prompts for the provider's cache: {value}"),
+    ("workers", "lens_gate"): ("money", "tests the lens of a batch by extra runs: {value}"),
     ("orchestrator", "enabled"): ("money", "has a model hand all work to workers: {value}"),
     ("orchestrator", "max_turns"): ("money", "allows the orchestrator {value} turns"),
     ("orchestrator", "max_seconds"): ("money", "allows an orchestrated run {value} seconds"),

@@ -108,7 +108,7 @@ _RULES: tuple[Rule, ...] = (
         "no workers run beside each other; add --split, --delegation-tools or --orchestrate",
     ),
     (
-        ("fail_fast", "cache_choice", "pad_prefix"),
+        ("fail_fast", "cache_choice", "pad_prefix", "lens_gate"),
         lambda use: use.batch,
         "it is about several tasks under one lens; add --split, or use sunwell batch",
     ),

@@ -13,7 +13,7 @@ from sunwell.core.lens import EphemeralLens, LensSource
 from sunwell.core.message import FileChange
 from sunwell.core.model import Usage
 from sunwell.core.price import DelegationDecision, Quote
-from sunwell.core.verdict import Verification
+from sunwell.core.verdict import LensTest, Verification
 from sunwell.errors import ConfigurationError
 
 
@@ -357,6 +357,9 @@ class TaskResult:
     """Why a task that was to be delegated was not, and which model did the work instead; else empty."""
     verification: Verification | None = None
     """What the checks found; ``None`` if there was no check."""
+    lens_test: LensTest | None = attrs.field(default=None, kw_only=True)
+    """Whether the lens of a batch was tested, and what that has shown; ``None`` for all but batches under a
+    lens."""
     unresolved: tuple[str, ...] = ()
     """What Sunwell itself saw that does not fit a finished task, a sentence each."""
     diff: str = attrs.field(default="", kw_only=True)

@@ -83,6 +83,11 @@ class _FactsTold(TypedDict):
     text: str
 
 
+class _LensTrial(TypedDict):
+    places: list[_Count]
+    why: NotRequired[str]
+
+
 class _Plan(TypedDict):
     key: NotRequired[str | None]
     life: NotRequired[str | None]
@@ -98,6 +103,7 @@ _SHAPES: dict[str, Any] = {
     "items": list[dict[str, Any]],
     "kept-lens": _KeptLens,
     "lens-outcome": _LensOutcome,
+    "lens-trial": _LensTrial,
     "scouting": _Scouting,
     "status": str,
     "task-ids": _Ids,
@@ -106,6 +112,8 @@ _SHAPES: dict[str, Any] = {
 _BEGINNINGS: dict[str, Any] = {
     "answer-": bool,
     "delivered-": str,
+    "lens-look:": list[tuple[bool | None, bool | None, _Amount, _Amount]],
+    "lens-pairs:": str,
     "refused-": list[tuple[_Count, str]],
     "scratchpad:": _NotedEntry,
     "start-": list[_Ceiling | None],

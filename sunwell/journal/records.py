@@ -15,7 +15,7 @@ from sunwell.core.message import FileChange, FileRead, Message, ToolCall, ToolRe
 from sunwell.core.model import Completion, Purpose
 from sunwell.core.price import DelegationDecision, Quote
 from sunwell.core.task import AnswerBy, CommandRun, Conflict, Status, StopReason
-from sunwell.core.verdict import Verification
+from sunwell.core.verdict import LensTest, Verification
 
 Key = tuple[str | int, ...]
 
@@ -496,6 +496,8 @@ class RunClosed(Record):
     """What the checks found; ``None`` if there was no check."""
     left_behind: tuple[str, ...] = ()
     """What commands left of files that other programs run by themselves, a sentence each."""
+    lens_test: LensTest | None = None
+    """What running items of a batch with and without its lens has shown; ``None``: no batch under a lens."""
 
     @property
     def key(self) -> Key:

@@ -9,7 +9,7 @@ import attrs
 
 from sunwell.core.lens import EphemeralLens, LensSource
 from sunwell.core.task import Bill, BillLine, CommandRun, ModelBill, TaskResult, Total
-from sunwell.core.verdict import verification_fields
+from sunwell.core.verdict import lens_test_fields, verification_fields
 from sunwell.models.prices import PriceBook
 from sunwell.report.figures import (
     columns_of,
@@ -22,6 +22,7 @@ from sunwell.report.figures import (
     source_said,
 )
 from sunwell.report.forecast import lens_object, quote_object
+from sunwell.report.lens_test_text import lens_test_lines
 from sunwell.report.verdict_text import verdict_lines
 from sunwell.report.worker_entries import command_object, file_object, usage_object, workers_of_result
 from sunwell.tools.wording import counted, on_one_line
@@ -130,6 +131,7 @@ def summarize(
             "reason": None if decision is None else decision.reason,
             "lens": None if result.lens is None else lens_object(result.lens),
             "lens_left_out": list(result.lens_left_out),
+            "lens_test": lens_test_fields(result.lens_test),
             "lens_source": source_object(result.lens_source),
             "not_delegated": result.not_delegated or None,
         },
@@ -289,6 +291,7 @@ def _lens_of(result: TaskResult) -> Iterator[str]:
     if result.lens is not None:
         yield from lens_about(result.lens, result.lens_source)
     yield from lens_lines(result.lens_left_out)
+    yield from lens_test_lines(result.lens_test)
 
 
 def source_object(source: LensSource | None) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from sunwell.agent.batches.batch_plan import Planning
+from sunwell.agent.batches.lens_gate import LensGate, places_to_try, why_no_test
 from sunwell.agent.batches.results_file import ResultsFile
 from sunwell.agent.batches.task_batch import Batch, joined_end, run_tasks
 from sunwell.agent.ladder.run_ladder import RunLadder, verification_of
@@ -43,7 +44,12 @@ async def run_batch(
             return Ending("error", "lens_failed", "", f"no lens: {written.reason}")
         if written.lens is None:
             run.tell(WARNED, Warned(f"the workers go on without a lens: {written.reason}"))
-    results = await _results(run, batch.tasks, worker, file, ladder)
+    places = await places_to_try(run, batch.tasks, ladder) if run.lens is not None else ""
+    if isinstance(places, str):
+        run.lens_test = why_no_test(run, places)
+        results = await _results(run, batch.tasks, worker, file, ladder)
+    else:
+        results = await _tested_results(run, batch.tasks, worker, places, file, ladder)
     run.verification = verification_of(results)
     return joined_end(results)
 
@@ -71,6 +77,28 @@ async def _results(
         )
     finally:
         run.take(dispatcher.all_results())
+        if file is not None:
+            file.finish()
+
+
+async def _tested_results(
+    run: Run,
+    tasks: tuple[Task, ...],
+    worker: ModelProtocol,
+    places: tuple[int, ...],
+    file: ResultsFile | None,
+    verifier: Verifier | None,
+) -> tuple[TaskResult, ...]:
+    """Return the results of *tasks* under the lens of *run*, which the items at *places* test."""
+    dispatcher = dispatcher_for(run, worker, run.lens)
+    dispatcher.verifier = verifier
+    if run.resumed:
+        recall_calls(run)
+    gate = LensGate(run, dispatcher, tasks, places, planning_for(run), file)
+    try:
+        return await gate.results()
+    finally:
+        run.take(gate.so_far())
         if file is not None:
             file.finish()
 

@@ -108,6 +108,8 @@ class RunHead:
     forked_from: str
     foreign: bool = False
     """Whether the run was not started by this user on this machine."""
+    lens_test: str = ""
+    """What the test of a batch's lens has shown, or why there was none; empty: no batch under a lens."""
 
 
 @attrs.frozen

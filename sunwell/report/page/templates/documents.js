@@ -132,6 +132,7 @@ function costPart() {
     ["Time", [duration("head.seconds", run.head.seconds), ", began ", moment("head.started_at", run.head.started_at)]],
     ["Models", run.head.models.map(([role, model], at) => [at ? ", " : "", `${cutLine(role, 40)}: ${cutLine(model, 80)}`])],
     ["Delegation", cutLine(run.head.delegation, 300)],
+    ["Lens", cutLine(run.head.lens_test, 300)],
     ["Prices of", cutLine(cost.price_date, 40)],
   ];
   return [h("h2", {}, "What it cost"), listed(lines)];
