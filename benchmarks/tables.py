@@ -276,7 +276,7 @@ def context_search(found: Found) -> list[str]:
     ways = ("grep -P, counted", "grep -E, counted", "grep -F, counted", "counted")
     head = (
         "sought", "lines", "grep -P", "-E", "-F", "counted", "to -P", "to -P, wall",
-        "with a secret, to -P", "found, ms", "to grep -b", "first 100",
+        "with a secret, to -P", "the first time", "found, ms", "to grep -b", "first 100",
     )  # fmt: skip
     body = (
         [
@@ -286,6 +286,7 @@ def context_search(found: Found) -> list[str]:
             row["cpu_to_grep_p"],
             row["wall_to_grep_p"],
             row["secret_to_grep_p"],
+            row["secret_first_to_grep_p"],
             f"{row['cpu_ms']['found']:,}",
             row["found_to_grep_b"],
             row["cpu_ms"]["first 100 found"],

@@ -35,6 +35,8 @@ _ESCAPED_LETTER = re.compile(  # one class of characters at its beginning: that 
     rf"[%&\\](?:(?<=%)(?:25)?{_LETTER}|(?<=\\)(?:x|u00|U000000){_LETTER}|(?<=\\)[01][0-7]{{2}}"
     rf"|(?<=&)#(?:[xX]0{{0,5}}{_LETTER}|0{{0,5}}(?:4[89]|5[0-7]|6[5-9]|[78][0-9]|90|9[7-9]|1[01][0-9]|12[0-2]));?)"
 )
+_ANSI_CODE_IN_BYTES = re.compile(_ANSI.encode())
+_ESCAPED_LETTER_IN_BYTES = re.compile(_ESCAPED_LETTER.pattern.encode())
 _MANY_LETTERS = 3
 """Letters and digits need no escape: a text with so many of them may hide a word by escaping some of it."""
 
@@ -166,6 +168,28 @@ class Secrets:
             was_piece = is_piece
         return spans
 
+    @property
+    def version(self) -> object:
+        """What is another object as soon as a value was added."""
+        return self._sought()
+
+    def may_be_in(self, data: bytes) -> bool:
+        """Whether a known secret can be in *data*, a text in UTF-8; if not, that is certain.
+
+        It is much quicker than :meth:`spans`.
+        """
+        sought = self._sought()
+        if not sought.forms:
+            return False
+        if sought.anchors is None:
+            return True
+        if b"\x1b" in data:
+            data = _ANSI_CODE_IN_BYTES.sub(b"", data)
+        if b"\r" in data:
+            data = data.replace(b"\r", b"")
+        data = data.replace(b"\n", b"")
+        return any(map(data.__contains__, sought.anchors_in_bytes)) or _may_hide_words_in(data)
+
     def cleaned(self, value: _Value) -> _Value:
         """Return *value* with every known secret replaced in all strings in it, at any depth.
 
@@ -253,6 +277,11 @@ class _Sought:
         """All beginnings of the forms as they are written plainly."""
         plain = (one for form in self.forms for one in form.prefixes)
         return frozenset(one[:size] for one in plain for size in range(1, len(one) + 1))
+
+    @functools.cached_property
+    def anchors_in_bytes(self) -> tuple[bytes, ...]:
+        """The anchors, which are in ASCII."""
+        return tuple(map(str.encode, self.anchors or ()))
 
     @functools.cached_property
     def longest_prefix(self) -> int:
@@ -411,6 +440,14 @@ def _may_hide_words(squeezed: str) -> bool:
     if not ("%" in squeezed or "&" in squeezed or "\\" in squeezed):
         return False
     letters = islice(_ESCAPED_LETTER.finditer(squeezed), _MANY_LETTERS)
+    return sum(1 for _ in letters) == _MANY_LETTERS
+
+
+def _may_hide_words_in(squeezed: bytes) -> bool:
+    """The same for bytes."""
+    if not (b"%" in squeezed or b"&" in squeezed or b"\\" in squeezed):
+        return False
+    letters = islice(_ESCAPED_LETTER_IN_BYTES.finditer(squeezed), _MANY_LETTERS)
     return sum(1 for _ in letters) == _MANY_LETTERS
 
 
