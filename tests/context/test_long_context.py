@@ -344,7 +344,7 @@ def test_a_quick_search_that_becomes_slow_is_left_and_finds_the_same() -> None:
     easy, hard = "xa b\n" * 5_000, ("a" * 900 + "\n") * 45
     data = (easy + hard + easy + "é ab\n").encode()
     for counts in (True, False):
-        sought = SoughtLines.of("a.*[bc]?[bc]?[b-d]", False, 60)
+        sought = SoughtLines.of("a.*[bc]?[b-d]", False, 60)
         found = sought.count_in(data) if counts else len(list(sought.lines_in(data)))
         assert found == 10_001
         assert sought.quick is None
