@@ -34,7 +34,7 @@ from sunwell.simulator.simulated_models import SimulatedModel
 
 SIZES = (500, 1_000, 2_000, 4_000, 8_000, 12_000, 16_000, 24_000, 32_000, 48_000, 64_000, 100_000, 200_000)
 DRAWS = 60
-DRAWS_AT_RANDOM = 20
+DRAWS_AT_RANDOM = 12
 READERS_AT_RANDOM = 20
 """Of each family."""
 SEED = 20_261_130
@@ -263,7 +263,7 @@ def quality(
         for thousands, held in parts:
             missed, invented = reader.missed(thousands), reader.invented(thousands)
             right += sum(chance.random() >= missed for _ in range(held))
-            wrong += poisson(chance, invented)
+            wrong += poisson(chance, invented) if invented else 0
         if task == COUNT:
             values.append(max(0.0, 1 - abs(right + wrong - items) / items))
         else:

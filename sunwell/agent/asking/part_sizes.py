@@ -39,7 +39,7 @@ class PartSizes:
     ones more is overlooked, and how fast that grows is not known: it may be slow, or begin at once at some
     length. So the loss that is known is given a bound, and the parts are as short as it allows. If the rest
     of a question costs as much as *k* tokens of text, parts of *k* / 9 % are 9 % dearer than one part. What
-    is paid anyway (the turns of the model that asks) makes that share of the bill smaller.
+    is paid anyway makes that share of the bill smaller.
     """
 
     prompt_tokens: int
@@ -61,7 +61,7 @@ class PartSizes:
             price: Of the model that reads; ``None``: unknown.
             tokens: Estimate for the whole context.
             room_tokens: Longest prompt of that model; ``None``: unknown.
-            other_usd: What is expected to be paid besides the questions about parts.
+            other_usd: What is paid at least besides the questions about parts.
         """
         prompt = sum(map(estimate_tokens, read_system(""))) + _QUESTION_TOKENS + _PLACE_TOKENS
         limits = [_LONGEST_TOKENS, *([] if room_tokens is None else [room_tokens - prompt])]

@@ -304,8 +304,8 @@ def test_money_is_told_first_and_both_figures_of_what_is_left_agree(asked):
     asked.ask([explore(code), final("Done.")])
     first = asked.smart.calls[0].messages[0].text
     assert "Money: $0.0500 is left for your messages and all questions; a question about a part of" in first
-    assert "Proposed parts: 3,100 characters" in first
-    assert "3,100 characters costs about $0.0003 with an answer of 150 tokens" in first
+    assert "Proposed parts: 6,700 characters" in first
+    assert "6,700 characters costs about $0.0003 with an answer of 150 tokens" in first
     left, mine = asked.shown(1).split()[:2]
     said = f"${mine} is left for them of the ${left} that is left: the rest is kept for your next message"
     assert 0 < float(mine) < float(left) < 0.05
