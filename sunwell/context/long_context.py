@@ -454,7 +454,7 @@ class Handle:
         context = self.context
         if not context._secrets.longest_chars:
             return sought.count_in(data)
-        few = sought.few_in(data)
+        few = sought.few_in(data, at)
         if few is not None:
             return sum(1 for _ in self._without_hidden(sought, at, data, iter(few)))
         count = sought.count_in(data)
@@ -576,18 +576,49 @@ class Handle:
 
     def _chunk_end(self, start: int, characters: int, overlap: int) -> tuple[int, int]:
         """Return where the chunk that begins at *start* ends, and where the next one begins."""
-        data = self.context._read(start, min(start + 4 * characters, self.end))
-        size = _size_of(data, characters)
-        if start + size == self.end:
+        if self.end - start <= characters:  # each has a byte at least
             return self.end, self.end
-        half = _size_of(data[:size], characters - characters // 2)
-        size = data.rfind(b"\n", half - 1, size) + 1 or size
+        limit, _ = self._behind(start, characters)
+        if limit == self.end:
+            return self.end, self.end
+        half, _ = self._behind(start, characters - characters // 2)
+        end = self._last_line_end(half - 1, limit) or limit
         if not overlap:
-            return start + size, start + size
-        text = data[:size].decode("utf-8", "surrogateescape")
-        back = len(text[:-overlap].encode("utf-8", "surrogateescape"))
-        line = data.find(b"\n", back - 1, size - 1) + 1
-        return start + size, start + (line or back)
+            return end, end
+        _, size = self._behind(start, end - start, end)
+        back, _ = self._behind(start, size - overlap)
+        for at, block in self.context._blocks(back - 1, end - 1, _BLOCK):
+            if (found := block.find(b"\n")) >= 0:
+                return end, at + found + 1
+        return end, back
+
+    def _behind(self, start: int, characters: int, end: int | None = None) -> tuple[int, int]:
+        """Return where so many characters from *start* on end, at *end* at the latest, and how many they are.
+
+        The text is read in blocks, however many they are.
+        """
+        at, last, left = start, self.end if end is None else end, characters
+        while left and at < last:
+            stop = min(at + min(4 * left, _BLOCK), last)
+            stop = stop if stop == last else self.context._at_character(stop, at)
+            data = self.context._read(at, stop)
+            size, count = len(data), len(data)
+            if not data.isascii():
+                count = len(data.decode("utf-8", "surrogateescape"))
+            if count > left:
+                size, count = _size_of(data, left), left
+            at, left = at + size, left - count
+        return at, characters - left
+
+    def _last_line_end(self, start: int, end: int) -> int:
+        """Return what is behind the last line end from *start* to *end*; 0 if there is none."""
+        while end > start:
+            begin = max(start, end - _BLOCK)
+            found = self.context._read(begin, end).rfind(b"\n")
+            if found >= 0:
+                return begin + found + 1
+            end = begin
+        return 0
 
     def text(self, most_bytes: int = MOST_TEXT_BYTES) -> str:
         """Return the text, without known secrets; what is no UTF-8 is shown with replacement characters.

@@ -150,9 +150,9 @@ class SoughtLines:
             return self._by_text(data, at)
         return self._quickly(self.quick, data, at)
 
-    def few_in(self, data: bytes) -> list[tuple[int, int]] | None:
+    def few_in(self, data: bytes, at: int) -> list[tuple[int, int]] | None:
         """Return what :meth:`lines_in` gives if it looks at few lines; ``None``: at many."""
-        return list(self.lines_in(data)) if self._rare_in(data) else None
+        return list(self.lines_in(data, at)) if self._rare_in(data) else None
 
     def count_in(self, data: bytes) -> int:
         """Return how many lines of *data*, which has whole lines, match."""

@@ -173,6 +173,17 @@ def test_chunks_are_in_order_and_leave_nothing_out(text: str, characters: int, o
         assert len(found) <= 1 + len(text) / max(characters // 2 - overlap, 1)
 
 
+def test_chunks_of_many_megabytes_are_cut_at_characters_and_lines() -> None:
+    """Those are read in blocks; a border of a block within a character, or in a line, changes nothing."""
+    text = "é" + ("€" * 999 + "\n") * 6_000
+    with context_of(text) as context:
+        first, second = context.whole.chunks(4_000_500, 1_500)
+        assert first.text(most_bytes=1 << 30).count("€") == 4_000 * 999
+        assert (second.start, second.end) == (first.end - 2_998, context.size_bytes)
+        assert context.whole.chunks(6_000_001) == [context.whole]
+        assert context.whole.chunks(10**15) == [context.whole]
+
+
 def test_chunks_are_cut_at_line_ends_if_there_are_some(tmp_path: Path) -> None:
     """A line that fits into half of one is never cut."""
     text = "".join(f"line {number}\n" for number in range(200))
@@ -472,6 +483,14 @@ def test_a_secret_over_the_border_of_two_pieces_is_not_counted(secrets: Secrets)
                 assert len(one.whole.search("sk-a|78", 10**6)) == len(own) - hidden
 
 
+def test_a_rare_line_far_behind_does_not_tell_of_a_secret_either(secrets: Secrets) -> None:
+    """Places count from the beginning of the context, and not of the piece that is searched."""
+    filler = ("x" * 1_023 + "\n") * 1_500
+    with context_of(f"{filler}{KEY}\nsk-a\n{filler}{KEY} sk-a\n", secrets=secrets) as context:
+        for pattern in ("sk-a", "[s]k-a|zz", "sk-a|yy"):
+            assert context.whole.count(pattern) == len(context.whole.search(pattern)) == 2
+
+
 def test_a_file_that_is_written_anew_is_looked_at_anew_for_secrets(tmp_path: Path, secrets: Secrets) -> None:
     """What was known of the old one says nothing about it."""
     file = tmp_path / "c.log"
@@ -639,6 +658,7 @@ with LongContext.of(sys.argv[1]) as context:
     whole = context.whole
     whole.about(), whole.search("nothing of it"), whole.search("[xyz]{3} ?ERR"), whole.digest()
     whole.chunks(100_000), whole.lines(700_000, 700_010).text()
+    whole.chunks(10**12), whole.chunks(150_000_000, 40_000_000)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
