@@ -342,7 +342,7 @@ def chunk_sizes(found: Found) -> list[str]:
     lines += [within, "", *(f"- missed: {sentence}" for sentence in found["missed"]), ""]
     family_head = ("readers drawn at random", "cases", "within 10 %", "median", "worst tenth", "worst")
     columns = ("cases", "within", "median", "worst_tenth", "worst")
-    drawn = ([name, *(row[key] for key in columns)] for name, row in found["families"].items())
+    drawn = ([name, *(round(row[key], 3) for key in columns)] for name, row in found["families"].items())
     return [*lines, *rows(family_head, drawn)]
 
 
