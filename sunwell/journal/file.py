@@ -1,9 +1,11 @@
 """The journal of a run as a file that is only added to."""
 
 import asyncio
+import functools
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 from typing import Self, cast
@@ -75,6 +77,17 @@ class Space:
             self._allocated_to = needed
 
 
+@functools.cache
+def _sync_threads() -> ThreadPoolExecutor:
+    """Return the threads that journals of this process sync in: one for each that does so at a time."""
+    return ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="sunwell-journal")
+
+
+# A forked process has none of the threads, and would wait for them.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_sync_threads.cache_clear)
+
+_MOST_THREADS = 64
 _SOON_SECONDS = 0.02
 _QUICK_SECONDS = 0.002
 _SLOW_IN_A_ROW = 2  # a quick disk has slow moments, too, and a thread for each short run costs more
@@ -103,7 +116,8 @@ class SharedSync:
     """Why the first sync that failed did."""
     _waiting: list["asyncio.Future[bool]"] = attrs.field(factory=list, init=False)
     _running: bool = attrs.field(default=False, init=False)
-    _thread: ThreadPoolExecutor | None = attrs.field(default=None, init=False)
+    _latest: "Future[None] | None" = attrs.field(default=None, init=False)
+    """The latest sync that was given to a thread."""
     _in_thread: int = attrs.field(default=0, init=False)
     """How many of the next syncs run in the thread."""
     _slow: int = attrs.field(default=0, init=False)
@@ -113,14 +127,20 @@ class SharedSync:
     _due_on: asyncio.AbstractEventLoop | None = attrs.field(default=None, init=False)
     """The event loop that will see to that; ``None``: nothing is due."""
 
-    def coming(self) -> "asyncio.Future[bool]":
-        """Return what becomes true once all that is written by now is durable, false if that failed."""
+    def coming(self, *, is_alone: bool = False) -> "asyncio.Future[bool]":
+        """Return what becomes true once all that is written by now is durable, false if that failed.
+
+        *is_alone*: whether nobody else can be about to append.
+        """
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[bool] = loop.create_future()
         self._waiting.append(waiter)
         if not self._running:
             self._running = True
-            loop.call_soon(self._begin)  # not at once: what else is ready to append shares the sync
+            if is_alone:
+                self._begin()
+            else:
+                loop.call_soon(self._begin)  # not at once: what else is ready to append shares the sync
         return waiter
 
     def soon(self) -> None:
@@ -151,9 +171,9 @@ class SharedSync:
         return self._threaded and self._in_thread > 0
 
     def close(self) -> None:
-        """End the thread, make the rest durable here, and tell everyone who still waits."""
-        if self._thread is not None:
-            self._thread.shutdown(wait=True)
+        """Wait for the thread, make the rest durable here, and tell everyone who still waits."""
+        if self._latest is not None:
+            self._latest.result()
         if self.failure is None and self.synced < self._written():
             self._sync_now(self._written())
         self._tell(self._waiting)
@@ -171,10 +191,14 @@ class SharedSync:
             self._finish(batch)
             return
         self._in_thread -= 1
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, thread_name_prefix="sunwell-journal")
-        done = asyncio.get_running_loop().run_in_executor(self._thread, self._sync_now, written)
-        done.add_done_callback(lambda _: self._finish(batch))
+        self._latest = _sync_threads().submit(self._sync_there, written, batch, asyncio.get_running_loop())
+
+    def _sync_there(
+        self, written: int, batch: "list[asyncio.Future[bool]]", loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._sync_now(written)
+        with suppress(RuntimeError):  # the loop has ended, and nobody waits any more
+            loop.call_soon_threadsafe(self._finish, batch)
 
     def _sync_here(self, written: int) -> None:
         began = self.clock()
@@ -252,9 +276,13 @@ class FileJournal:
         path = journal_path(directory, run_id)
         if disk is None:
             with as_journal_error(directory / FOLDER, "kept there"):
-                os.close(open_folder(path.parent, make=True))
-                require_folders(directory)
-            disk = PosixDisk.create(path, threaded=threaded)
+                folder = open_folder(path.parent, make=True)
+                try:
+                    require_folders(directory)
+                except BaseException:
+                    os.close(folder)
+                    raise
+            disk = PosixDisk.create(path, threaded=threaded, folder=folder)
         key, doubt = key_or_doubt(make=True)
         return cls(run_id, path, disk, key=key, unmarked=doubt and unmarked_warning(doubt))
 
@@ -318,7 +346,7 @@ class FileJournal:
             return
         is_durable = self._sync.at_once() if is_alone else None
         if is_durable is None:
-            is_durable = await self._sync.coming()
+            is_durable = await self._sync.coming(is_alone=is_alone)
         if not is_durable:
             self._refuse_if_ended()
 
