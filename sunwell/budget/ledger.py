@@ -62,6 +62,8 @@ class TreeLedger:
     clock: Clock = attrs.field(factory=Clock)
     _accounts: dict[str, Account] = attrs.field(factory=dict, init=False)
     _inner: set[str] = attrs.field(factory=set, init=False)
+    _found: dict[str, Account] = attrs.field(factory=dict, init=False)
+    """The nearest account of each path that was asked for since the latest account was opened."""
     _open: dict[int, _Held] = attrs.field(factory=dict, init=False)
     _lines: Lines = attrs.field(init=False)
     _past: Past = attrs.field(factory=Past, init=False)
@@ -253,6 +255,7 @@ class TreeLedger:
         # A resume restores what the journal tells before any worker opens its account again.
         self._past.give(account)
         self._accounts[path] = account
+        self._found.clear()
         self._inner.update(upwards(path))
         return account
 
@@ -265,9 +268,12 @@ class TreeLedger:
         self._lines.stir(account.chain)
 
     def _nearest(self, path: str) -> Account:
+        if (account := self._found.get(path)) is not None:
+            return account
         at = path
         while at:
             if (account := self._accounts.get(at)) is not None:
+                self._found[path] = account
                 return account
             at = at.rpartition("/")[0]
         raise RuntimeError(f"{path} is not in the tree of {self.root}")

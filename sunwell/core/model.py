@@ -9,11 +9,6 @@ import attrs
 from sunwell.core.message import History, Message, Part, Text, ToolCall, digest_of
 
 
-def _count(_: object, attribute: "attrs.Attribute[int]", value: int) -> None:
-    if value < 0:
-        raise ValueError(f"{attribute.name} must be 0 or more, got {value}")
-
-
 @attrs.frozen
 class Usage:
     """Tokens of one call, or the sum of several.
@@ -23,18 +18,31 @@ class Usage:
     ``Usage`` of zeros.
     """
 
-    input_tokens: int = attrs.field(default=0, validator=_count)
+    input_tokens: int = 0
     """All input, cached or not."""
-    output_tokens: int = attrs.field(default=0, validator=_count)
+    output_tokens: int = 0
     """All output, including reasoning."""
-    cache_read_tokens: int = attrs.field(default=0, validator=_count)
+    cache_read_tokens: int = 0
     """Part of the input that was read from the provider's cache."""
-    cache_write_tokens: int = attrs.field(default=0, validator=_count)
+    cache_write_tokens: int = 0
     """Part of the input that was written to the cache for the short lifetime."""
-    cache_write_1h_tokens: int = attrs.field(default=0, validator=_count)
+    cache_write_1h_tokens: int = 0
     """Part of the input that was written to the cache for 1 hour."""
-    reasoning_tokens: int = attrs.field(default=0, validator=_count)
+    reasoning_tokens: int = 0
     """Part of the output that the provider reports as reasoning."""
+
+    def __attrs_post_init__(self) -> None:
+        # One look at all: a validator for each would take longer than all else that a sum of two does.
+        if (
+            self.input_tokens < 0
+            or self.output_tokens < 0
+            or self.cache_read_tokens < 0
+            or self.cache_write_tokens < 0
+            or self.cache_write_1h_tokens < 0
+            or self.reasoning_tokens < 0
+        ):
+            wrong = next(field.name for field in attrs.fields(Usage) if getattr(self, field.name) < 0)
+            raise ValueError(f"{wrong} must be 0 or more, got {getattr(self, wrong)}")
 
     @property
     def total_tokens(self) -> int:

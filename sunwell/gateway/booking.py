@@ -337,13 +337,15 @@ class Booking:
     ) -> None:
         clock = asyncio.get_running_loop()
         try:
-            await self.held(call, "ledger", held_seconds)
+            if held_seconds >= _NOTICED_SECONDS:
+                await self.held(call, "ledger", held_seconds)
             # Before the intent: once the answer is paid for, a full disk must not keep us from writing it
             # down.
             await self.journal.reserve_space(_answer_bytes(reservation))
             asked = clock.time()
             await pace(reservation)
-            await self.held(call, "rate", clock.time() - asked)
+            if (waited_seconds := clock.time() - asked) >= _NOTICED_SECONDS:
+                await self.held(call, "rate", waited_seconds)
         except BaseException:
             self.ledger.release(reservation)
             raise
@@ -467,6 +469,8 @@ class Booking:
     def _tell_doubts(self, call: ModelCall, priced: Priced) -> None:
         """Say what is doubtful about the cost of an answer, once for each model and kind of doubt."""
         completion = priced.completion
+        if not (completion.usage_doubt or priced.note):
+            return
         usage = f"the usage that {call.model.name} reports is contradictory: {completion.usage_doubt}"
         kinds = (
             ("usage", completion.usage_doubt and f"{usage}; the most expensive meaning is booked"),

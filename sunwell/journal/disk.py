@@ -107,8 +107,9 @@ class PosixDisk:
     def create(cls, path: Path, *, threaded: bool = True, folder: int | None = None) -> Self:
         """Make the file, which must not exist, in its folder, which must exist and may be new as well.
 
-        *folder* is that folder if it is open already; it is closed here or by the disk. The first :meth:`sync` makes the names of both durable, too: file systems do all three in one step
-        if nothing else is made durable in between.
+        *folder* is that folder if it is open already; it is closed here or by the disk. The first
+        :meth:`sync` makes the names of both durable, too: file systems do all three in one step if nothing
+        else is made durable in between.
         """
         if folder is None:
             with as_journal_error(path, "created"):

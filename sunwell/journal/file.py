@@ -408,8 +408,8 @@ class FileJournal:
     def _write(self, record: Record) -> None:
         if not self._count and not (isinstance(record, RunOpened) and record.run_id == self.run_id):
             raise JournalError(f"the journal {self.path} begins with the record of run {self.run_id}")
-        record = self.secrets.cleaned(record)
-        key, line = record.key, encode(record, self._count, self._sync.synced)
+        record, line = self._encoded(record)
+        key = record.key
         if not self._count and self._key is not None:
             line = marked(line, self._key, self.path)
         if len(line) > LONGEST_LINE_BYTES:
@@ -430,6 +430,17 @@ class FileJournal:
         self._count += 1
         if isinstance(record, (Intent, Answer, Failure)):
             self._space.note(record)
+
+    def _encoded(self, record: Record) -> tuple[Record, bytes]:
+        """Return *record* without secrets, and its line."""
+        try:
+            line = encode(record, self._count, self._sync.synced)
+        except TypeError:  # its sentence may name a value of the record
+            record = self.secrets.cleaned(record)
+            return record, encode(record, self._count, self._sync.synced)
+        if self.secrets.may_be_in_json(line) and (clean := self.secrets.cleaned(record)) is not record:
+            return clean, encode(clean, self._count, self._sync.synced)
+        return record, line
 
     def _refuse_if_ended(self) -> None:
         failure = self._sync.failure
