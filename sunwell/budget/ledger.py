@@ -219,15 +219,15 @@ class TreeLedger:
 
     def tokens_left(self, path: str) -> int | None:
         """Return the tokens that an ordinary claim may still take; ``None``: no ceiling."""
-        return _least_room(account.tokens for account in self._nearest(path).chain)
+        return _least_room([account.tokens for account in self._nearest(path).chain])
 
     def new_tokens_left(self, path: str) -> int | None:
         """Return the output and new input that an ordinary claim may still take; ``None``: no ceiling."""
-        return _least_room(account.new_tokens for account in self._nearest(path).chain)
+        return _least_room([account.new_tokens for account in self._nearest(path).chain])
 
     def usd_left(self, path: str) -> Decimal | None:
         """Return the US dollars that an ordinary claim may still take; ``None``: no ceiling."""
-        return _least_room(account.usd for account in self._nearest(path).chain)
+        return _least_room([account.usd for account in self._nearest(path).chain])
 
     def seconds_left(self, path: str) -> float | None:
         """Return the time that all ceilings above *path* still allow; ``None``: no ceiling."""
@@ -284,7 +284,10 @@ class TreeLedger:
             return False
         tokens = claim.input_tokens + claim.max_output_tokens
         new = claim.most_new_tokens(claim.max_output_tokens)
-        return all(above.has_room(tokens, new, usd) for above in account.chain)
+        for above in account.chain:  # noqa: SIM110 - each call passes here
+            if not above.has_room(tokens, new, usd):
+                return False
+        return True
 
     def _want(self, account: Account, claim: Claim) -> Want:
         least = min(claim.least_output_tokens, claim.max_output_tokens)

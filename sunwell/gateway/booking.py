@@ -59,6 +59,23 @@ def sound(value: Any, model: str) -> Completion:
     return attrs.evolve(completion, model=completion.model or model, parts=tuple(completion.parts))
 
 
+def is_made_here(model: ModelProtocol, value: Any) -> bool:
+    """Whether *value* is an answer that our own reader of a wire format has made, so that it is sound."""
+    kind = type(model)
+    return (
+        type(value) is Completion
+        and value.model != ""
+        and isinstance(model, HttpModel)
+        and kind.__module__ in _OWN_MODULES
+        and type(model.wire).__module__ == kind.__module__
+    )
+
+
+_OWN_MODULES = frozenset(
+    f"sunwell.models.{name}" for name in ("anthropic_messages", "openai_chat", "openai_responses")
+)
+
+
 def answer_in(error: BaseException, model: str) -> Completion | None:
     """Return the answer of *model* that came with *error*; ``None`` if there is none, or none of use."""
     answer = error.answer if isinstance(error, ModelError) else None
