@@ -71,9 +71,8 @@ def is_made_here(model: ModelProtocol, value: Any) -> bool:
     )
 
 
-_OWN_MODULES = frozenset(
-    f"sunwell.models.{name}" for name in ("anthropic_messages", "openai_chat", "openai_responses")
-)
+_WIRES = ("anthropic_messages", "openai_chat", "openai_responses")
+_OWN_MODULES = frozenset(f"sunwell.models.{name}" for name in _WIRES)
 
 
 def answer_in(error: BaseException, model: str) -> Completion | None:
