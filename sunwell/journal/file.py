@@ -229,6 +229,15 @@ class SharedSync:
                 waiter.set_result(self.failure is None)
 
 
+_SIZE_BITS = LONGEST_LINE_BYTES.bit_length()
+_SIZE_MASK = (1 << _SIZE_BITS) - 1
+
+
+def _place(offset: int, size_bytes: int) -> int:
+    """Return both as one number: an object less for each record, all of which live as long as the run."""
+    return offset << _SIZE_BITS | size_bytes
+
+
 @attrs.define(eq=False)
 class FileJournal:
     """The record of a run in ``journal.jsonl``; made by :meth:`create` or :meth:`open`.
@@ -246,8 +255,8 @@ class FileJournal:
     """What :meth:`open` cut off the end; ``None`` if the file was whole."""
     _size: int = 0
     _count: int = 0
-    _index: dict[tuple[str, Key], tuple[int, int]] = attrs.field(factory=dict)
-    """Offset and length of the latest line for each kind and key."""
+    _index: dict[str, dict[Key, int]] = attrs.field(factory=dict)
+    """Offset and length of the latest line for each kind and key, as one number: see :func:`_place`."""
     _key: bytes | None = None
     """What marks the first line as this user's; ``None``: nothing does."""
     unmarked: str = ""
@@ -306,12 +315,12 @@ class FileJournal:
     @classmethod
     def _read(cls, path: Path, disk: Disk) -> Self:
         scan = Scan(disk.read, str(path))
-        index: dict[tuple[str, Key], tuple[int, int]] = {}
+        index: dict[str, dict[Key, int]] = {}
         run_id = ""
         for entry in scan:
             record = entry.line.record
             if record.key is not None:
-                index[record.kind, record.key] = (entry.offset, entry.size)
+                index.setdefault(record.kind, {})[record.key] = _place(entry.offset, entry.size)
             if isinstance(record, RunOpened) and entry.line.seq == 0:
                 run_id = record.run_id
         size = scan.end
@@ -367,10 +376,11 @@ class FileJournal:
 
     def find(self, kind: type[R], key: Key) -> R | None:
         """Return the latest record of the class *kind* with *key*, or ``None``; read from the file."""
-        place = self._index.get((kind.kind, key))
+        of_kind = self._index.get(kind.kind)
+        place = None if of_kind is None else of_kind.get(key)
         if place is None:
             return None
-        offset, size = place
+        offset, size = place >> _SIZE_BITS, place & _SIZE_MASK
         with as_journal_error(self.path, "read"):
             line = decode(self._disk.read(offset, size))
         if line is None:
@@ -425,7 +435,7 @@ class FileJournal:
             self._refusal = sentence(self.path, "written", error)
             raise JournalError(self._refusal) from error
         if key is not None:
-            self._index[record.kind, key] = (self._size, len(line))
+            self._index.setdefault(record.kind, {})[key] = _place(self._size, len(line))
         self._size += len(line) + 1
         self._count += 1
         if isinstance(record, (Intent, Answer, Failure)):
