@@ -387,6 +387,10 @@ class FileJournal:
             raise JournalError(f"the journal {self.path} was changed by somebody else while the run goes on")
         return cast(R, line.record)
 
+    def has(self, kind: type[Record]) -> bool:
+        """Whether there is a record of the class *kind* with a key; nothing is read."""
+        return kind.kind in self._index
+
     def records(self) -> Iterator[Record]:
         """Yield the records that are there now, in order, from the file; memory does not grow."""
         end = self._size
