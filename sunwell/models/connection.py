@@ -24,6 +24,7 @@ from weakref import WeakKeyDictionary
 
 import attrs
 
+from sunwell.core.passed_on import passed_headers
 from sunwell.core.secrets import Secrets
 from sunwell.core.threads import in_thread
 from sunwell.errors import ConfigurationError, MissingKeyError
@@ -316,7 +317,7 @@ class Sender:
         if flight is not None:
             flight.is_sent = not self._tells_sending
         if head.direct is not None:
-            return _answer_of(await head.direct.post(body, flight))
+            return _answer_of(await head.direct.post(body, flight, passed_headers()))
         token = _FLIGHT.set(flight)
         try:
             return await self._post_by_httpx2(head, body)
@@ -335,6 +336,7 @@ class Sender:
             extensions={"timeout": self._http.timeout.as_dict()},
         )
         request.headers["content-length"] = str(len(body))
+        request.headers.update(passed_headers())
         request.read()
         # Not the client's own send() if that can be: login is in the headers, redirects and cookies are
         # unwanted, and looking for them takes long. The function is private, and may be gone one day.

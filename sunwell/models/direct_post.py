@@ -66,6 +66,20 @@ class DirectAnswer:
     taken: _Taken
 
 
+def _started(path: str, headers: Mapping[str, str]) -> bytes:
+    """Return request line and headers, but for the length of the body.
+
+    Raises :exc:`ValueError` for a header with a line break in it.
+    """
+    lines = [f"POST {path} HTTP/1.1"]
+    for name, value in headers.items():
+        if name.lower() not in ("content-length", "transfer-encoding"):
+            lines.append(f"{name}: {value}")
+    if any(sign in line for line in lines for sign in "\r\n\0"):
+        raise ValueError("a header has a line break in it, which no request can carry")
+    return "\r\n".join(lines).encode() + b"\r\nContent-Length: "
+
+
 @attrs.frozen
 class DirectHead:
     """What all requests to one address have in common, ready to be sent."""
@@ -88,28 +102,25 @@ class DirectHead:
         if url.scheme not in ("", "http", "https"):
             raise aiohttp.NonHttpUrlClientError(url)
         asked = aiohttp.ClientRequest("POST", url, headers=headers, ssl=True)
-        lines = [f"POST {asked.url.raw_path_qs} HTTP/1.1"]
-        for name, value in asked.headers.items():
-            if name.lower() not in ("content-length", "transfer-encoding"):
-                lines.append(f"{name}: {value}")
-        if any(sign in line for line in lines for sign in "\r\n\0"):
-            raise ValueError("a header has a line break in it, which no request can carry")
-        start = "\r\n".join(lines).encode() + b"\r\nContent-Length: "
+        start = _started(asked.url.raw_path_qs, asked.headers)
         return cls(session.connector, asked, aiohttp.ClientTimeout(sock_connect=connect_seconds), start)
 
-    async def post(self, body: bytes, flight: TellsSending | None) -> DirectAnswer:
+    async def post(
+        self, body: bytes, flight: TellsSending | None, more: Mapping[str, str] | None = None
+    ) -> DirectAnswer:
         """Send *body* and return the answer. *flight* is told once a connection is open.
 
+        *more* are headers of this request alone; they replace those of the same name.
         Raises the same as aiohttp's own session.
         """
-        connection = None
+        connection, start = None, self._start if not more else self._start_with(more)
         try:
             connection = await self._connector.connect(self._asked, traces=[], timeout=self._timeout)
             if flight is not None:
                 flight.is_sent = True
             protocol = connection.protocol
             protocol.set_response_params(**_READING)
-            self._write(connection.transport, body)
+            self._write(connection.transport, start, body)
             message, content = await protocol.read()
             while 100 <= message.code <= 199 and message.code != 101:
                 message, content = await protocol.read()
@@ -125,10 +136,15 @@ class DirectHead:
         content.on_eof(taken.give_back)
         return DirectAnswer(message.code, message.headers, message.raw_headers, content, taken)
 
-    def _write(self, transport: Any, body: bytes) -> None:
+    def _start_with(self, more: Mapping[str, str]) -> bytes:
+        headers = self._asked.headers.copy()
+        headers.update(more)
+        return _started(self._asked.url.raw_path_qs, headers)
+
+    def _write(self, transport: Any, start: bytes, body: bytes) -> None:
         if getattr(transport, "max_size", 0) > _READ_BYTES:
             transport.max_size = _READ_BYTES
-        head = b"%b%d\r\n\r\n" % (self._start, len(body))
+        head = b"%b%d\r\n\r\n" % (start, len(body))
         if len(body) < _LARGE_BODY_BYTES:
             transport.write(head + body)
         else:  # a copy of the body behind the headers takes more than a second write

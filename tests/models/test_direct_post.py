@@ -156,3 +156,19 @@ async def test_a_header_with_a_line_break_is_refused(value: str) -> None:
         url = yarl.URL("http://127.0.0.1:1/v1")
         with pytest.raises(ValueError, match="line break"):
             DirectHead.of(session, url, multidict.CIMultiDict({"x-team": value}), None)
+
+
+async def test_headers_of_one_request_replace_others_and_stay_with_it() -> None:
+    """As those that name the span of a trace; one with a line break is refused before anything is sent."""
+    async with serving(OK, OK) as (server, sender):
+        await answer_to(sender)
+        direct = sender._heads["/chat/completions"].direct
+        assert direct is not None
+        answer = await direct.post(b"{}", None, {"Accept": "text/plain", "traceparent": "00-1"})
+        await answer.taken.aclose()
+        with pytest.raises(ValueError, match="line break"):
+            await direct.post(b"{}", None, {"traceparent": "a\r\nb: c"})
+    first, second = (head.lower() for head in server.heads)
+    assert (b"traceparent" in first, b"\r\ntraceparent: 00-1\r\n" in second) == (False, True)
+    assert second.count(b"\r\naccept: ") == 1
+    assert b"\r\naccept: text/plain\r\n" in second
