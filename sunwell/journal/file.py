@@ -191,7 +191,16 @@ class SharedSync:
             self._finish(batch)
             return
         self._in_thread -= 1
-        self._latest = _sync_threads().submit(self._sync_there, written, batch, asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        if getattr(type(loop), "run_in_executor", None) is asyncio.BaseEventLoop.run_in_executor:
+            # Without it: two futures that are chained take two more turns of the loop.
+            self._latest = _sync_threads().submit(self._sync_there, written, batch, loop)
+            return
+        # A loop with a way of its own, such as a virtual clock, which knows no threads.
+        ended: Future[None] = Future()
+        self._latest = ended
+        done = loop.run_in_executor(_sync_threads(), self._sync_marked, written, ended)
+        done.add_done_callback(lambda _: self._finish(batch))
 
     def _sync_there(
         self, written: int, batch: "list[asyncio.Future[bool]]", loop: asyncio.AbstractEventLoop
@@ -199,6 +208,10 @@ class SharedSync:
         self._sync_now(written)
         with suppress(RuntimeError):  # the loop has ended, and nobody waits any more
             loop.call_soon_threadsafe(self._finish, batch)
+
+    def _sync_marked(self, written: int, ended: "Future[None]") -> None:
+        self._sync_now(written)
+        ended.set_result(None)
 
     def _sync_here(self, written: int) -> None:
         began = self.clock()
