@@ -116,11 +116,14 @@ class DirectHead:
         connection, start = None, self._start if not more else self._start_with(more)
         try:
             connection = await self._connector.connect(self._asked, traces=[], timeout=self._timeout)
+            transport = connection.transport
+            if transport is None or transport.is_closing():  # lost in the moment in which it was opened
+                raise ConnectionResetError("the connection was closed before anything was sent")
             if flight is not None:
                 flight.is_sent = True
             protocol = connection.protocol
             protocol.set_response_params(**_READING)
-            self._write(connection.transport, start, body)
+            self._write(transport, start, body)
             message, content = await protocol.read()
             while 100 <= message.code <= 199 and message.code != 101:
                 message, content = await protocol.read()
