@@ -38,7 +38,7 @@ def is_possible() -> bool:
 
 
 @attrs.define(eq=False)
-class _Taken:
+class _TakenConnection:
     """A connection that is taken from the pool until the answer on it is read, or given up."""
 
     _connection: Any
@@ -63,7 +63,7 @@ class DirectAnswer:
     raw_headers: Any
     content: Any
     """aiohttp's stream of the body."""
-    taken: _Taken
+    taken: _TakenConnection
 
 
 def _started(path: str, headers: Mapping[str, str]) -> bytes:
@@ -135,7 +135,7 @@ class DirectHead:
             if meant is error:
                 raise
             raise meant from error
-        taken = _Taken(connection)
+        taken = _TakenConnection(connection)
         content.on_eof(taken.give_back)
         return DirectAnswer(message.code, message.headers, message.raw_headers, content, taken)
 
