@@ -7,7 +7,8 @@ from several models of how errors grow with the size of a part: the share of wha
 here measures a model. The rule that proposes sizes knows none of them, and has no curve of its own.
 
 A second set of readers is drawn at random, with a fixed seed, from families: knees anywhere, losses that grow
-smoothly, no growth at all. The rule is not made for them, but part of them had been seen before its last change.
+smoothly, no growth at all. The rule is not made for them, but part
+of them had been seen before its last change.
 """
 
 import asyncio
