@@ -34,7 +34,6 @@ from sunwell.events import (
     run_of_event,
 )
 
-_IN_TOOL = otel_context.create_key("sunwell-tool-of-run")
 _NO_OTHER_SPANS = (
     # What instrumentations of SDKs and HTTP clients look for. They would tell of the same call once more, and
     # those of HTTP clients would send the trace's id to the provider.
@@ -195,10 +194,11 @@ class Recorder:
         self.metrics.add_agent(run.root.end(error_type, self._told(told)), run.root.attributes)
 
     def _worker_queued(self, event: WorkerQueued, run_id: str) -> None:
-        run, now = self._runs[run_id], otel_context.get_current()
-        # A tool of the model may have asked for it; otherwise it is part of the work that did.
-        asked_by_tool = otel_context.get_value(_IN_TOOL) == run_id
-        run.queued[event.span] = now if asked_by_tool else run.place(event.parent)
+        run, now = self._runs[run_id], trace.get_current_span()
+        # A tool of that work may have asked for it. A worker's task inherits the context of the tool that
+        # started it, so that the current span may be one of other work.
+        by_tool = any(one.span is now for key, one in run.tools.items() if key[0] == event.parent)
+        run.queued[event.span] = otel_context.get_current() if by_tool else run.place(event.parent)
 
     def _worker_started(self, event: WorkerStarted, run_id: str) -> None:
         run = self._runs[run_id]
@@ -287,8 +287,7 @@ class Recorder:
             f"execute_tool {event.tool}", run.place(event.span), attributes, SpanKind.INTERNAL
         )
         # Current while the tool works: what it does itself, and the workers that it starts, are below it.
-        now = trace.set_span_in_context(opened.span)
-        opened.token = otel_context.attach(otel_context.set_value(_IN_TOOL, run_id, now))
+        opened.token = otel_context.attach(trace.set_span_in_context(opened.span))
         run.tools[event.span, event.turn, event.index] = opened
 
     def _tool_content(self, event: ToolContent, run_id: str) -> None:
