@@ -276,7 +276,14 @@ def _made(kind: Any, tree: Any) -> Any:
 
 PREFIX = "SUNWELL_"
 NOT_SETTINGS = frozenset(
-    {"SUNWELL_HOME", "SUNWELL_CONFIG", "SUNWELL_TRUST_CONFIG", "SUNWELL_OUTCOMES", "SUNWELL_OTEL"}
+    {
+        "SUNWELL_HOME",
+        "SUNWELL_CONFIG",
+        "SUNWELL_TRUST_CONFIG",
+        "SUNWELL_OUTCOMES",
+        "SUNWELL_LENSES",
+        "SUNWELL_OTEL",
+    }
 )
 """Variables that say where settings are or what is kept and told of runs, and are no settings themselves."""
 

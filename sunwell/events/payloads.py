@@ -6,9 +6,11 @@ from typing import Literal
 import attrs
 
 from sunwell.core.confinement import Confinement
+from sunwell.core.lens import LensSource
 from sunwell.core.message import Message, Part
 from sunwell.core.model import Purpose, ToolSpec, Usage
 from sunwell.core.task import Status, StopReason, TaskResult
+from sunwell.core.verdict import LensTest
 
 
 @attrs.frozen
@@ -106,6 +108,30 @@ class EphemeralLensCreated(Event):
     """Paths in the workspace that the lens names."""
     left_out: tuple[str, ...] = ()
     """A sentence for all that was left out of the answer, cut or removed; empty if nothing was."""
+    source: LensSource | None = None
+    """Why no kept lens was taken, and the one that this one was changed from."""
+
+
+@attrs.frozen
+class LensTaken(Event):
+    """The lens is one of the store, as it was: no model is called for one."""
+
+    task_scope: str
+    heuristics_count: int
+    patterns_count: int
+    anti_patterns_count: int
+    constraints_count: int
+    examples_count: int
+    tokens: int
+    """About how long it is; every turn of the work reads it."""
+    generated_by: str
+    """Id of the model that wrote it."""
+    source: LensSource
+    """When and for what it was written, and what that had cost."""
+    target_files: tuple[str, ...] = ()
+    """Paths in the workspace that the lens names."""
+    left_out: tuple[str, ...] = ()
+    """A sentence for each part in which a secret was replaced."""
 
 
 @attrs.frozen
@@ -128,6 +154,15 @@ class LensGiven(Event):
     """A sentence for each part in which a secret was replaced."""
     remarks: tuple[str, ...] = ()
     """A sentence for each thing that is worth a second look."""
+
+
+@attrs.frozen
+class LensTested(Event):
+    """Items of a batch ran with its lens and without it, and this is what they show."""
+
+    test: LensTest
+    left: int
+    """Items of the batch that did not run both ways."""
 
 
 @attrs.frozen

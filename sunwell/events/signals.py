@@ -20,8 +20,12 @@ LENS_STARTED = _signals.signal("lens-started")
 """Sent before the smart model is called for a lens, with :class:`LensStarted`."""
 EPHEMERAL_LENS_CREATED = _signals.signal("ephemeral-lens-created")
 """Sent when a lens has been written, with :class:`EphemeralLensCreated`."""
+LENS_TAKEN = _signals.signal("lens-taken")
+"""Sent if the lens is taken from the store of lenses, with :class:`LensTaken`."""
 LENS_GIVEN = _signals.signal("lens-given")
 """Sent if the run was given a lens, with :class:`LensGiven`."""
+LENS_TESTED = _signals.signal("lens-tested")
+"""Sent when the test of a batch's lens has ended, before the other items start, with :class:`LensTested`."""
 LENS_FAILED = _signals.signal("lens-failed")
 """Sent when no usable lens was written, with :class:`LensFailed`."""
 MODEL_CALL_STARTED = _signals.signal("model-call-started")
@@ -95,6 +99,7 @@ __all__ = [
     "LENS_FAILED",
     "LENS_GIVEN",
     "LENS_STARTED",
+    "LENS_TESTED",
     "MODEL_CALL_FINISHED",
     "MODEL_CALL_STARTED",
     "MODEL_CONTENT",

@@ -20,6 +20,7 @@ from sunwell.agent.run.deadlines import TimeLimits
 from sunwell.agent.run.files_seen import FilesSeen
 from sunwell.agent.run.guidance import Guidance
 from sunwell.agent.run.ladder_terms import LadderTerms
+from sunwell.agent.run.lens_shelf import LensShelf
 from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.quiet import Quiet
 from sunwell.agent.run.toolset import Toolset
@@ -29,13 +30,13 @@ from sunwell.budget.tally import Tally
 from sunwell.context.excerpts import Shown
 from sunwell.core.confinement import Confinement
 from sunwell.core.coverage import AnswerCoverage
-from sunwell.core.lens import EphemeralLens
+from sunwell.core.lens import EphemeralLens, LensSource
 from sunwell.core.message import FileChange, net_changes
 from sunwell.core.model import ModelProtocol
 from sunwell.core.price import DelegationDecision, Quote
 from sunwell.core.span import Span
 from sunwell.core.task import AnswerBy, Bill, CommandRun, Status, StopReason, TaskResult, with_both_sides
-from sunwell.core.verdict import Verification
+from sunwell.core.verdict import LensTest, Verification
 from sunwell.errors import JournalError, SunwellError
 from sunwell.events import (
     BUDGET_WARNING,
@@ -358,6 +359,8 @@ class Run:
     """Whether receivers of the signals hear of it."""
     asked: AskedContexts | None = attrs.field(default=None, kw_only=True)
     """The long contexts that its task is a question about; ``None``: it is none."""
+    shelf: LensShelf | None = attrs.field(default=None, init=False)
+    """The store of lenses; ``None``: none is taken from it, and none is kept."""
     begun: Continued | None = attrs.field(default=None, init=False)
     """The conversation that it goes on with; ``None``: it begins one."""
     root: Span = attrs.field(default=Span(), init=False)
@@ -375,10 +378,14 @@ class Run:
     not_delegated: str = attrs.field(default="", init=False)
     """Why the run was not delegated although that was decided; else empty."""
     lens: EphemeralLens | None = attrs.field(default=None, init=False)
+    lens_source: LensSource | None = attrs.field(default=None, init=False)
+    """Where the lens comes from; ``None`` if there is none, or it was given."""
     confidence: float | None = attrs.field(default=None, init=False)
     """How sure an orchestrator was of its answer; ``None`` where nobody said."""
     verification: Verification | None = attrs.field(default=None, init=False)
     """What the checks found; ``None`` if there was no check."""
+    lens_test: LensTest | None = attrs.field(default=None, init=False)
+    """Whether the lens of a batch was tested, and what that has shown; ``None``: no batch under a lens."""
     quiet: Quiet = attrs.field(factory=Quiet, init=False)
     works: list[Work] = attrs.field(factory=list, init=False)
     """What was done for the task itself; the work of workers is in their results."""
@@ -580,6 +587,10 @@ class Run:
         closed = self.journal.find(RunClosed, ()) if self.gateway.recorded_only else None
         return self.verification if closed is None else closed.verification
 
+    def _lens_test(self) -> LensTest | None:
+        closed = self.journal.find(RunClosed, ()) if self.gateway.recorded_only else None
+        return self.lens_test if closed is None else closed.lens_test
+
     def _result(self, ended: Ending) -> TaskResult:
         called: Counter[str] = Counter()
         changes: list[FileChange] = []
@@ -612,6 +623,7 @@ class Run:
             coverage=self.coverage,
             lens=self.lens,
             lens_left_out=self.lens_left_out,
+            lens_source=self.lens_source,
             commands=tuple(commands),
             conflicts=tuple(dict.fromkeys(conflict for one in self.workers for conflict in one.conflicts)),
             workers=self.workers,
@@ -623,6 +635,7 @@ class Run:
                 *(f"{one.task_id}: {said}" for one in self.workers for said in one.unresolved),
             ),
             verification=self._verification(),
+            lens_test=self._lens_test(),
             confinement=self.confinement,
             left_behind=tuple(dict.fromkeys(self.left_behind)),
         )
@@ -642,6 +655,7 @@ def _closed(result: TaskResult) -> RunClosed:
         result.unresolved,
         result.verification,
         result.left_behind,
+        result.lens_test,
     )
 
 
@@ -678,6 +692,7 @@ def as_closed(result: TaskResult, records: Iterable[Record]) -> TaskResult:
         answer=closed.answer,
         answer_by=closed.answer_by,
         verification=closed.verification,
+        lens_test=closed.lens_test,
         error=closed.error,
         files=net_changes(changes),
         tools_called=tuple(sorted(called.items())),
