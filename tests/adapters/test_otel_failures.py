@@ -138,6 +138,14 @@ def test_to_begin_twice_is_refused(traced: Telemetry) -> None:
     assert len(traced.spans("chat")) == 1
 
 
+def test_runs_have_the_name_that_the_caller_gives(telemetry: Telemetry) -> None:
+    """In the name of the span, and in its attribute."""
+    with telemetry.instrument(agent_name="writer"):
+        run_once()
+    [root] = telemetry.spans("invoke_agent")
+    assert (root.name, root.attributes["gen_ai.agent.name"]) == ("invoke_agent writer", "writer")
+
+
 def test_after_its_end_nothing_is_told(telemetry: Telemetry) -> None:
     """Not even if it is ended twice."""
     made = telemetry.instrument()
