@@ -45,7 +45,8 @@ from sunwell.core.price import DelegationDecision, OutputEstimate, Quote, Side
 from sunwell.core.secrets import Secrets
 from sunwell.errors import ConfigurationError, MissingKeyError, UnknownModelError
 from sunwell.gateway.booking import first_claim
-from sunwell.memory.outcomes import KnownOutcomes, OutcomeStore, outcomes_file
+from sunwell.memory.outcome_store import OutcomeStore, outcomes_file
+from sunwell.memory.outcomes import KnownOutcomes
 from sunwell.models.catalog import DEFAULT_SMART_MODEL, parse_reference
 from sunwell.models.http_model import Tuning
 from sunwell.models.prices import PriceBook

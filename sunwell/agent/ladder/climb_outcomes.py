@@ -15,7 +15,8 @@ from sunwell.core.model import ModelProtocol
 from sunwell.core.price import Side
 from sunwell.core.threads import in_thread
 from sunwell.core.verdict import RungAttempt
-from sunwell.memory.outcomes import KnownOutcomes, OutcomeCount, OutcomeStore, RungOutcome
+from sunwell.memory.outcome_store import OutcomeStore
+from sunwell.memory.outcomes import KnownOutcomes, OutcomeCount, WorkOutcome
 
 
 def known_as(model: ModelProtocol) -> str:
@@ -65,7 +66,7 @@ class ClimbOutcomes:
         names = self._names
         rungs = [Rung(one.rung, names.get(one.model, one.model), one.cost_usd) for one in before]
         after = after_of(rungs, tried)
-        made = RungOutcome(
+        made = WorkOutcome(
             self.kind,
             attempt.rung,
             names.get(attempt.model, attempt.model),

@@ -28,7 +28,8 @@ from sunwell.core.tool import ToolExecutor
 from sunwell.core.verdict import Verification
 from sunwell.events import WARNED, Warned
 from sunwell.journal.records import Checked, RungChosen
-from sunwell.memory.outcomes import KnownOutcomes, OutcomeCount, OutcomeStore
+from sunwell.memory.outcome_store import OutcomeStore
+from sunwell.memory.outcomes import KnownOutcomes, OutcomeCount
 from sunwell.tools.toolbox import Toolbox
 from sunwell.tools.workspace import Workspace
 

@@ -70,7 +70,7 @@ from sunwell.journal.records import (
 )
 from sunwell.journal.worked_time import WorkedTime
 from sunwell.memory.answer_memory import AnswerMemory, answers_file
-from sunwell.memory.outcomes import outcomes_file
+from sunwell.memory.outcome_store import outcomes_file
 from sunwell.models.connection import Connection
 from sunwell.tools.environment import secrets_from_environment
 from sunwell.tools.originals import Originals
