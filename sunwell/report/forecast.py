@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from sunwell.agent.asking.ask_price import budget_warning, way_of
-from sunwell.agent.ladder.climb_outcomes import ClimbOutcomes, ExpectedClimb, cheap_alone
+from sunwell.agent.ladder.climb_outcomes import ClimbOutcomes, ExpectedClimb
 from sunwell.agent.ladder.rungs import LadderModels, plan_rungs
 from sunwell.agent.lens.lens_request import LensOrder
 from sunwell.agent.lens.lens_writer import input_tokens, lens_request
@@ -21,6 +21,7 @@ from sunwell.agent.orchestration.handed_out_quote import (
     with_handed_out,
 )
 from sunwell.agent.orchestration.orchestrator_place import orchestrator_place
+from sunwell.agent.policy.delegation import lens_misfit
 from sunwell.agent.policy.handed_out_cost import ASSUMED, HandedOutShape
 from sunwell.agent.policy.task_kinds import kind_of
 from sunwell.agent.run.context_lookup import with_context_query
@@ -28,13 +29,12 @@ from sunwell.agent.run.decision import (
     Candidates,
     LensOutlook,
     PricedModel,
-    after_outcomes,
     decide,
-    expected_output,
 )
 from sunwell.agent.run.guidance import Guidance, surroundings_of
 from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.toolset import Toolset
+from sunwell.agent.run.way_decision import Grounds, decided_way
 from sunwell.budget.ledger_protocol import Claim
 from sunwell.context.options import ModelReference, RunOptions
 from sunwell.context.session import SessionContext
@@ -147,8 +147,11 @@ def forecast(
     outlook, decides = LensOutlook(given=lens), _takes_decision(config)
     if lens is None and decides:
         outlook = _lens_outlook(session, secrets, models.smart, known.specs, config)
-    output = expected_output(text, config)  # once: the estimator may be the caller's own
-    decision, made = decide(
+    kind = kind_of(text)
+    outcomes, warnings = _outcomes(kind)
+    grounds = Grounds.of(config, kind, outcomes, found.own, found.worker)
+    output = grounds.output(text, config)  # once: the estimator may be the caller's own
+    words, made = decide(
         text,
         output,
         config,
@@ -157,9 +160,10 @@ def forecast(
         tools=known.specs,
         tokens_left=options.budget.tokens,
         lens=outlook,
+        redone=grounds.redone,
     )
-    outcomes, warnings = _outcomes()
-    decision = after_outcomes(decision, made, cheap_alone(outcomes, text, found.worker))
+    misfit = lens_misfit(options.budget.tokens, made, None, None)
+    decision = decided_way(words, made, grounds, models, misfit=misfit)
     decision = _off(decision, models) if lens is None and not decides else decision
     made = with_handed_out(made, decision, parts, config, models, assumed=assumed)
     return Forecast(
@@ -250,10 +254,10 @@ def _first_claim(
     return first_claim(model, asked, config.prices, "work")
 
 
-def _outcomes() -> tuple[KnownOutcomes, tuple[str, ...]]:
-    """Return the outcomes of earlier runs, and what is wrong with their file, in sentences."""
+def _outcomes(kind: str) -> tuple[KnownOutcomes, tuple[str, ...]]:
+    """Return what is known for tasks of *kind*, and what is wrong with the file of it, in sentences."""
     warnings: list[str] = []
-    known = OutcomeStore(outcomes_file(), warn=warnings.append).read()
+    known = OutcomeStore(outcomes_file(), warn=warnings.append).read(kind)
     return known, tuple(warnings)
 
 

@@ -1,6 +1,5 @@
 """How the work of a run is verified: checked once at its end, or carried up the ladder."""
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -9,8 +8,9 @@ import attrs
 from sunwell.agent.conversation.conversation import Assignment, Conversation
 from sunwell.agent.ladder.checking import Checker, WorkDone
 from sunwell.agent.ladder.climb import Climb, Climbed, Errand, not_passed
-from sunwell.agent.ladder.climb_outcomes import ClimbOutcomes, cheap_alone
+from sunwell.agent.ladder.climb_outcomes import ClimbOutcomes
 from sunwell.agent.ladder.rungs import LadderModels, plan_rungs
+from sunwell.agent.ladder.work_outcomes import keep_outcome_of_run, keep_outcome_of_worker
 from sunwell.agent.ladder.workers_at_work import WorkersAtWork
 from sunwell.agent.policy.task_kinds import kind_of
 from sunwell.agent.run.decision import expected_output
@@ -23,13 +23,9 @@ from sunwell.core.confinement import Confinement
 from sunwell.core.secrets import Secrets
 from sunwell.core.span import Span
 from sunwell.core.task import Budget, TaskResult
-from sunwell.core.threads import in_thread
 from sunwell.core.tool import ToolExecutor
 from sunwell.core.verdict import Verification
-from sunwell.events import WARNED, Warned
 from sunwell.journal.records import Checked, RungChosen
-from sunwell.memory.outcome_store import OutcomeStore
-from sunwell.memory.outcomes import KnownOutcomes, OutcomeCount
 from sunwell.tools.toolbox import Toolbox
 from sunwell.tools.workspace import Workspace
 
@@ -82,9 +78,6 @@ class RunLadder:
     siblings: WorkersAtWork = attrs.field(factory=WorkersAtWork, init=False)
     _workers: dict[str, str] = attrs.field(factory=dict, init=False)
     """Ids of workers, by the paths of their spans."""
-    _known: KnownOutcomes | None = attrs.field(default=None, init=False)
-    _store: OutcomeStore | None = attrs.field(default=None, init=False)
-    _loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop, init=False)
 
     async def do_task(self) -> Ending:
         """Carry the task of the run up the ladder; leave what the checks found in the run."""
@@ -129,8 +122,10 @@ class RunLadder:
             turns=result.turns,
             models=tuple(dict.fromkeys(line.model for line in result.bill.lines if line.purpose == "work")),
         )
-        climbed = await _checked_once(self._checker(run.root), done, ended)
+        climbed, is_new = await _checked_once(self._checker(run.root), done, ended)
         run.verification = climbed.verification
+        if is_new:
+            await keep_outcome_of_run(run, self.models, climbed.verification.passed)
         return climbed.ended
 
     def __attrs_post_init__(self) -> None:
@@ -194,7 +189,9 @@ class RunLadder:
             if not self._has_checks(worker) or ended.status == "error":
                 return Carried(ended, None)
             done = WorkDone.of(worker.task.text, ended.answer, [first], (first.given.model.name,))
-            climbed = await _checked_once(checker, done, ended)
+            climbed, is_new = await _checked_once(checker, done, ended)
+            if is_new:
+                await keep_outcome_of_worker(self.run, worker, self.models, climbed.verification.passed)
             return Carried(climbed.ended, climbed.verification)
         errand = Errand(
             task=worker.task.text,
@@ -211,33 +208,22 @@ class RunLadder:
         return Carried(climbed.ended, climbed.verification)
 
     async def _climb(self, errand: Errand, works: list[Work]) -> Climbed:
-        outcomes = ClimbOutcomes(kind_of(errand.task), await self._outcomes(), self._store)
-        run = self.run
+        run, kind = self.run, kind_of(errand.task)
         system, tools = run.guidance.sections(), run.tools.specs
         output = expected_output(errand.task, run.config)
+        outcomes = ClimbOutcomes(
+            kind, await run.outcomes.of(kind), run.outcomes.record, output.expected_tokens
+        )
         rungs = plan_rungs(self.models, run.config, errand.task, output, system=system, tools=tools)
         return await Climb(self.run, errand, self.models, rungs, outcomes, works).to_the_end()
 
-    async def cheap_alone(self) -> OutcomeCount:
-        """Return the outcomes of the cheap model alone on tasks of the kind of the run's."""
-        return cheap_alone(await self._outcomes(), self.run.task, self.models.worker)
 
-    async def _outcomes(self) -> KnownOutcomes:
-        if self._known is None:
-            self._store = OutcomeStore(self.run.ladder_terms.outcomes, warn=self._warn)
-            self._known = await in_thread(self._store.read) if self._store.file else KnownOutcomes()
-        return self._known
-
-    def _warn(self, sentence: str) -> None:
-        # Called in a thread, and events are told in the loop.
-        self._loop.call_soon_threadsafe(self.run.tell, WARNED, Warned(sentence))
-
-
-async def _checked_once(checker: Checker, done: WorkDone, ended: Ending) -> Climbed:
-    checked, _ = await checker.check(done)
+async def _checked_once(checker: Checker, done: WorkDone, ended: Ending) -> tuple[Climbed, bool]:
+    """Return what *done* came to, and whether the checks looked just now."""
+    checked, is_new = await checker.check(done)
     verification = Verification(checked.passed, checked.by, checked.evidence, missed=checked.missed)
     ended = not_passed(checker.in_time(ended), checked.passed, checked.missed or checked.by)
-    return Climbed(ended, verification)
+    return Climbed(ended, verification), is_new
 
 
 def verification_of(results: Sequence[TaskResult]) -> Verification | None:

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from sunwell.agent import Agent
-from sunwell.agent.ladder.climb_outcomes import ClimbOutcomes, ExpectedClimb, known_as
+from sunwell.agent.ladder.climb_outcomes import ClimbOutcomes, ExpectedClimb
 from sunwell.agent.ladder.rungs import LadderModels, plan_rungs
 from sunwell.agent.policy.task_kinds import kind_of
 from sunwell.agent.run.loop_config import LoopConfig
+from sunwell.agent.run.run_outcomes import known_as
 from sunwell.context import RunOptions, SessionContext
 from sunwell.core.price import OutputEstimate
 from sunwell.memory.outcome_store import OutcomeStore, outcomes_file

@@ -1,0 +1,179 @@
+"""Who decides: the words of a task, a model that was asked about it, or the outcomes of earlier work."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+import attrs
+
+from sunwell.agent.policy.task_classes import TaskClass
+from sunwell.agent.policy.way_choice import (
+    Harm,
+    WayChoice,
+    WayOffer,
+    are_enough,
+    choose_way,
+    harm_of_lenses,
+    offers_of,
+    redone_share,
+    sized_by_outcomes,
+)
+from sunwell.agent.run.decision import REDONE_SHARE, Candidates, after_outcomes, expected_output
+from sunwell.agent.run.run_outcomes import known_as
+from sunwell.context.options import Decide, RunOptions
+from sunwell.core.model import ModelProtocol
+from sunwell.core.price import DelegationDecision, OutputEstimate, Quote
+from sunwell.memory.outcomes import KnownOutcomes, Way
+
+
+@attrs.frozen(kw_only=True)
+class Grounds:
+    """What a decision on one task rests on besides its words."""
+
+    mode: Decide
+    """What the user wants to decide."""
+    kind: str
+    """The kind of the task."""
+    known: KnownOutcomes
+    names: Mapping[Way, str]
+    """Who works on each way, under the names of outcomes."""
+    asked: TaskClass | None = None
+    """What the model said that was asked; ``None``: it was not asked, or said nothing of use."""
+    failed: str = ""
+    """Why it said nothing of use, as a clause."""
+
+    @classmethod
+    def of(
+        cls, options: RunOptions, kind: str, known: KnownOutcomes, own: ModelProtocol, worker: ModelProtocol
+    ) -> "Grounds":
+        """Return the grounds before any model was asked."""
+        cheap = known_as(worker)
+        names: Mapping[Way, str] = {"direct": known_as(own), "cheap": cheap, "delegated": cheap}
+        return cls(mode=options.decide, kind=kind, known=known, names=names)
+
+    def with_class(self, found: TaskClass | str) -> "Grounds":
+        """Return the grounds with what the model said that was asked, or why it said nothing of use."""
+        if isinstance(found, str):
+            return attrs.evolve(self, failed=found)
+        return attrs.evolve(self, asked=found, kind=found.kind)
+
+    @property
+    def redone(self) -> tuple[Decimal, int]:
+        """The share of delegated work that is done again, and on how many outcomes it rests."""
+        return redone_share(self.known, self.kind, self.names["delegated"], REDONE_SHARE)
+
+    @property
+    def harm(self) -> Harm | None:
+        """How much worse work of this kind is under a lens; ``None``: that cannot be said."""
+        return harm_of_lenses(self.known, self.kind, self.names)
+
+    def output(self, task: str, options: RunOptions) -> OutputEstimate:
+        """Return the expected output: the caller's, the asked model's, or that of the words after outcomes.
+
+        Raises what :func:`~sunwell.agent.run.decision.expected_output` does.
+        """
+        if options.estimator is not None:
+            return expected_output(task, options)
+        if self.asked is not None:
+            return self.asked.output
+        return sized_by_outcomes(expected_output(task, options), self.known, self.kind)
+
+
+def decided_way(
+    words: DelegationDecision,
+    quote: Quote,
+    grounds: Grounds,
+    models: Candidates,
+    *,
+    misfit: str | None = None,
+) -> DelegationDecision:
+    """Return the decision that follows from *words*, which is that of the words, and *grounds*.
+
+    *misfit* says why the budget holds no lens, if it does not. A lens that is given is always used.
+    """
+    harm = grounds.harm
+    words = attrs.evolve(words, kind=grounds.kind, noted="" if harm is None else harm.sentence)
+    if quote.lens_tokens == 0 or models.worker.name == models.smart.name:
+        return words
+    if grounds.mode == "words":
+        return after_outcomes(
+            words, quote, grounds.known.of_way(grounds.kind, "cheap", grounds.names["cheap"])
+        )
+    offers = _offers(quote, grounds)
+    why = _why_not(offers, grounds)
+    if why:
+        return attrs.evolve(words, reason=f"{words.reason}; words decided, because {why}")
+    direct = next(offer for offer in offers if offer.way == "direct")
+    open_to = [
+        offer
+        for offer in offers
+        if offer.way != "delegated" or (misfit is None and (harm is None or harm.than != "cheap"))
+    ]
+    choice = choose_way(open_to, direct, explores=grounds.mode == "outcomes")
+    return attrs.evolve(
+        words,
+        delegate=choice.offer.way == "delegated",
+        without_lens="delegation_model" if choice.offer.way == "cheap" else "model",
+        lens_fits=misfit is None or choice.offer.way == "delegated",
+        decided_by=grounds.mode,
+        reason=_reason(choice, offers, grounds, misfit),
+    )
+
+
+def _offers(quote: Quote, grounds: Grounds) -> tuple[WayOffer, ...]:
+    """Return the ways with their prices and chances; none if a price is unknown."""
+    cheap_usd = None if quote.cheap is None else quote.cheap.expected_usd
+    usd: dict[Way, Decimal | None] = {
+        "direct": quote.direct.expected_usd,
+        "cheap": cheap_usd,
+        "delegated": quote.delegated_once_usd,
+    }
+    if quote.cheap is None:
+        del usd["cheap"]
+    quoted = {way: one for way, one in usd.items() if one is not None}
+    if len(quoted) < len(usd):
+        return ()
+    if grounds.mode == "classifier":
+        chances = {} if grounds.asked is None else grounds.asked.chances
+        return tuple(WayOffer(way, one, chances.get(way, 0.5)) for way, one in quoted.items())
+    return offers_of(grounds.known, grounds.kind, grounds.names, quoted)
+
+
+def _why_not(offers: tuple[WayOffer, ...], grounds: Grounds) -> str:
+    """Return why words decide, as a clause; empty if they do not."""
+    if grounds.mode == "classifier" and grounds.asked is None:
+        return grounds.failed or "no model is asked before the run"
+    if not offers:
+        return "a price is unknown"
+    if grounds.mode == "outcomes" and not are_enough(offers):
+        return f"{_rests_on(offers, grounds)} are too few to decide by"
+    return ""
+
+
+def _reason(choice: WayChoice, offers: tuple[WayOffer, ...], grounds: Grounds, misfit: str | None) -> str:
+    others = [f"{offer.way} {_usd(usd)}" for offer, usd in choice.offers if offer != choice.offer]
+    compared = f" ({', '.join(others)})" if others else ""
+    name, usd = choice.offer.way, _usd(choice.usd)
+    if choice.explores:
+        said = f"little is known of the way {name}, and about {usd} to a passed result is near the best"
+    else:
+        said = f"the way {name} is expected to cost least to a passed result, about {usd}"
+    said += compared
+    if grounds.mode == "outcomes":
+        said += f", by {_rests_on(offers, grounds)}"
+    elif grounds.asked is not None:
+        said += f", by what the delegation model said of the task: {grounds.asked.sentence}"
+    if misfit is not None:
+        said += f"; {misfit}"
+    elif grounds.harm is not None and grounds.harm.than == "cheap":
+        said += "; no lens, because it did harm"
+    return said
+
+
+def _rests_on(offers: tuple[WayOffer, ...], grounds: Grounds) -> str:
+    near, far = sum(one.tries for one in offers), sum(one.others for one in offers)
+    many = "1 outcome" if near == 1 else f"{near:,} outcomes"
+    return f"{many} of this kind ({grounds.kind}) and {far:,} of others"
+
+
+def _usd(amount: float) -> str:
+    return f"${amount:.4f}" if amount >= 0.01 else f"${amount:.6f}"
