@@ -250,6 +250,13 @@ class KnownOutcomes:
         """Return the outcomes of *model* on all kinds but *kind* in one way, from the start of a task on."""
         return _count(sums for other, sums in self._of_way(way, model) if other != kind)
 
+    def by_kind(self, way: Way, model: str) -> dict[str, OutcomeCount]:
+        """Return the outcomes of *model* in one way, from the start of a task on, by kind."""
+        kinds: dict[str, list[OutcomeSums]] = {}
+        for kind, sums in self._of_way(way, model):
+            kinds.setdefault(kind, []).append(sums)
+        return {kind: _count(several) for kind, several in kinds.items()}
+
     def of_kind(self, kind: str) -> OutcomeCount:
         """Return all outcomes on *kind* from the start of a task on, whoever did it."""
         return _count(

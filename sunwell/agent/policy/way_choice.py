@@ -1,7 +1,5 @@
 """Which way a task is done, from what each way costs and how often its work passes: arithmetic alone.
 
-Outcomes are few for one kind of task, so a chance is taken from far to near: a prior, how often the way
-passed on other kinds, how hard this kind was for the other ways, and at last the way's own outcomes on it.
 RFC-17 has the reasons for the weights.
 """
 
@@ -11,25 +9,20 @@ from decimal import Decimal
 
 import attrs
 
+from sunwell.agent.policy.pass_chances import PassCount, pass_chances
 from sunwell.core.price import OutputEstimate
 from sunwell.memory.outcomes import KnownOutcomes, OutcomeCount, Ratio, Way
 
-PRIORS: Mapping[Way, float] = {"direct": 0.9, "cheap": 0.7, "delegated": 0.8}
-"""Chance to pass that is assumed of each way without any outcome."""
-LEAST_TRIES = 3
+LEAST_TRIES = 2
 """Outcomes of a kind from which on they decide. Ten of other kinds count as one."""
-LEAST_SIZES = 10
+LEAST_SIZES = 4
 """Outcomes of a kind from which on they change what is expected of its output."""
 LEAST_COMPARED = 8
 """Outcomes on each side from which on a lens can be said to do harm."""
 _OTHERS_FOR_ONE = 10
-_PRIOR_TRIES = 2
-_KIND_TRIES = 4
-_DIFFICULTY = 1.0  # variance of how hard kinds are, in logits
-_LARGEST_SHIFT = 2.0
 _HOPE = 0.5  # standard errors of a chance that an exploring choice hopes for
 _DEAREST_TRY = 1.1  # a way is tried for what it may teach if it costs at most so many times the best
-_SIZE_TRIES = 5
+_SIZE_TRIES = 3
 _PRICE_TRIES = 4
 _SURE = 0.05
 _WIDE = 1.28  # standard deviations to the tenth and the ninetieth of a hundred
@@ -44,6 +37,8 @@ class WayOffer:
     """Expected cost of one try, in US dollars."""
     chance: float
     """Chance that its work passes a check."""
+    doubt: float = 0.0
+    """Standard deviation of the chance."""
     tries: int = 0
     """Outcomes of the way on tasks of this kind."""
     others: int = 0
@@ -52,8 +47,7 @@ class WayOffer:
     @property
     def hoped(self) -> float:
         """The chance, a little better than expected if little is known."""
-        known = self.tries + _KIND_TRIES
-        return min(1.0, self.chance + _HOPE * math.sqrt(self.chance * (1 - self.chance) / known))
+        return min(1.0, self.chance + _HOPE * self.doubt)
 
 
 @attrs.frozen
@@ -108,15 +102,22 @@ def offers_of(
     """
     near = {way: known.of_way(kind, way, models[way]) for way in quoted}
     far = {way: known.of_way_elsewhere(kind, way, models[way]) for way in quoted}
-    usual = {way: _moved(PRIORS[way], far[way], _PRIOR_TRIES) for way in quoted}
+    chances = pass_chances(_pass_counts(known, models), kind, list(quoted))
     offers = []
     for way, usd in quoted.items():
-        shift = _difficulty([(near[other], usual[other]) for other in quoted if other != way])
-        chance = _moved(_shifted(usual[way], shift), near[way], _KIND_TRIES)
         times = math.exp(_mean_log(near[way].price, far[way].price, _PRICE_TRIES))
         priced = usd * Decimal(str(round(times, 6)))
-        offers.append(WayOffer(way, priced, chance, near[way].tries, far[way].tries))
+        expected = chances[way]
+        offers.append(WayOffer(way, priced, expected.chance, expected.doubt, near[way].tries, far[way].tries))
     return tuple(offers)
+
+
+def _pass_counts(known: KnownOutcomes, models: Mapping[Way, str]) -> list[PassCount]:
+    counts = []
+    for way, model in models.items():
+        for kind, sums in known.by_kind(way, model).items():
+            counts.append(PassCount(kind, way, sums.tries, sums.passes))
+    return counts
 
 
 def are_enough(offers: Iterable[WayOffer]) -> bool:
@@ -203,27 +204,6 @@ def _fisher(ours: OutcomeCount, theirs: OutcomeCount) -> float:
     ways = math.comb(tries, passes)
     few = range(max(0, passes - theirs.tries), ours.passes + 1)
     return sum(math.comb(ours.tries, one) * math.comb(theirs.tries, passes - one) for one in few) / ways
-
-
-def _moved(prior: float, count: OutcomeCount, prior_tries: int) -> float:
-    return (count.passes + prior_tries * prior) / (count.tries + prior_tries)
-
-
-def _difficulty(others: Iterable[tuple[OutcomeCount, float]]) -> float:
-    """Return how much easier a kind is than others, in logits, from how other ways did on it.
-
-    It is one step of Newton's method from 0, for a normal prior.
-    """
-    gain, weight = 0.0, 1 / _DIFFICULTY
-    for count, usual in others:
-        gain += count.passes - count.tries * usual
-        weight += count.tries * usual * (1 - usual)
-    return max(-_LARGEST_SHIFT, min(_LARGEST_SHIFT, gain / weight))
-
-
-def _shifted(chance: float, shift: float) -> float:
-    inside = min(0.999, max(0.001, chance))
-    return 1 / (1 + math.exp(-(math.log(inside / (1 - inside)) + shift)))
 
 
 def _mean_log(near: Ratio, far: Ratio, prior_count: int) -> float:

@@ -15,7 +15,7 @@ _ANSWER_TOKENS = 2_000  # the answer has 60; a model that thinks unasked needs t
 
 
 def class_request(task: str, output_tokens: int | None) -> Request:
-    """Return what is asked about *task*; the model answers with at most *output_tokens*, if it has a limit."""
+    """Return what is asked about *task*, with at most *output_tokens* to answer; ``None``: no limit."""
     return Request(
         History([user(f"The task:\n\n{fenced(cut(task, _MOST_TASK_CHARACTERS))}")]),
         (CLASSIFY_PROMPT,),
