@@ -95,13 +95,12 @@ def decided_way(
     if quote.lens_tokens == 0 or models.worker.name == models.smart.name:
         return words
     if grounds.mode == "words":
-        return after_outcomes(
-            words, quote, grounds.known.of_way(grounds.kind, "cheap", grounds.names["cheap"])
-        )
+        cheap = grounds.known.of_way(grounds.kind, "cheap", grounds.names["cheap"])
+        return _noted(after_outcomes(words, quote, cheap))
     offers = _offers(quote, grounds)
     why = _why_not(offers, grounds)
     if why:
-        return attrs.evolve(words, reason=f"{words.reason}; words decided, because {why}")
+        return _noted(attrs.evolve(words, reason=f"{words.reason}; words decided, because {why}"))
     direct = next(offer for offer in offers if offer.way == "direct")
     open_to = [
         offer
@@ -109,7 +108,7 @@ def decided_way(
         if offer.way != "delegated" or (misfit is None and (harm is None or harm.than != "cheap"))
     ]
     choice = choose_way(open_to, direct, explores=grounds.mode == "outcomes")
-    return attrs.evolve(
+    made = attrs.evolve(
         words,
         delegate=choice.offer.way == "delegated",
         without_lens="delegation_model" if choice.offer.way == "cheap" else "model",
@@ -117,6 +116,7 @@ def decided_way(
         decided_by=grounds.mode,
         reason=_reason(choice, offers, grounds, misfit),
     )
+    return _noted(made)
 
 
 def _offers(quote: Quote, grounds: Grounds) -> tuple[WayOffer, ...]:
@@ -165,8 +165,15 @@ def _reason(choice: WayChoice, offers: tuple[WayOffer, ...], grounds: Grounds, m
     if misfit is not None:
         said += f"; {misfit}"
     elif grounds.harm is not None and grounds.harm.than == "cheap":
-        said += "; no lens, because it did harm"
+        said += "; no lens, since it did harm"
     return said
+
+
+def _noted(decision: DelegationDecision) -> DelegationDecision:
+    """Return *decision* with what outcomes say against a lens in its reason."""
+    if not decision.noted:
+        return decision
+    return attrs.evolve(decision, reason=f"{decision.reason}; {decision.noted}")
 
 
 def _rests_on(offers: tuple[WayOffer, ...], grounds: Grounds) -> str:
