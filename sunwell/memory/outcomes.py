@@ -13,6 +13,7 @@ import attrs
 
 KEPT_OUTCOMES = 100
 """Outcomes of one kind that count, the latest ones: what was not tried for so long is unknown again."""
+_LARGEST_LOG = math.log(8)
 Way = Literal["direct", "cheap", "delegated"]
 """Who does a task that nobody hands out: the run's own model, the delegation model alone, or that model under
 a lens."""
@@ -58,10 +59,14 @@ class Ratio:
 
     @classmethod
     def of(cls, actual: float | Decimal | None, expected: float | Decimal | None) -> "Ratio":
-        """Return *actual* in multiples of *expected*; nothing if one is unknown or not above 0."""
+        """Return *actual* in multiples of *expected*; nothing if one is unknown or not above 0.
+
+        More than eight times, or less than an eighth, counts as that: one outcome must not move all others.
+        """
         if actual is None or expected is None or actual <= 0 or expected <= 0:
             return cls()
         log = math.log(float(actual)) - math.log(float(expected))
+        log = max(-_LARGEST_LOG, min(_LARGEST_LOG, log))
         return cls(1, log, log * log)
 
     def plus(self, other: "Ratio", times: int = 1) -> "Ratio":

@@ -27,7 +27,7 @@ from sunwell.agent.lifecycle.run_settings import (
     settings_of,
     settings_of_last_end,
 )
-from sunwell.agent.prompts import ASK_PROMPT_VERSION
+from sunwell.agent.prompts import ASK_PROMPT_VERSION, CLASSIFY_PROMPT_VERSION
 from sunwell.agent.run.asked_contexts import AskedContexts, GivenAgain
 from sunwell.agent.run.context_lookup import ContextLookup, with_context_query
 from sunwell.agent.run.files_seen import FilesSeen, Hashes
@@ -295,6 +295,8 @@ class RunStart:
         if self.asked is not None:
             settings["asked"] = self.asked.settings()
             settings["code"]["prompts"]["ask"] = ASK_PROMPT_VERSION
+        if session.options.decide == "classifier":
+            settings["code"]["prompts"]["classifier"] = CLASSIFY_PROMPT_VERSION
         if self.checks is not None and (schema := self.checks.schema_text):
             settings["answer_schema"] = schema
         if foreign := own_checks(session.options):
