@@ -29,7 +29,8 @@ the kind, is right in three of four cases, and guesses the true output with a st
 the logarithm; its own call is not in the costs. *Coin* chooses at random, for comparison.
 
 The aim: after 50 outcomes, over thirty kinds, ``outcomes`` has at most 5 % of regret in the first six sorts
-of worlds together. The 200 tasks after them count; what they teach is learnt, too. It fails if that is missed, or if a decision with a million outcomes in the file takes 10 ms.
+of worlds together. The 200 tasks after them count; what they teach is learnt, too. It fails if that is
+missed, or if a decision with a million outcomes in the file takes 10 ms.
 """
 
 import math

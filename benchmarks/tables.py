@@ -520,6 +520,33 @@ def ladder_worlds(found: Found) -> list[str]:
     ]
 
 
+def decisions(found: Found) -> list[str]:
+    """Regret of each way to decide in each sort of world, then how long a decision takes."""
+    policies, seeds = ("outcomes", "classifier", "words", "coin"), found["seeds"]
+    more = ("outcomes, before", "outcomes, worst", "words cheaper")
+    body = [
+        [
+            name,
+            *(f"{row[policy]['after']:.1%}" for policy in policies),
+            f"{row['outcomes']['before']:.1%}",
+            f"{row['outcomes']['worst']:.1%}",
+            f"{row['words_cheaper']} of {seeds}",
+        ]
+        for name, row in found["rows"].items()
+    ]
+    overall = found["overall"]
+    whole = (f"{overall[policy]['after']:.1%}" for policy in policies)
+    body.append(["first six together", *whole, f"{overall['outcomes']['before']:.1%}", "", ""])
+    took = found["took_ms"]
+    times = f"{took['million'] / took['none']:.1f}"
+    size = f"A decision with 1,000,000 outcomes in the file ({took['million_megabytes']:.0f} MB)"
+    said = (
+        f"{size} took {took['million']:.1f} ms, its reading included: {times} times one without any outcome."
+    )
+    missed = (f"- missed: {sentence}" for sentence in found["missed"])
+    return [*rows((f"worlds, {seeds} of each", *policies, *more), body), "", said, "", *missed]
+
+
 def ladder_twins(found: Found) -> list[str]:
     """Two worlds that look the same, and three models beside each other."""
     twin = ("twins", "cheap passed", "smart passed then", "bill", "solves")
@@ -658,6 +685,7 @@ TABLES: dict[str, Callable[[Found], list[str]]] = {
         chunk_sizes,
         gathering,
         ladder_worlds,
+        decisions,
         ladder_twins,
         ends,
         driving,

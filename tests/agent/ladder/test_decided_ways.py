@@ -22,6 +22,7 @@ from sunwell.testing import Line
 from tests.agent.ladder.ladder_parts import LENS, priced
 
 DONE = "Done. Nothing has to be done: they are there already."
+NO = "No. Nothing has to be done: they are there already."
 CRUD = "Generate CRUD endpoints for 5 entities"
 SAID = {"kind": "feature", "parts": 5, "output_tokens": 3_000, "needs_judgement": True, "probability": 0.95}
 
@@ -103,7 +104,7 @@ def test_each_item_of_a_batch_leaves_one(workspace: Path, store: OutcomeStore) -
     options = RunOptions(enable_delegation=True, scout=False, checks=(is_done,), max_concurrent=1)
     agent = Agent(
         smart_model=priced("smart", [LENS], 10),
-        delegation_model=priced("cheap", [DONE, "No. Nothing has to be done: they are there already."], 1),
+        delegation_model=priced("cheap", [DONE, NO], 1),
     )
     batch = asyncio.run(agent.batch(tasks, workspace=workspace, options=options))
     found = {one.kind: one for one in store.rows()}
