@@ -49,9 +49,8 @@ from sunwell.agent.run.ladder_terms import LadderTerms
 from sunwell.agent.run.least_cap import too_small_a_cap
 from sunwell.agent.run.loop_config import DEFAULT_TURNS, LoopConfig
 from sunwell.agent.run.run_context import Ending, EventStream, Run
-from sunwell.agent.run.task_classifier import classify
 from sunwell.agent.run.toolset import Toolset
-from sunwell.agent.run.way_decision import Grounds, decided_way
+from sunwell.agent.run.way_decision import Grounds, classify, decided_way
 from sunwell.context.excerpts import Shown
 from sunwell.core.message import History, user
 from sunwell.core.model import ModelProtocol, Request

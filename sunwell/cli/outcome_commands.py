@@ -1,11 +1,13 @@
 """``sunwell outcomes``: what is known of checked work, exported and forgotten."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import attrs
 import click
 
 from sunwell.cli.output import say, say_json
@@ -14,6 +16,7 @@ from sunwell.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from sunwell.memory.outcome_store import OutcomeStore
+    from sunwell.memory.outcomes import OutcomeSums, WorkOutcome
 
 _SECONDS = 60.0
 
@@ -42,7 +45,6 @@ def outcomes() -> None:
 def show_outcomes(as_json: bool) -> None:
     """Show tries, share that passed, mean cost and mean output. This is what "sunwell outcomes" does."""
     from sunwell.cli.terminal import fitted_lines, print_json
-    from sunwell.report.outcome_summary import outcome_lines, outcome_table, outcomes_object
 
     with _store() as store:
         lines = outcome_lines(store.rows())
@@ -68,8 +70,6 @@ def show_outcomes(as_json: bool) -> None:
 @click.option("--kind", metavar="KIND", help="Only those of this kind of task.")
 def export_outcomes(file: str, kind: str | None) -> None:
     """Write each outcome as a line of JSON to FILE, or to standard output if FILE is "-"."""
-    from sunwell.report.outcome_summary import outcome_object
-
     with _store() as store:
         found = (json.dumps(outcome_object(outcome), ensure_ascii=False) for outcome in store.rows(kind))
         if file == "-":
@@ -113,3 +113,86 @@ def _store() -> "Iterator[OutcomeStore]":
     yield OutcomeStore(file, warn=said.append, longest_seconds=_SECONDS)
     if said:
         raise ConfigurationError(said[0].replace("; the run goes on without them", ""))
+
+
+MOST_LINES = 40
+_LONGEST_NAME = 40
+
+
+@attrs.frozen
+class OutcomeLine:
+    """All outcomes on one kind of task, in one way, by one model."""
+
+    kind: str
+    way: str
+    model: str
+    has_lens: bool
+    is_first: bool
+    """Whether nothing had been tried on the task before."""
+    sums: "OutcomeSums"
+    undecided: int
+    """Outcomes that no check decided, which are no tries."""
+
+
+def outcome_lines(found: "Iterable[WorkOutcome]") -> tuple[OutcomeLine, ...]:
+    """Return *found* counted, by kind; of each kind the way with the most tries first."""
+    from sunwell.memory.outcomes import OutcomeSums
+
+    sums: dict[tuple[str, str, str, bool, bool], OutcomeSums] = {}
+    undecided: dict[tuple[str, str, str, bool, bool], int] = {}
+    for one in found:
+        place = (one.kind, one.rung, one.model, one.has_lens, not one.after)
+        sums[place] = sums.get(place, OutcomeSums()).plus(OutcomeSums.of(one))
+        undecided[place] = undecided.get(place, 0) + (one.passed is None)
+    lines = [OutcomeLine(*place, total, undecided[place]) for place, total in sums.items()]
+    return tuple(sorted(lines, key=lambda line: (line.kind, -line.sums.tries, line.way, line.model)))
+
+
+def outcome_table(lines: Sequence[OutcomeLine]) -> list[tuple[str, ...]]:
+    """Return the heads, then a row for each of *lines*, at most 40: those with the most tries."""
+    heads = ("kind", "way", "model", "tries", "passed", "cost", "output")
+    most = sorted(range(len(lines)), key=lambda at: -lines[at].sums.tries)[:MOST_LINES]
+    rows = [_row(lines[at]) for at in sorted(most)]
+    return [heads, *rows]
+
+
+def _row(line: OutcomeLine) -> tuple[str, ...]:
+    from sunwell.report.figures import dollars, one_line
+
+    count = line.sums.count
+    way = line.way if line.is_first else f"{line.way}, later"
+    if line.has_lens and line.way not in ("delegated", "lens"):
+        way += ", lens"
+    passed = f"{line.sums.passes / line.sums.tries:.0%}" if line.sums.tries else "unknown"
+    output = "unknown" if count.output_tokens is None else f"{count.output_tokens:,}"
+    names = (one_line(text, _LONGEST_NAME) for text in (line.kind, way, line.model))
+    return (*names, f"{line.sums.tries:,}", passed, dollars(count.cost_usd), output)
+
+
+def outcomes_object(lines: Sequence[OutcomeLine]) -> list[dict[str, object]]:
+    """Return *lines* as JSON values; costs and outputs are means, in US dollars and tokens."""
+    from sunwell.report.figures import exact
+
+    return [
+        {
+            "kind": line.kind,
+            "way": line.way,
+            "model": line.model,
+            "lens": line.has_lens,
+            "first": line.is_first,
+            "tries": line.sums.tries,
+            "passes": line.sums.passes,
+            "undecided": line.undecided,
+            "cost_usd": exact(line.sums.count.cost_usd),
+            "output_tokens": line.sums.count.output_tokens,
+        }
+        for line in lines
+    ]
+
+
+def outcome_object(outcome: "WorkOutcome") -> dict[str, object]:
+    """Return one outcome as JSON values, under the names of its fields."""
+    return {
+        name: str(value) if isinstance(value, Decimal) else value
+        for name, value in attrs.asdict(outcome).items()
+    }

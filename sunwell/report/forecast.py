@@ -147,9 +147,7 @@ def forecast(
     outlook, decides = LensOutlook(given=lens), _takes_decision(config)
     if lens is None and decides:
         outlook = _lens_outlook(session, secrets, models.smart, known.specs, config)
-    kind = kind_of(text)
-    outcomes, warnings = _outcomes(kind)
-    grounds = Grounds.of(config, kind, outcomes, found.own, found.worker)
+    grounds, warnings = _grounds(text, config, found)
     output = grounds.output(text, config)  # once: the estimator may be the caller's own
     words, made = decide(
         text,
@@ -176,7 +174,7 @@ def forecast(
         first.most_usd(first.least_output_tokens),
         first.input_tokens + first.least_output_tokens,
         lens,
-        _ladder(text, output, config, found, (guidance.sections(), known.specs), outcomes),
+        _ladder(text, output, config, found, (guidance.sections(), known.specs), grounds.known),
         warnings,
     )
 
@@ -254,11 +252,12 @@ def _first_claim(
     return first_claim(model, asked, config.prices, "work")
 
 
-def _outcomes(kind: str) -> tuple[KnownOutcomes, tuple[str, ...]]:
-    """Return what is known for tasks of *kind*, and what is wrong with the file of it, in sentences."""
+def _grounds(task: str, config: LoopConfig, found: _Models) -> tuple[Grounds, tuple[str, ...]]:
+    """Return what is known for tasks of this kind, and what is wrong with the file of it, in sentences."""
     warnings: list[str] = []
+    kind = kind_of(task)
     known = OutcomeStore(outcomes_file(), warn=warnings.append).read(kind)
-    return known, tuple(warnings)
+    return Grounds.of(config, kind, known, found.own, found.worker), tuple(warnings)
 
 
 def _guidance(session: SessionContext, known: Toolset, secrets: Secrets) -> Guidance:

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import attrs
 import pytest
 
+from sunwell.cli.outcome_commands import MOST_LINES
 from sunwell.memory.outcome_store import OutcomeStore
 from sunwell.memory.outcomes import WorkOutcome
-from sunwell.report.outcome_summary import MOST_LINES
 from sunwell.simulator import Simulator
 
 MADE = WorkOutcome("tests", "cheap", "haiku", "", True, Decimal("0.0100"), 1.0, False, 400, 300)

@@ -29,7 +29,7 @@ def known_as(model: ModelProtocol) -> str:
 
 
 @attrs.frozen
-class Spent:
+class SpentOnWork:
     """What a piece of work has come to."""
 
     cost_usd: Decimal | None
@@ -38,7 +38,7 @@ class Spent:
     """What was written for the work, reasoning left out; ``None``: a call did not report it."""
 
     @classmethod
-    def of(cls, bill: Bill, rung: str | None = None) -> "Spent":
+    def of(cls, bill: Bill, rung: str | None = None) -> "SpentOnWork":
         """Return what the calls of *bill* come to, or those of one *rung* of a ladder."""
         lines = [line for line in bill.lines if rung is None or line.rung == rung]
         total = Total.of([line.total for line in lines])
