@@ -27,7 +27,7 @@ from sunwell.core.lens import EphemeralLens
 from sunwell.core.model import ModelProtocol
 from sunwell.core.secrets import Secrets
 from sunwell.core.span import Span
-from sunwell.core.task import Budget, TaskResult
+from sunwell.core.task import Budget, Task, TaskResult
 from sunwell.core.tool import ToolExecutor
 from sunwell.core.verdict import Verification
 from sunwell.journal.records import Checked, RungChosen
@@ -158,10 +158,14 @@ class RunLadder:
 
     def may_climb(self, worker: Worker) -> bool:
         """Whether the work of *worker* goes up if it fails its check."""
-        return self.climbs and self._has_checks(worker)
+        return self.climbs and worker.terms.may_climb and self._has_checks(worker)
+
+    def checks_task(self, task: Task) -> bool:
+        """Whether *task* of a batch has a check, its own or one of the run."""
+        return bool(task.check if self.checks is None else self.checks.for_task(task.check))
 
     def _has_checks(self, worker: Worker) -> bool:
-        if worker.task.check if self.checks is None else self.checks.for_task(worker.task.check):
+        if self.checks_task(worker.task):
             return True
         # A run that is played again may be without the caller's own checks, but it has what they found.
         path = worker.span.path
@@ -298,7 +302,8 @@ def _work_of_run(run: Run, models: LadderModels) -> _CheckedWork:
     elif run.asked is not None:
         rung, model = "asked", models.smart
     after = "" if run.begun is None else _CONTINUED
-    return _CheckedWork(run.task, run.root.path, rung, model, has_lens, run.given_lens, after)
+    is_paid = any(line.purpose == "lens" for line in run.tally.bill(run.root.path).lines)
+    return _CheckedWork(run.task, run.root.path, rung, model, has_lens, None if is_paid else run.lens, after)
 
 
 def _outcome(

@@ -92,14 +92,15 @@ def decided_way(
     models: Candidates,
     *,
     misfit: str | None = None,
+    is_given: bool = False,
 ) -> DelegationDecision:
     """Return the decision that follows from *words*, which is that of the words, and *grounds*.
 
-    *misfit* says why the budget holds no lens, if it does not. A lens that is given is always used.
+    *misfit* says why the budget holds no lens, if it does not. *is_given*: a lens is given, and always used.
     """
     harm = grounds.harm
     words = attrs.evolve(words, kind=grounds.kind, noted="" if harm is None else harm.sentence)
-    if quote.lens_tokens == 0 or models.worker.name == models.smart.name:
+    if is_given or models.worker.name == models.smart.name:
         return words
     if grounds.mode == "words":
         cheap = grounds.known.of_way(grounds.kind, "cheap", grounds.names["cheap"])
