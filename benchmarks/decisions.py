@@ -49,7 +49,7 @@ import attrs
 from recording import record
 
 from sunwell.agent.policy.cost_model import Prices, Shape, quote
-from sunwell.agent.policy.task_classes import TaskClass
+from sunwell.agent.policy.task_kinds import TaskClass
 from sunwell.agent.policy.way_choice import WayOffer, costs_to_a_pass, sized_by_outcomes
 from sunwell.agent.run.decision import Candidates, LensOutlook, PricedModel, decide
 from sunwell.agent.run.loop_config import LoopConfig

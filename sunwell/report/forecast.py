@@ -160,19 +160,17 @@ def forecast(
     grounds, warnings = _grounds(text, config, found)
     output = grounds.output(text, config)  # once: the estimator may be the caller's own
     words, made = decide(
-        text,
-        output,
-        config,
-        models,
+        *(text, output, config, models),
         system=guidance.sections(),
         tools=known.specs,
         tokens_left=options.budget.tokens,
         lens=outlook,
         redone=grounds.redone,
     )
-    misfit = lens_misfit(options.budget.tokens, made, None, None)
-    decision = decided_way(words, made, grounds, models, misfit=misfit, is_given=lens is not None)
-    decision = _off(decision, models) if lens is None and not decides else decision
+    decision = _off(words, models)
+    if lens is not None or decides:
+        misfit = lens_misfit(options.budget.tokens, made, None, None)
+        decision = decided_way(words, made, grounds, models, misfit=misfit, is_given=lens is not None)
     made = with_handed_out(made, decision, parts, config, models, assumed=assumed)
     return Forecast(
         session.goal,

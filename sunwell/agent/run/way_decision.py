@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import attrs
 
-from sunwell.agent.policy.task_classes import CLASS_SCHEMA, TaskClass, read_class
+from sunwell.agent.policy.task_kinds import CLASS_SCHEMA, TaskClass, read_class
 from sunwell.agent.policy.way_choice import (
     Harm,
     WayChoice,

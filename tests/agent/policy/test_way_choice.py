@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sunwell.agent.policy.pass_chances import PRIORS, PassCount, pass_chances
-from sunwell.agent.policy.task_classes import TaskClass, read_class
-from sunwell.agent.policy.task_kinds import KINDS
+from sunwell.agent.policy.task_kinds import KINDS, TaskClass, read_class
 from sunwell.agent.policy.way_choice import (
     WayOffer,
     are_enough,
