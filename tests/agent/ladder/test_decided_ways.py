@@ -12,11 +12,14 @@ from sunwell.agent import Agent
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.context import RunOptions, SessionContext
 from sunwell.core.check import Checking, Verdict
+from sunwell.core.price import DelegationDecision
 from sunwell.core.task import TaskResult
 from sunwell.errors import BadRequest
 from sunwell.journal.layout import list_runs
 from sunwell.memory.outcome_store import OutcomeStore, outcomes_file
 from sunwell.memory.outcomes import Way, WorkOutcome
+from sunwell.models.registry import ModelRegistry
+from sunwell.report import forecast
 from sunwell.report.summary import summary_text as report_of
 from sunwell.testing import Line
 from tests.agent.ladder.ladder_parts import LENS, priced
@@ -232,7 +235,14 @@ def test_a_lens_that_does_not_fit_the_budget_is_no_choice(workspace: Path, store
     """Outcomes speak for it, and the cap does not hold it."""
     learnt(store, "delegated", 40, 40)
     learnt(store, "cheap", 20, 0)
-    result = ran(workspace, [DONE], [DONE], 1, decide="outcomes", budget=Budget(tokens=1_500))
-    assert result.decision is not None
-    assert (bool(result.decision), result.decision.lens_fits) == (False, False)
-    assert "are left of the budget" in result.decision.reason
+
+    def decision(tokens: int | None) -> DelegationDecision:
+        models = {"smart_model": priced("smart", [], 10), "delegation_model": priced("cheap", [], 1)}
+        options = RunOptions(decide="outcomes", scout=False, budget=Budget(tokens=tokens), **models)
+        session = SessionContext.build(workspace, CRUD, options=options)
+        return forecast(session, registry=ModelRegistry()).decision
+
+    assert decision(None)
+    capped = decision(1_500)
+    assert (bool(capped), capped.lens_fits, capped.decided_by) == (False, False, "outcomes")
+    assert "are left of the budget" in capped.reason
