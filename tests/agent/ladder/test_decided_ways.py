@@ -237,8 +237,13 @@ def test_a_lens_that_does_not_fit_the_budget_is_no_choice(workspace: Path, store
     learnt(store, "cheap", 20, 0)
 
     def decision(tokens: int | None) -> DelegationDecision:
-        models = {"smart_model": priced("smart", [], 10), "delegation_model": priced("cheap", [], 1)}
-        options = RunOptions(decide="outcomes", scout=False, budget=Budget(tokens=tokens), **models)
+        options = RunOptions(
+            decide="outcomes",
+            scout=False,
+            budget=Budget(tokens=tokens),
+            smart_model=priced("smart", [], 10),
+            delegation_model=priced("cheap", [], 1),
+        )
         session = SessionContext.build(workspace, CRUD, options=options)
         return forecast(session, registry=ModelRegistry()).decision
 
