@@ -102,6 +102,8 @@ def page() -> str:
             "The lens writer, if it may look first",
             prompts.scout_prompt("3 messages", MOST_CALLS, TURN_BYTES).strip(),
         ),
+        ("The lens writer, if a kept lens is to be changed", prompts.CHANGE_PROMPT.strip()),
+        ("What ends its request then", prompts.lens_change_limit(1_500)),
         ("The lens writer, when it may look no more", prompts.SCOUT_NO_MORE),
         ("The lens writer, after a check has failed", prompts.ATTEMPT_PROMPT.strip()),
         (
@@ -162,7 +164,8 @@ def page() -> str:
         ),
     ]
     versions = (
-        f"Versions: lens {prompts.LENS_PROMPT_VERSION}, work {prompts.WORK_PROMPT_VERSION}, "
+        f"Versions: lens {prompts.LENS_PROMPT_VERSION}, changes of a lens "
+        f"{prompts.LENS_CHANGE_PROMPT_VERSION}, work {prompts.WORK_PROMPT_VERSION}, "
         f"orchestrator {prompts.ORCHESTRATOR_PROMPT_VERSION}, ladder {prompts.LADDER_PROMPT_VERSION}, "
         f"ask {prompts.ASK_PROMPT_VERSION}, judge {JUDGE_PROMPT_VERSION}, "
         f"classifier {prompts.CLASSIFY_PROMPT_VERSION}."
