@@ -13,6 +13,7 @@ from sunwell.cli.ending import interruptible, leave
 from sunwell.cli.estimate_commands import estimate
 from sunwell.cli.exit_codes import CANCELLED, Commands
 from sunwell.cli.lens_commands import lens
+from sunwell.cli.outcome_commands import outcomes
 from sunwell.cli.output import say, take_over
 from sunwell.cli.own_process import protect_process, start_telemetry
 from sunwell.cli.record_commands import adopt, export, prune, runs, show
@@ -53,6 +54,7 @@ for _command in (
     fork,
     lens,
     estimate,
+    outcomes,
     models,
     runs,
     show,
