@@ -27,7 +27,7 @@ from sunwell.events import (
 )
 from sunwell.gateway.answer_lengths import AnswerLengths
 from sunwell.gateway.bounds import Bound, Bounds, Source, counted_bound, wire_of
-from sunwell.gateway.model_call import ModelCall
+from sunwell.gateway.model_call import CallAccount, ModelCall
 from sunwell.gateway.new_input import NewInput
 from sunwell.journal.protocol import Journal
 from sunwell.journal.records import Answer, Failure, Held, HoldReason, InputCounted, NewTokensCounted, Refused
@@ -57,6 +57,22 @@ def sound(value: Any, model: str) -> Completion:
     if completion.model and type(completion.parts) is tuple:
         return completion
     return attrs.evolve(completion, model=completion.model or model, parts=tuple(completion.parts))
+
+
+def is_made_here(model: ModelProtocol, value: Any) -> bool:
+    """Whether *value* is an answer that our own reader of a wire format has made, so that it is sound."""
+    kind = type(model)
+    return (
+        type(value) is Completion
+        and value.model != ""
+        and isinstance(model, HttpModel)
+        and kind.__module__ in _OWN_MODULES
+        and type(model.wire).__module__ == kind.__module__
+    )
+
+
+_WIRES = ("anthropic_messages", "openai_chat", "openai_responses")
+_OWN_MODULES = frozenset(f"sunwell.models.{name}" for name in _WIRES)
 
 
 def answer_in(error: BaseException, model: str) -> Completion | None:
@@ -188,12 +204,22 @@ class Booking:
     """How the request was written, by the number of each reservation whose answer is awaited."""
     _uncounted: dict[str, int] = attrs.field(factory=dict, init=False)
     """How often the provider's count broke or hung, by the model's name."""
+    _accounts: dict[tuple[str, int], CallAccount] = attrs.field(factory=dict, init=False)
+    """What the attempts of each call that is going on came to, by span and number."""
     _told: set[tuple[str, str]] = attrs.field(factory=set, init=False)
     """Doubts that were told: the model, and the kind of doubt."""
 
     def __attrs_post_init__(self) -> None:
         self.bounds = Bounds(self.journal)
         self.new_input = NewInput(self.bounds)
+
+    def account(self, call: ModelCall) -> CallAccount:
+        """Return what the attempts of *call* have come to in this process so far."""
+        return self._accounts.setdefault((call.span.path, call.number), CallAccount())
+
+    def close_account(self, call: ModelCall) -> CallAccount:
+        """Return what the attempts of *call* came to, and forget it: the call is over."""
+        return self._accounts.pop((call.span.path, call.number), None) or CallAccount()
 
     async def begin(
         self, call: ModelCall, attempt: int, pace: Callable[[Reservation], Awaitable[None]]
@@ -337,13 +363,15 @@ class Booking:
     ) -> None:
         clock = asyncio.get_running_loop()
         try:
-            await self.held(call, "ledger", held_seconds)
+            if held_seconds >= _NOTICED_SECONDS:
+                await self.held(call, "ledger", held_seconds)
             # Before the intent: once the answer is paid for, a full disk must not keep us from writing it
             # down.
             await self.journal.reserve_space(_answer_bytes(reservation))
             asked = clock.time()
             await pace(reservation)
-            await self.held(call, "rate", clock.time() - asked)
+            if (waited_seconds := clock.time() - asked) >= _NOTICED_SECONDS:
+                await self.held(call, "rate", waited_seconds)
         except BaseException:
             self.ledger.release(reservation)
             raise
@@ -452,6 +480,7 @@ class Booking:
             return
         source = self._sources.pop(reservation.id, "bytes")
         passed = self.ledger.settle(reservation, billed, cost_usd, new_tokens)
+        self.account(call).book(completion, cost_usd)
         self.tally.add_answer(call.entry(completion.model), completion, cost_usd)
         if passed:
             self._end_shortcut(call, reservation, source, billed, cost_usd)
@@ -467,6 +496,8 @@ class Booking:
     def _tell_doubts(self, call: ModelCall, priced: Priced) -> None:
         """Say what is doubtful about the cost of an answer, once for each model and kind of doubt."""
         completion = priced.completion
+        if not (completion.usage_doubt or priced.note):
+            return
         usage = f"the usage that {call.model.name} reports is contradictory: {completion.usage_doubt}"
         kinds = (
             ("usage", completion.usage_doubt and f"{usage}; the most expensive meaning is booked"),
@@ -500,6 +531,7 @@ class Booking:
             usd = stated_usd
         else:
             self.ledger.keep(reservation)
+        self.account(call).keep(usd)
         self.tally.add_uncertain(call.entry(call.model.name), tokens, usd)
 
 

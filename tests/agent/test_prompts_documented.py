@@ -28,7 +28,7 @@ LENS = EphemeralLens(
     target_files=("shop/cart.py", "tests/test_cart.py"),
 )
 EVIDENCE = "pytest -q: failed\nexit code 1\n1 failed, 11 passed in 0.31s"
-PARTS = prompts.parts_text(24_000, 600, 10_000, 40, 0.14)
+PARTS = prompts.parts_text(7_500, 0.09)
 BEGIN = """\
 # What models are told
 
@@ -141,7 +141,7 @@ def page() -> str:
                 20,
                 5,
                 PARTS,
-                money=prompts.money_text("$0.4979", 24_000, "$0.0070", 150),
+                money=prompts.money_text("$0.4979", 7_500, "$0.0029", 150),
             ),
         ),
         (
