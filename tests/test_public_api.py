@@ -220,6 +220,7 @@ for name in sys.argv[1:]:
 """
 
 
+@pytest.mark.timeout(280)  # many imports in one test
 def test_name_is_the_first_import() -> None:
     """No name needs another to be imported before it: each is, in a process that has loaded none of them."""
     names = [*RFC_PATHS, *OTHER_PATHS, "sunwell:Agent", "sunwell:run", "sunwell:run_sync"]

@@ -83,6 +83,7 @@ while True:
     os.close(state)
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # who started the tests may ignore both
     told = json.loads(asked)
     for number, is_open in enumerate(told["open"]):
         os.close(number)
