@@ -26,6 +26,7 @@ def bench(monkeypatch) -> Any:
     return importlib.import_module("interleavings")
 
 
+@pytest.mark.timeout(280)
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_the_bill_of_thousands_of_interleavings_stays_within_every_ceiling(bench, chunk) -> None:
     """Of the run and of each part, unless a provider bills the same bytes differently: then it is told.
