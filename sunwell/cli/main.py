@@ -13,6 +13,7 @@ from sunwell.cli.ending import interruptible, leave
 from sunwell.cli.estimate_commands import estimate
 from sunwell.cli.exit_codes import CANCELLED, Commands
 from sunwell.cli.lens_commands import lens
+from sunwell.cli.mcp_command import mcp
 from sunwell.cli.output import say, take_over
 from sunwell.cli.own_process import protect_process
 from sunwell.cli.record_commands import adopt, export, prune, runs, show
@@ -64,6 +65,7 @@ for _command in (
     init,
     config,
     doctor,
+    mcp,
     simulate,
     completion,
 ):

@@ -1,0 +1,226 @@
+"""``sunwell mcp``: Sunwell as a server of the Model Context Protocol, for other programs."""
+
+import os
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import click
+
+from sunwell.cli.shared_options import (
+    DOLLARS,
+    Chosen,
+    Configured,
+    SettingsCommand,
+    config_options,
+    plugins_option,
+    settings_options,
+)
+from sunwell.context.options import SECTIONS
+from sunwell.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from sunwell.agent.agent import Agent
+    from sunwell.agent.lifecycle.authority import CallerTerms
+    from sunwell.context.options import Approve, RunOptions
+    from sunwell.serve.mcp_server.delegation_server import DelegationServer
+    from sunwell.serve.mcp_server.delegations import Delegations
+    from sunwell.serve.mcp_server.root_settings import Work
+
+_TOKEN = "SUNWELL_MCP_TOKEN"
+_TIMES = 10
+"""How many runs at their cap the total allows, unless it is set."""
+_LEAST_TOKEN = 16
+
+
+class ServingGroup(SettingsCommand, click.Group):
+    """A command with settings of its own and with commands below it."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options by section, then the commands."""
+        super().format_options(ctx, formatter)
+        self.format_commands(ctx, formatter)
+
+
+@click.group("mcp", cls=ServingGroup, invoke_without_command=True)
+@click.option(
+    "--root",
+    "roots",
+    multiple=True,
+    metavar="DIR",
+    help="A folder to work in; several times for several. Default: the current folder.",
+)
+@click.option(
+    "--max-cost",
+    type=DOLLARS,
+    default=Decimal(1),
+    show_default=True,
+    metavar="X",
+    help="US dollars that one run may cost at most.",
+)
+@click.option(
+    "--total",
+    type=DOLLARS,
+    metavar="X",
+    help="US dollars that all runs of this server may cost together. Default: ten times --max-cost.",
+)
+@click.option(
+    "--confirm-above",
+    type=DOLLARS,
+    metavar="X",
+    help="Have the client ask a person first if the expected cost is higher than X US dollars, or unknown.",
+)
+@click.option("--approve", is_flag=True, help="Have the client ask a person before each write and command.")
+@click.option("--http", is_flag=True, help="Serve over HTTP on 127.0.0.1, for clients that have the token.")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    metavar="N",
+    help="Port for --http. Default: any free one.",
+)
+@plugins_option
+@settings_options(*SECTIONS, without=("budget_usd",))
+@config_options
+@click.pass_context
+def mcp(ctx: click.Context, /, **chosen: Any) -> None:
+    """Let other programs delegate tasks: an MCP server over standard input and output, or over HTTP.
+
+    A host such as an editor or a coding agent starts it; "sunwell mcp install" tells it to. Its tools are
+    delegate, batch, ask, estimate, resume, report and undo. They work only in the roots. Models, permissions,
+    checks and caps are those given here and in trusted settings: a client can only lower a cap.
+
+    With --http, the address is printed, and a token that clients send as "Authorization: Bearer TOKEN": that
+    in SUNWELL_MCP_TOKEN, or a new one. It needs the extra sunwell[mcp].
+    """
+    if ctx.invoked_subcommand is not None:
+        given = [name for name in chosen if ctx.get_parameter_source(name) not in (None, _DEFAULT)]
+        if given:
+            raise click.UsageError("options of the server stand alone: leave the command after them out")
+        return
+    if chosen["port"] is not None and not chosen["http"]:
+        raise click.UsageError("--port has no effect without --http: leave it out")
+    from sunwell.cli.ending import run_async
+
+    server = _server(chosen)
+    run_async(_over_http(server, chosen["port"] or 0) if chosen["http"] else _over_stdio(server))
+
+
+_DEFAULT = click.core.ParameterSource.DEFAULT
+
+
+async def _over_stdio(server: "DelegationServer") -> None:
+    async with server:
+        await server.run_stdio_async()
+
+
+async def _over_http(server: "DelegationServer", port: int) -> None:
+    import secrets
+
+    from sunwell.cli.output import say
+    from sunwell.serve.mcp_server.http_door import HttpDoor
+
+    given = os.environ.get(_TOKEN, "")
+    if given and (len(given) < _LEAST_TOKEN or not given.isascii() or not given.isprintable()):
+        raise ConfigurationError(
+            f"{_TOKEN} is no token: it must have {_LEAST_TOKEN} or more printable characters"
+        )
+    door = HttpDoor(server, given or secrets.token_urlsafe(32))
+    try:
+        address = door.open(port)
+    except OSError as error:
+        raise ConfigurationError(f"the port {port} cannot be used ({error.strerror}): name another") from None
+    say(address)
+    if not given:
+        say(f"Authorization: Bearer {door.token}", err=True)
+    async with server:
+        await door.serve()
+
+
+def _server(chosen: Chosen) -> "DelegationServer":
+    """Return the server. Raises :exc:`~sunwell.errors.ConfigurationError` if it could not do anything."""
+    max_cost, total = chosen["max_cost"], chosen["total"]
+    if max_cost <= 0 or (total is not None and total <= 0):
+        raise ConfigurationError("--max-cost and --total must be more than 0 dollars: nothing could be done")
+    folders = [Path(folder) for folder in chosen["roots"] or (".",)]
+    for folder in folders:
+        if not folder.is_dir():
+            raise ConfigurationError(f"the root {folder} is not a folder: name an existing one")
+    try:
+        from sunwell.serve.mcp_server.delegation_server import DelegationServer
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] not in ("mcp", "mcp_types"):
+            raise
+        raise ConfigurationError(
+            "sunwell mcp needs the package mcp: install it with pip install 'sunwell[mcp]'"
+        ) from None
+    absolute = [folder.resolve() for folder in folders]
+    return DelegationServer(lambda: _delegations(chosen, absolute))
+
+
+def _delegations(chosen: Chosen, folders: list[Path]) -> "Delegations":
+    from sunwell.serve.mcp_server.delegations import Delegations
+    from sunwell.serve.mcp_server.process_purse import ProcessPurse
+    from sunwell.serve.mcp_server.root_settings import ServerTerms
+    from sunwell.serve.mcp_server.served_roots import ServedRoots
+
+    terms = ServerTerms(chosen["max_cost"], chosen["confirm_above"], chosen["approve"])
+    total = chosen["total"] if chosen["total"] is not None else terms.max_cost_usd * _TIMES
+    return Delegations(
+        ServedRoots.of(folders),
+        lambda root, work: _CommandSettings.of(chosen, root, work),
+        terms,
+        ProcessPurse(total),
+    )
+
+
+@attrs.frozen
+class _CommandSettings:
+    """The settings of a root, as those of a command that is typed there."""
+
+    chosen: Chosen
+    held: Configured
+    options: "RunOptions"
+    warnings: tuple[str, ...]
+
+    @classmethod
+    def of(cls, chosen: Chosen, root: Path, work: "Work") -> "_CommandSettings":
+        """Return what holds in *root* for *work*."""
+        from sunwell.cli.batch_command import options_of
+        from sunwell.cli.shared_options import configured
+        from sunwell.config.preflight import require_sound
+
+        here: Mapping[str, Any] = {
+            **chosen,
+            "workspace": str(root),
+            "accept_changes": False,
+            "allow_checks": False,
+            "results": None,
+        }
+        is_new = work in ("task", "batch", "question")
+        held = configured(here, needs_key=is_new, delegates=work != "again")
+        warnings = tuple(require_sound(held.resolved)) if is_new else ()
+        options = held.resolved.options
+        if work == "batch":
+            options = options_of(held, has_lens=False)
+        elif work == "question":
+            options = attrs.evolve(options, tools=None)
+        return cls(here, held, options, warnings)
+
+    def agent(self) -> "Agent":
+        """Return an agent with the configured models and prices."""
+        return self.held.agent()
+
+    def terms(self, recorded: "RunOptions", approve: "Approve | None") -> "CallerTerms":
+        """Return what is given again for a run that was recorded; all ceilings are usual ones."""
+        from sunwell.cli.shared_options import budget_of, terms_of, usual_ceilings
+
+        made = terms_of(self.chosen, self.held, recorded, approve)
+        typed, usual = budget_of(self.held), usual_ceilings(self.held)
+        both = {
+            field.name: getattr(typed, field.name) if getattr(usual, field.name) is None
+            else getattr(usual, field.name)
+            for field in attrs.fields(type(typed))
+        }  # fmt: skip
+        return attrs.evolve(made, budget=None, ceilings=type(typed)(**both))
