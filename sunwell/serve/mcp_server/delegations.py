@@ -273,7 +273,9 @@ class Delegations:
 
     def _again(self, recorded: Budget, terms: CallerTerms, max_cost_usd: float | None) -> Decimal:
         """Return the whole cap of a run that goes on: what the client says, or what is recorded."""
-        usual = min(self.terms.max_cost_usd, *(x for x in (terms.ceilings.usd,) if x is not None))
+        usual = self.terms.max_cost_usd
+        if terms.ceilings.usd is not None:
+            usual = min(usual, terms.ceilings.usd)
         if max_cost_usd is not None:
             return _lower(usual, max_cost_usd)
         held = ceilings_now(recorded, attrs.evolve(terms, budget=None))[0].value
@@ -342,6 +344,15 @@ class Delegations:
         if not await call.ask(f"Spend up to {dollars(cap_usd)}? ({about})"):
             raise ConfigurationError(f"a person said no, or nobody answered; {_NOT_BEGUN}")
 
+    def _purse_warnings(self, order: _Order, portion: Portion) -> list[str]:
+        if portion.usd >= order.cap_usd:
+            return []
+        left, total = dollars(portion.usd), dollars(self.purse.total_usd)
+        about = (
+            f"only {left} was left of the {total} that all runs of this server may cost together (--total)"
+        )
+        return [f"{about}, so the cap of this run was lower"]
+
     async def _followed(
         self,
         call: Held,
@@ -365,7 +376,13 @@ class Delegations:
             call.stop_with = _nothing  # what is left only reads
         assert seen.begun is not None
         run = RunFile(seen.begun.run_id, Path(seen.begun.journal or ""))
-        read = await in_thread(RecordedOutcome.read, run, order.place.name, order.settings.warnings, error)
+        read = await in_thread(
+            RecordedOutcome.read,
+            run,
+            order.place.name,
+            [*order.settings.warnings, *self._purse_warnings(order, portion)],
+            error,
+        )
         spent = read.most_spent_usd()
         portion.spent_usd = None if spent is None else max(Decimal(0), spent - spent_before)
         return await in_thread(read.outcome)

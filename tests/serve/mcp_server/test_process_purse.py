@@ -18,7 +18,9 @@ CENTS = st.integers(1, 60).map(lambda cents: Decimal(cents) / 100)
     total=CENTS,
     runs=st.lists(st.tuples(CENTS, st.integers(0, 100), st.booleans(), st.integers(0, 5)), max_size=12),
 )
-def test_no_more_is_spent_or_out_than_there_is(total: Decimal, runs: list[tuple[Decimal, int, bool, int]]) -> None:
+def test_no_more_is_spent_or_out_than_there_is(
+    total: Decimal, runs: list[tuple[Decimal, int, bool, int]]
+) -> None:
     """Each run takes its cap, spends a part of it, or nobody knows how much; some are cancelled meanwhile."""
     purse = ProcessPurse(total)
     outcomes: list[str] = []
@@ -75,6 +77,8 @@ async def test_when_nothing_is_left_it_says_what_can_be_done() -> None:
         assert portion.usd == Decimal("0.3")
         portion.spent_usd = Decimal("0.4")  # a bill may be higher than its reservation
     assert purse.left_usd == 0
-    with pytest.raises(ConfigurationError, match=r"nothing was spent: .* \$0\.30 \(--total\), and that is used"):
+    with pytest.raises(
+        ConfigurationError, match=r"nothing was spent: .* \$0\.30 \(--total\), and that is used"
+    ):
         async with purse.portion(Decimal("0.1")):
             raise AssertionError("nothing is left")
