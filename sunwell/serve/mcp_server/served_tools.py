@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from mcp.server.mcpserver import Context
 from mcp_types import CallToolResult, InputRequiredResult, ToolAnnotations
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from sunwell.core.task import Task
 from sunwell.serve.mcp_server.delegation_server import DelegationServer
@@ -61,9 +61,11 @@ UndoAnswer = Annotated[CallToolResult, UndoOutcome] | InputRequiredResult
 
 
 class BatchTask(BaseModel):
-    """One task of a batch."""
+    """One task of a batch. It names no command and no model: those are not a client's."""
 
-    text: str = Field(description=_TASK_TEXT)
+    model_config = ConfigDict(extra="forbid")
+
+    text: str = Field(description=_TASK_TEXT, pattern=r"\S")
     target_files: list[str] = Field(default=[], description=_TARGET_FILES)
     done: str = Field(default="", description=_DONE)
 
