@@ -14,6 +14,7 @@ from sunwell.cli.shared_options import (
     Chosen,
     Configured,
     SettingsCommand,
+    StrictCommand,
     config_options,
     plugins_option,
     settings_options,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from sunwell.context.options import Approve, RunOptions
     from sunwell.serve.mcp_server.delegation_server import DelegationServer
     from sunwell.serve.mcp_server.delegations import Delegations
+    from sunwell.serve.mcp_server.host_entries import HostName
     from sunwell.serve.mcp_server.root_settings import Work
 
 _TOKEN = "SUNWELL_MCP_TOKEN"
@@ -224,3 +226,113 @@ class _CommandSettings:
             for field in attrs.fields(type(typed))
         }  # fmt: skip
         return attrs.evolve(made, budget=None, ceilings=type(typed)(**both))
+
+
+_host_options = (
+    click.option(
+        "--client",
+        required=True,
+        type=click.Choice(["claude-code", "codex", "cursor", "vscode", "zed"]),
+        help="The program that starts the server.",
+    ),
+    click.option(
+        "--scope",
+        type=click.Choice(["project", "user"]),
+        default="project",
+        show_default=True,
+        help="Its file in the project, or that of your account.",
+    ),
+    click.option(
+        "-w", "--workspace", default=".", show_default=True, metavar="DIR", help="The project's folder."
+    ),
+)
+
+
+def _with_host_options(function: Any) -> Any:
+    for option in reversed(_host_options):
+        function = option(function)
+    return function
+
+
+@mcp.command(cls=StrictCommand)
+@_with_host_options
+@click.option("--write", is_flag=True, help="Write it; without this, it is only shown.")
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def install(client: str, scope: str, workspace: str, write: bool, options: tuple[str, ...]) -> None:
+    """Show the entry for a host, and with --write put it into the host's configuration.
+
+    OPTIONS, after "--", are those of "sunwell mcp", such as --max-cost 0.50. All else in the file stays as it
+    is, comments too; a copy of the former file is kept beside it. An entry for an editor's project is read by
+    the editor when the folder is opened, so look at what you commit.
+    """
+    from sunwell.cli.output import say, say_text
+    from sunwell.serve.mcp_server.host_entries import (
+        entry_of,
+        entry_text,
+        installed,
+        read_host_file,
+        write_host_file,
+    )
+
+    host, path = _host_file(client, scope, workspace)
+    mcp.make_context("sunwell mcp", list(options))  # what is wrong with them is said now
+    entry = entry_of(host, _own_command(scope), options)
+    say_text(entry_text(host, entry).rstrip("\n"))
+    try:
+        before = read_host_file(path)
+        after = installed(host, before, entry)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path} is left as it is: {error}") from None
+    if after == before:
+        say(f"sunwell: {path} has this entry already", err=True)
+    elif not write:
+        say(f"sunwell: nothing was written; --write puts this into {path}", err=True)
+    else:
+        _tell_kept(write_host_file(path, after))
+        say(f"sunwell: wrote {path}; start the program again that reads it", err=True)
+
+
+@mcp.command(cls=StrictCommand)
+@_with_host_options
+def uninstall(client: str, scope: str, workspace: str) -> None:
+    """Take the entry out of the configuration of a host, and nothing else.
+
+    A copy of the former file is kept beside it.
+    """
+    from sunwell.cli.output import say
+    from sunwell.serve.mcp_server.host_entries import read_host_file, uninstalled, write_host_file
+
+    host, path = _host_file(client, scope, workspace)
+    try:
+        after = uninstalled(host, read_host_file(path))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path} is left as it is: {error}") from None
+    _tell_kept(write_host_file(path, after))
+    say(f"took the entry out of {path}")
+
+
+def _host_file(client: str, scope: str, workspace: str) -> "tuple[HostName, Path]":
+    from sunwell.cli.record_commands import require_folder
+    from sunwell.serve.mcp_server.host_entries import place_of
+
+    host: Any = client
+    where: Any = scope
+    return host, place_of(host, where, require_folder(Path(workspace)), Path.home())
+
+
+def _own_command(scope: str) -> list[str]:
+    """Return how a host starts this command: by its name in a file that others may read, else by its path."""
+    import shutil
+    import sys
+
+    found = shutil.which("sunwell")
+    if found is None:
+        return [sys.executable, "-m", "sunwell"]
+    return ["sunwell" if scope == "project" else found]
+
+
+def _tell_kept(kept: Path | None) -> None:
+    from sunwell.cli.output import say
+
+    if kept is not None:
+        say(f"sunwell: the former file is {kept}", err=True)

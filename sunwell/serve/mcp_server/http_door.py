@@ -147,6 +147,7 @@ class HttpDoor:
         """Take *port*, or any free one if it is 0, and return the address. Raises :exc:`OSError`."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind((HOST, port))
+        self._socket.listen(_MOST_CONNECTIONS)  # who is told the address may connect at once
         return f"http://{HOST}:{self.port}{PATH}"
 
     @property
@@ -178,4 +179,5 @@ class HttpDoor:
             ws="none",
             timeout_graceful_shutdown=1,
         )
-        await LoopbackHttp(config).serve(sockets=[self._socket])
+        with self._socket:
+            await LoopbackHttp(config).serve(sockets=[self._socket])
