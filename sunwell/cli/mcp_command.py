@@ -1,5 +1,6 @@
 """``sunwell mcp``: Sunwell as a server of the Model Context Protocol, for other programs."""
 
+import gc
 import os
 from collections.abc import Mapping
 from decimal import Decimal
@@ -149,6 +150,7 @@ def _server(chosen: Chosen) -> "DelegationServer":
     for folder in folders:
         if not folder.is_dir():
             raise ConfigurationError(f"the root {folder} is not a folder: name an existing one")
+    gc.disable()  # nothing of what is loaded now is garbage; to look takes a tenth of the start
     try:
         from sunwell.serve.mcp_server.delegation_server import DelegationServer
     except ImportError as error:
@@ -157,6 +159,9 @@ def _server(chosen: Chosen) -> "DelegationServer":
         raise ConfigurationError(
             "sunwell mcp needs the package mcp: install it with pip install 'sunwell[mcp]'"
         ) from None
+    finally:
+        gc.freeze()
+        gc.enable()
     absolute = [folder.resolve() for folder in folders]
     return DelegationServer(lambda: _delegations(chosen, absolute))
 

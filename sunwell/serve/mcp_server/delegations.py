@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing
 from decimal import Decimal
 from functools import partial
 from itertools import islice
@@ -23,11 +22,10 @@ from sunwell.context.session import SessionContext
 from sunwell.core.markdown import fenced
 from sunwell.core.marks import guarded
 from sunwell.core.price import Side
-from sunwell.core.task import Task, TaskResult
+from sunwell.core.task import Task
 from sunwell.core.threads import in_thread, in_thread_to_the_end
 from sunwell.core.tool import Proposal
 from sunwell.errors import ConfigurationError, SunwellError
-from sunwell.events import ModelCallStarted, RunFinished, RunStarted
 from sunwell.journal.layout import RunFile, find_run
 from sunwell.journal.ownership import find_own_run, key_or_doubt
 from sunwell.journal.retention import is_running
@@ -48,6 +46,7 @@ from sunwell.serve.mcp_server.outcome_models import (
 from sunwell.serve.mcp_server.process_purse import Portion, ProcessPurse
 from sunwell.serve.mcp_server.root_settings import RootSettings, ServerTerms, SettingsOf, Work
 from sunwell.serve.mcp_server.run_outcome import RecordedOutcome
+from sunwell.serve.mcp_server.run_progress import FollowedEvents, follow
 from sunwell.serve.mcp_server.served_roots import ServedRoot, ServedRoots
 from sunwell.tools.environment import secrets_from_environment
 from sunwell.tools.file_glob import GlobSet
@@ -74,15 +73,6 @@ class _Order:
     options: RunOptions
     cap_usd: Decimal
     """What it may still cost."""
-
-
-@attrs.define(eq=False)
-class _Followed:
-    """What the events of a run have told."""
-
-    begun: RunStarted | None = None
-    has_called: bool = False
-    result: TaskResult | None = None
 
 
 @attrs.define(eq=False)
@@ -363,10 +353,10 @@ class Delegations:
         spent_before: Decimal = Decimal(0),
     ) -> RunOutcome:
         """Return the outcome of the run of *events*, and book what it has spent."""
-        seen, error = _Followed(), ""
+        seen, error = FollowedEvents(), ""
         try:
             async with agent:
-                await _follow(call, agent, events, portion, seen)
+                await follow(call, agent, events, portion, seen)
         except SunwellError as failed:
             if seen.begun is None or not seen.has_called:
                 portion.spent_usd = Decimal(0)
@@ -386,20 +376,6 @@ class Delegations:
         spent = read.most_spent_usd()
         portion.spent_usd = None if spent is None else max(Decimal(0), spent - spent_before)
         return await in_thread(read.outcome)
-
-
-async def _follow(call: Held, agent: Agent, events: RunEvents, portion: Portion, seen: _Followed) -> None:
-    async with aclosing(events) as stream:
-        async for event in stream:
-            match event:
-                case RunStarted():
-                    seen.begun, call.stop_with = event, agent.stop
-                case ModelCallStarted():
-                    seen.has_called = True
-                    portion.spent_usd = None  # until the journal says what it was
-                case RunFinished():
-                    seen.result = event.result
-            call.see(event)
 
 
 def _nothing() -> None:

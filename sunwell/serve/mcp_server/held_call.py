@@ -8,29 +8,10 @@ from typing import Generic, TypeVar
 
 import attrs
 
-from sunwell.events import (
-    BatchPlanned,
-    CheckFinished,
-    DelegationSkipped,
-    DelegationStarted,
-    EphemeralLensCreated,
-    Event,
-    LensFailed,
-    ModelCallFinished,
-    ModelCallStarted,
-    ModelFellBack,
-    ModelRetried,
-    RunStarted,
-    ToolCallFinished,
-    Warned,
-    WorkerFinished,
-)
-from sunwell.report.figures import dollars, one_line
-
 T = TypeVar("T")
 ANSWER_SECONDS = 600.0
 """How long a question waits for its answer."""
-_MOST_LINES, _LONGEST_LINE = 200, 300
+_MOST_LINES = 200
 
 
 @attrs.define(eq=False)
@@ -81,11 +62,6 @@ class HeldCall(Generic[T]):
         """Add a line of progress."""
         self._lines.append(line)
         self._news.set()
-
-    def see(self, event: Event) -> None:
-        """Add a line for *event* if a person would want to know of it."""
-        if line := one_line(_line_of(event), _LONGEST_LINE):
-            self.tell(line)
 
     def lines(self) -> list[str]:
         """Return the lines that nobody has taken yet."""
@@ -140,45 +116,3 @@ class HeldCall(Generic[T]):
         if self._task is not None:
             with suppress(BaseException):
                 await asyncio.wait((self._task,))
-
-
-def _line_of(event: Event) -> str:
-    match event:
-        case RunStarted():
-            return (
-                f"run {event.run_id} {'goes on' if event.resumed else 'begins'}; report finds it by this id"
-            )
-        case DelegationStarted():
-            return f"{event.smart_model} writes a lens for {event.delegation_model}: {event.reason}"
-        case DelegationSkipped():
-            return f"not delegated: {event.reason}"
-        case EphemeralLensCreated():
-            return f"a lens with {event.heuristics_count} heuristics is there ({dollars(event.cost_usd)})"
-        case LensFailed():
-            return f"no lens: {event.reason}"
-        case BatchPlanned():
-            return f"{event.workers} workers: {event.choice}"
-        case _:
-            return _step(event)
-
-
-def _step(event: Event) -> str:
-    match event:
-        case ModelCallStarted():
-            return f"{event.model} is asked ({event.purpose})"
-        case ModelCallFinished():
-            return f"{event.model} has answered ({dollars(event.cost_usd)})"
-        case ModelRetried():
-            return f"{event.model} is asked again in {event.wait_seconds:.0f} s: {event.error}"
-        case ModelFellBack():
-            return f"{event.used} in place of {event.wanted}: {event.reason}"
-        case ToolCallFinished():
-            return f"{event.tool}{' failed' if event.is_error else ''} {', '.join(event.changed)}".rstrip()
-        case WorkerFinished():
-            return f"task {event.result.task_id}: {event.result.status}"
-        case CheckFinished():
-            said = {True: "passed", False: "failed", None: "could not tell"}[event.passed]
-            return f"check {said}: {', '.join(event.by)}"
-        case Warned():
-            return f"warning: {event.message}"
-    return ""
