@@ -302,14 +302,18 @@ def install(client: str, scope: str, workspace: str, write: bool, options: tuple
 def uninstall(client: str, scope: str, workspace: str) -> None:
     """Take the entry out of the configuration of a host, and nothing else.
 
-    A copy of the former file is kept beside it.
+    A copy of the former file is kept beside it. Without an entry there is nothing to do.
     """
     from sunwell.cli.output import say
-    from sunwell.serve.mcp_server.host_entries import read_host_file, uninstalled, write_host_file
+    from sunwell.serve.mcp_server.host_entries import has_entry, read_host_file, uninstalled, write_host_file
 
     host, path = _host_file(client, scope, workspace)
     try:
-        after = uninstalled(host, read_host_file(path))
+        before = read_host_file(path)
+        if not has_entry(host, before):
+            say(f"there is no entry of Sunwell in {path}")
+            return
+        after = uninstalled(host, before)
     except ConfigurationError as error:
         raise ConfigurationError(f"{path} is left as it is: {error}") from None
     _tell_kept(write_host_file(path, after))

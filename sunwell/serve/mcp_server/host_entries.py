@@ -87,6 +87,12 @@ def entry_text(host: HostName, entry: dict[str, Any]) -> str:
     return with_entry("", (HOSTS[host].group, NAME), entry)
 
 
+def has_entry(host: HostName, text: str) -> bool:
+    """Whether the *text* of a file of *host* has an entry of this name. Raises ConfigurationError."""
+    there = _known(host, text).get(HOSTS[host].group)
+    return isinstance(there, dict) and NAME in there
+
+
 def installed(host: HostName, text: str, entry: dict[str, Any]) -> str:
     """Return the *text* of a file of *host* with *entry* in it; the same text if it is there already.
 
