@@ -255,6 +255,22 @@ def sandbox_start(found: Found) -> list[str]:
     return rows(head, ([name, *(found[part][column] for column in columns)] for name, part in parts))
 
 
+def telemetry(found: Found) -> list[str]:
+    """What OpenTelemetry adds to a call of a run, by wire format and by what is told."""
+    told = {
+        "plain": "nobody is told",
+        "api": "the API alone, without an SDK",
+        "sdk": "the SDK, spans dropped in batches",
+        "sdk_with_content": "the same, with messages and results",
+    }
+    body = [
+        [wire, words, f"{found[wire]['median_us'][name]:,.0f}", found[wire]["to_plain"].get(name, "")]
+        for wire in ("chat", "messages")
+        for name, words in told.items()
+    ]
+    return rows(("wire format", "told of it", "a call of 11, CPU, µs", "to nobody"), body)
+
+
 def tokenizer(found: Found) -> list[str]:
     """How far the tokenizer's bounds are from what was billed, by model and kind of request."""
     head = ("model: kind of request", "requests", "bounded", "exact", "0 to +5 %", "below", "highest")
@@ -539,6 +555,45 @@ def ladder_twins(found: Found) -> list[str]:
     ]
 
 
+def lens_gate(found: Found) -> list[str]:
+    """The curve by base rate, other worlds, other rules, and whole batches."""
+    sizes = list(found["curve"][0]["gained"])
+    head = ("withheld", "extra runs, mean", *(f"points gained, {size} items" for size in sizes))
+
+    def cells(row: Found) -> list[object]:
+        gained = (f"{row['gained'][size]:+.1f}" for size in sizes)
+        return [f"{row['effect']:+d}", f"{row['withheld']:.1%}", f"{row['extra']:.1f}", *gained]
+
+    curve = ([row["rate"], *cells(row)] for row in found["curve"])
+    others = ([name, *cells(row)] for name, part in found["others"].items() for row in part)
+    rules = ([name, *cells(row)[:3]] for name, part in found["rules"].items() for row in part)
+    http = (
+        [
+            f"{row['effect']:+d}",
+            row["batches"],
+            row["same"],
+            f"{row['withheld']:.0%}",
+            row["extra"],
+            f"{row['extra_share']:.1%}",
+        ]
+        for row in found["http"]
+    )
+    whole = ("batches over HTTP", "as the rule finds", "withheld", "extra runs, mean", "share of the bill")
+    return [
+        *rows(
+            (f"pass rate without the lens, {found['trials']:,} batches each", "effect, points", *head), curve
+        ),
+        "",
+        *rows(("pass rate 0.5", "effect, points", *head), others),
+        "",
+        *rows(("rule, at a pass rate of 0.5", "effect, points", *head[:2]), rules),
+        "",
+        *rows(("effect, points", *whole), http),
+        "",
+        *(f"- missed: {sentence}" for sentence in found["missed"]),
+    ]
+
+
 def long_context(found: Found) -> list[str]:
     """A question without a cap, with caps, and killed, on both sides."""
     sizes = found["sizes"]
@@ -638,6 +693,30 @@ def _ends_row(name: str, row: Found) -> list[object]:
     return [name, *figures, "-" if limit is None else f"{max(limit, 0):.2f}"]
 
 
+def lens_store(found: Found) -> list[str]:
+    """What becomes of questions that are asked again, by the modules that are edited before each."""
+    head = (
+        "edits before each task", "taken", "changed", "written", "taken if its modules are the same",
+        "out of date", "lens, share of bill", "without the store", "bill to that without", "dearer tasks",
+    )  # fmt: skip
+    body = (
+        [
+            rate,
+            f"{row['taken']} of {row['repeats']}",
+            row["changed"],
+            row["written"],
+            f"{row['found_of_these']} of {row['same_modules']}",
+            row["stale"],
+            f"{row['lens_share_after_ten']:.0%}",
+            f"{row['lens_share_after_ten_without']:.0%}",
+            f"{row['bill_share']:.0%}",
+            row["dearer_tasks"],
+        ]
+        for rate, row in found["edits"].items()
+    )
+    return rows(head, body)
+
+
 TABLES: dict[str, Callable[[Found], list[str]]] = {
     table.__name__: table
     for table in (
@@ -661,6 +740,7 @@ TABLES: dict[str, Callable[[Found], list[str]]] = {
         mcp_start,
         report_page,
         sandbox_start,
+        telemetry,
         tokenizer,
         file_search,
         context_search,
@@ -668,7 +748,9 @@ TABLES: dict[str, Callable[[Found], list[str]]] = {
         gathering,
         ladder_worlds,
         ladder_twins,
+        lens_gate,
         ends,
+        lens_store,
         driving,
         long_context,
         long_context_kills,

@@ -31,7 +31,8 @@ def _own_environment() -> dict[str, str]:
     empty one, so that no configuration lies in it.
     """
     kept = {k: v for k, v in _users.items() if k in _KEPT or k.startswith(_KEPT_PREFIXES)}
-    return {"PATH": os.defpath, **kept, "HOME": _home.name, "LANG": "C.UTF-8", "SUNWELL_OUTCOMES": "off"}
+    own = {"HOME": _home.name, "LANG": "C.UTF-8", "SUNWELL_OUTCOMES": "off", "SUNWELL_LENSES": "off"}
+    return {"PATH": os.defpath, **kept, **own}
 
 
 # Here and not in a fixture: what is imported and collected, and every program that a test starts, sees it.

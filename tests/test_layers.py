@@ -10,7 +10,8 @@ import pytest
 ROOT = Path(__file__).parent.parent / "sunwell"
 GROUND_TO_TOP = (
     "errors", "core", "events", "plugins", "models", "journal", "budget", "gateway", "tools", "context",
-    "memory", "checks", "agent", "config", "report", "serve", "testing", "cli",
+    "memory", "checks", "agent", "config", "report", "serve", "adapters",
+    "testing", "cli",
 )  # fmt: skip
 AGENT_GROUND_TO_TOP = (
     "prompts", "policy", "run", "conversation", "workers", "lens", "ladder", "batches", "orchestration",

@@ -17,7 +17,9 @@ from sunwell.agent.conversation.conversation import Assignment
 from sunwell.agent.conversation.root_conversation import root_conversation
 from sunwell.agent.ladder.run_ladder import RunLadder, checks_of_loop, confinement_of, workspace_of
 from sunwell.agent.ladder.rungs import LadderModels
+from sunwell.agent.lens.kept_lens import found_for
 from sunwell.agent.lens.lens_writer import (
+    change_request,
     first_lens_request,
     input_tokens,
     may_scout,
@@ -231,6 +233,14 @@ class AgentLoop:
                 await run.lookup.close()
 
     async def _to_the_end(self, run: Run, batch: Batch | None, lens_only: bool) -> TaskResult:
+        """Carry *run* out and return its result; tell its end, whichever it is."""
+        try:
+            return await self._result_of(run, batch, lens_only)
+        except BaseException as error:
+            run.tell_failure(error)
+            raise
+
+    async def _result_of(self, run: Run, batch: Batch | None, lens_only: bool) -> TaskResult:
         """Carry *run* out and return its result, however it ends; cancelling gives a result, too."""
         while_asking.set(partial(run.time_limits.pause, "approval"))
         unbegun: Ending | None = None
@@ -305,13 +315,10 @@ class AgentLoop:
         tokens_left, asked = run.ledger.tokens_left(path), None
         if run.given_lens is None and may_delegate(run.task, output, self.config, candidates, tokens_left):
             # Only then is the workspace read, once: the lens is written from the same text.
-            asked = await first_lens_request(run, self._smart, may_split=self.config.split)
-
-        outlook = LensOutlook(
-            given=run.given_lens,
-            input_tokens=None if asked is None else input_tokens(asked),
-            scout_turns=self.config.scout_turns if asked is not None and may_scout(run) else 0,
-        )
+            asked = await first_lens_request(
+                run, self._smart, reader=self._worker, may_split=self.config.split
+            )
+        outlook, asked = await self._outlook(run, asked)
         decided = partial(
             decide,
             run.task,
@@ -324,7 +331,8 @@ class AgentLoop:
             usd_left=usd_left,
         )
         decision, quote = decided(lens=outlook)
-        if decision and asked is not None and usd_left is not None:
+        has_lens = asked is not None or outlook.kept is not None
+        if decision and has_lens and usd_left is not None:
             least_usd = await self._lens_usd(run, asked, usd_left)
             decision, quote = decided(lens=attrs.evolve(outlook, least_usd=least_usd))
         if decision:
@@ -333,6 +341,22 @@ class AgentLoop:
         await run.journal.append(Decided(path, decision, quote))
         self._warn_if_dearer(run, quote)
         return decision, quote
+
+    async def _outlook(self, run: Run, whole: Request | None) -> tuple[LensOutlook, Request | None]:
+        """Return what is known of the lens of *run*, and the request that is sent first for it, if any.
+
+        *whole* is that for a whole lens; ``None``: nobody has looked at the workspace.
+        """
+        if whole is None:
+            return LensOutlook(given=run.given_lens), None
+        tokens, found = input_tokens(whole), found_for(run, run.root.child("lens"))
+        if found.taken is not None:
+            return LensOutlook(kept=found.taken.lens, input_tokens=tokens), None
+        change = await change_request(run, self._smart, reader=self._worker)
+        if change is not None:
+            return LensOutlook(input_tokens=tokens, change_tokens=input_tokens(change)), change
+        turns = self.config.scout_turns if may_scout(run) else 0
+        return LensOutlook(input_tokens=tokens, scout_turns=turns), whole
 
     async def _quote(self, run: Run) -> Quote | None:
         """Return the recorded quote of a run that takes no decision, or make it and record it.
@@ -363,10 +387,15 @@ class AgentLoop:
     def _prompt_parts(self, run: Run) -> PromptParts:
         return PromptParts(run.task, run.guidance, run.tools.specs, run.given_lens)
 
-    async def _lens_usd(self, run: Run, asked: Request, usd_left: Decimal) -> Decimal | None:
-        """Return the dollars without which the lens and the first call of the work would be refused."""
+    async def _lens_usd(self, run: Run, asked: Request | None, usd_left: Decimal) -> Decimal | None:
+        """Return the dollars without which the lens and the first call of the work would be refused.
+
+        *asked* is the first call for the lens; ``None``: it is there.
+        """
         least_usd, span = run.gateway.least_usd, run.root.child("lens")
-        lens_usd = await least_usd(span, self._smart, asked, purpose="lens", usd_left=usd_left)
+        lens_usd: Decimal | None = Decimal(0)
+        if asked is not None:
+            lens_usd = await least_usd(span, self._smart, asked, purpose="lens", usd_left=usd_left)
         given = Assignment.of(run, run.root.child("work"), self._worker)
         prompt = History([user(given.prompt)])
         work = Request(prompt, given.system, run.tools.specs, given.max_output_tokens)
@@ -381,7 +410,7 @@ class AgentLoop:
         run.tell(DELEGATION_STARTED, DelegationStarted(run.task, writes, worker.name, reason))
         if take_given_lens(run):
             return await self._under_lens(run, worker)
-        written = await write_run_lens(run, smart, worker=worker, may_split=self.config.split)
+        written = await write_run_lens(run, smart, reader=worker, worker=worker, may_split=self.config.split)
         if written.lens is None:
             if written.outcome == "fail":
                 return Ending("error", "lens_failed", "", f"no lens: {written.reason}")
@@ -435,7 +464,7 @@ class AgentLoop:
     async def _write_lens(self, run: Run) -> Ending:
         """Have the smart model write the lens of *run*, and end with it."""
         run.tell_start(self._smart)
-        written = await write_run_lens(run, self._smart)
+        written = await write_run_lens(run, self._smart, reader=self._worker)
         if written.lens is None:
             return Ending("error", "lens_failed", "", f"no lens: {written.reason}")
         return Ending("ok", "end", written.lens.to_context())
@@ -455,7 +484,7 @@ class AgentLoop:
         smart, worker = self._smart, self._child
         if not self.config.enable_delegation or smart.name == worker.name:
             return None
-        written = await write_run_lens(run, smart, worker=worker)
+        written = await write_run_lens(run, smart, reader=worker, worker=worker)
         if written.lens is None and written.outcome == "fail":
             return Ending("error", "lens_failed", "", f"no lens: {written.reason}")
         if written.lens is None:

@@ -8,6 +8,7 @@ from sunwell.cli.ending import interruptible, leave
 from sunwell.cli.exit_codes import CANCELLED, Commands
 from sunwell.cli.output import say, take_over
 from sunwell.cli.own_process import protect_process
+from sunwell.cli.telemetry import start_telemetry
 from sunwell.cli.terminal import exit_after
 
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -37,4 +38,4 @@ def run_server_line() -> None:
     """Run ``sunwell mcp`` and exit, without loading the other commands."""
     from sunwell.cli.mcp_command import mcp
 
-    run_line(Commands("sunwell", commands={"mcp": mcp}, context_settings=HELP))
+    run_line(Commands("sunwell", commands={"mcp": mcp}, callback=start_telemetry, context_settings=HELP))

@@ -211,6 +211,7 @@ def _delegated(folder: Path, simulator: "Simulator", claims: DemoClaims) -> "Tas
         enable_delegation=True,
         smart_model=simulated(simulator, SMART, "demo-delegated"),
         delegation_model=simulated(simulator, CHEAP, "demo-delegated"),
+        lens_store=False,
         budget=Budget(usd=cap),
     )
     result = work(shop, options, _view(cap))

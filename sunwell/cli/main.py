@@ -18,6 +18,7 @@ from sunwell.cli.resume_commands import continue_, fork, record, replay, resume
 from sunwell.cli.run_command import run
 from sunwell.cli.setup_commands import config, doctor, init, models
 from sunwell.cli.simulate_command import simulate
+from sunwell.cli.telemetry import start_telemetry
 from sunwell.cli.undo_command import undo
 
 
@@ -33,6 +34,7 @@ def cli() -> None:
     A smart model reads a task once and writes a lens: guidance for this task. A cheap model then does the
     work with the lens in its prompt, within a budget that is enforced.
     """
+    start_telemetry()
 
 
 for _command in (

@@ -20,6 +20,8 @@ from sunwell.events import (
     Event,
     LensFailed,
     LensGiven,
+    LensTaken,
+    LensTested,
     ModelCallFinished,
     ModelFellBack,
     ModelRetried,
@@ -31,7 +33,16 @@ from sunwell.events import (
     ToolCallStarted,
     Warned,
 )
-from sunwell.report.figures import command_end, dollars, one_line, seconds_text, told_arguments, told_tool
+from sunwell.report.figures import (
+    command_end,
+    dollars,
+    one_line,
+    seconds_text,
+    source_said,
+    told_arguments,
+    told_tool,
+)
+from sunwell.report.lens_test_text import lens_test_sentence
 from sunwell.tools.wording import counted
 
 _GOES_ON = {
@@ -43,8 +54,10 @@ _GOES_ON = {
 
 def _task(span: str) -> str:
     """Return which task of a batch *span* is, for the beginning of a line; empty for a run with one task."""
-    last = span.rpartition("/")[2]
-    return f"{last}: " if last.startswith("task-") else ""
+    above, _, last = span.rpartition("/")
+    if not last.startswith("task-"):
+        return ""
+    return f"{last} without the lens: " if above.endswith("/no-lens") else f"{last}: "
 
 
 def notice(event: Event) -> str | None:
@@ -64,6 +77,8 @@ def notice(event: Event) -> str | None:
             return _lens(event)
         case LensGiven():
             return _given_lens(event)
+        case LensTaken():
+            return _taken_lens(event)
         case RungStarted():
             who = f"{event.lens_by} writes a lens for {event.model}" if event.lens_by else event.model
             why = event.reason.removeprefix(f"{event.rung}: ")
@@ -73,6 +88,8 @@ def notice(event: Event) -> str | None:
         case CheckFinished():
             words = {True: "passed", False: "failed", None: "could not tell"}
             return f"{_task(event.span)}check {words[event.passed]}: {', '.join(event.missed or event.by)}"
+        case LensTested():
+            return f"lens {lens_test_sentence(event.test)}"
         case LensFailed():
             return f"no lens: {one_line(event.reason)}; {_GOES_ON.get(event.outcome, event.outcome)}"
         case ModelFellBack():
@@ -274,10 +291,18 @@ def _given_lens(event: LensGiven) -> str:
 
 def _lens(event: EphemeralLensCreated) -> str:
     line = f"lens by {event.generated_by}: {_counts(event)}; {dollars(event.cost_usd)}"
-    return f"{line}; left out: {'; '.join(event.left_out)}" if event.left_out else line
+    told = [line, source_said(event.source)]
+    told += [f"left out: {'; '.join(event.left_out)}"] if event.left_out else []
+    return "; ".join(part for part in told if part)
 
 
-def _counts(event: EphemeralLensCreated | LensGiven) -> str:
+def _taken_lens(event: LensTaken) -> str:
+    told = [f"lens {source_said(event.source)}; by {event.generated_by}: {_counts(event)}"]
+    told += [f"left out: {sentence}" for sentence in event.left_out]
+    return one_line("; ".join(told))
+
+
+def _counts(event: EphemeralLensCreated | LensGiven | LensTaken) -> str:
     parts = (
         (event.heuristics_count, "guideline"),
         (event.patterns_count, "pattern"),

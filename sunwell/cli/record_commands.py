@@ -422,11 +422,16 @@ def _continues_lines(path: Path) -> list[str]:
 
 def _lens_lines(path: Path) -> list[str]:
     """Return what the lens of a run is about and all that it has lost of what was written."""
-    from sunwell.report.recorded_run import lens_in
+    from sunwell.report.lens_test_text import lens_test_lines
+    from sunwell.report.recorded_run import lens_in, lens_source_in, lens_test_in
     from sunwell.report.summary import lens_about, lens_lines
 
-    lens, left_out = lens_in(list(read_records(path)))
-    return [] if lens is None else [*lens_about(lens), *lens_lines(left_out)]
+    records = list(read_records(path))
+    lens, left_out = lens_in(records)
+    if lens is None:
+        return []
+    tested = lens_test_lines(lens_test_in(records))
+    return [*lens_about(lens, lens_source_in(records)), *lens_lines(left_out), *tested]
 
 
 def _end_lines(path: Path, cost_usd: Decimal | None) -> list[str]:

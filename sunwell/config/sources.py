@@ -275,8 +275,17 @@ def _made(kind: Any, tree: Any) -> Any:
 
 
 PREFIX = "SUNWELL_"
-NOT_SETTINGS = frozenset({"SUNWELL_HOME", "SUNWELL_CONFIG", "SUNWELL_TRUST_CONFIG", "SUNWELL_OUTCOMES"})
-"""Variables that say where settings are, and are none themselves."""
+NOT_SETTINGS = frozenset(
+    {
+        "SUNWELL_HOME",
+        "SUNWELL_CONFIG",
+        "SUNWELL_TRUST_CONFIG",
+        "SUNWELL_OUTCOMES",
+        "SUNWELL_LENSES",
+        "SUNWELL_OTEL",
+    }
+)
+"""Variables that say where settings are or what is kept and told of runs, and are no settings themselves."""
 
 
 def from_variables(environ: Mapping[str, str], rank: int) -> Iterator[Setting]:

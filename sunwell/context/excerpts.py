@@ -64,6 +64,10 @@ class Shown:
     fit: float = 0.0
     """How much of the task the best passage holds, 0 to 1: the share of its words, rare ones counting most.
     1 if the task names a file that is there."""
+    fitting: tuple[str, ...] = ()
+    """Paths of the shown files that fit the task, the most relevant first; the others fill the room."""
+    parts: tuple[tuple[str, str], ...] = ()
+    """What is in the text of each shown file, by its path, in order."""
 
     @property
     def tokens(self) -> int:
@@ -189,10 +193,10 @@ def gather(
     if not listed:
         return Shown("", files=len(entries), unlisted=len(entries))
     _choose(ranked, limit - _size(listed), named)
-    blocks = [block for file in ranked for block in file.blocks()]
     shown = [file for file in ranked if file.runs]
+    parts = tuple((file.path, "\n\n".join(file.blocks())) for file in shown)
     return Shown(
-        "\n\n".join([listed, *blocks]),
+        "\n\n".join([listed, *(text for _, text in parts)]),
         tuple(file.read for file in shown if file.is_public),
         tuple(file.path for file in shown if file.is_whole),
         tuple(file.path for file in shown if not file.is_whole),
@@ -205,6 +209,8 @@ def gather(
         len(entries),
         len(entries) - chosen,
         1.0 if named else fit,
+        tuple(file.path for file in shown if file.score > 0 or file.path in named),
+        parts,
     )
 
 

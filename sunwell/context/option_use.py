@@ -71,7 +71,7 @@ _RULES: tuple[Rule, ...] = (
     (
         (
             "delegation_threshold_tokens", "on_lens_failure", "max_lens_tokens", "split",
-            "scout", "scout_turns",
+            "scout", "scout_turns", "lens_store",
         ),
         lambda use: use.lens or use.is_question,  # a question refuses them in its own words
         "no lens is written; add --enable-delegation, without --lens or --orchestrate",
@@ -108,7 +108,7 @@ _RULES: tuple[Rule, ...] = (
         "no workers run beside each other; add --split, --delegation-tools or --orchestrate",
     ),
     (
-        ("fail_fast", "cache_choice", "pad_prefix"),
+        ("fail_fast", "cache_choice", "pad_prefix", "lens_gate"),
         lambda use: use.batch,
         "it is about several tasks under one lens; add --split, or use sunwell batch",
     ),

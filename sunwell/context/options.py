@@ -804,6 +804,15 @@ class RunOptions:
             "delegation", "Let the smart model split a delegated task into items, one worker each."
         ),
     )
+    lens_store: bool = attrs.field(
+        default=True,
+        metadata=_option(
+            "delegation",
+            "Take a lens that an earlier run wrote for the same task and the same files, and keep new ones.",
+            untrusted="only",
+            harmless=False,
+        ),
+    )
     fallback: Fallback = attrs.field(
         default="fail",
         metadata=_option(
@@ -827,6 +836,15 @@ class RunOptions:
             "workers", "Allow lengthening a common prompt, with its own text, to what a cache keeps."
         ),
     )
+    lens_gate: bool = attrs.field(
+        default=True,
+        metadata=_option(
+            "workers",
+            "Run items of a large checked batch with and without its lens, and withhold one that harms.",
+        ),
+    )
+    """For batches of at least 40 checked items that write no files; at most 20 extra runs of the cheap
+    model."""
     estimator: Callable[[str], int | OutputEstimate] | None = attrs.field(
         default=None, metadata={"read": partial(_callable, "estimator")}
     )

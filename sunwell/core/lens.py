@@ -1,6 +1,8 @@
 """The lens: what a smart model knows about one task, written once and read by every worker."""
 
 from collections.abc import Iterable
+from decimal import Decimal
+from typing import Literal
 
 import attrs
 
@@ -80,6 +82,27 @@ class EphemeralLens:
             shown = [f"### Example {i}\n{fenced(guarded(text))}" for i, text in enumerate(examples, 1)]
             blocks.append("\n".join(["## Style Examples", *shown]))
         return "\n\n".join(blocks)
+
+
+@attrs.frozen
+class LensSource:
+    """Where the lens of a run comes from, if the run did not get it from its caller."""
+
+    how: Literal["written", "changed", "taken"]
+    """``written`` from the workspace; ``changed``: the smart model said what to change of a kept one;
+    ``taken`` from the store as it was, for nothing."""
+    kept_id: str = ""
+    """Under which id the store keeps the lens; empty: it does not."""
+    from_id: str = ""
+    """The id of the kept lens that it was taken or changed from; empty: there was none."""
+    written_on: str = ""
+    """The ISO day on which that one was written."""
+    written_for: str = ""
+    """The beginning of the task that it was written for."""
+    saved_usd: Decimal | None = None
+    """What writing a lens that was taken had cost, and is not paid again; ``None``: unknown, or not taken."""
+    reasons: tuple[str, ...] = ()
+    """Why a kept lens for this task was not taken, a clause each; empty: there was none, or it was taken."""
 
 
 def _written(items: tuple[str, ...]) -> tuple[str, ...]:

@@ -9,11 +9,11 @@ import attrs
 
 from sunwell.core.confinement import Confinement
 from sunwell.core.coverage import AnswerCoverage
-from sunwell.core.lens import EphemeralLens
+from sunwell.core.lens import EphemeralLens, LensSource
 from sunwell.core.message import FileChange
 from sunwell.core.model import Usage
 from sunwell.core.price import DelegationDecision, Quote
-from sunwell.core.verdict import Verification
+from sunwell.core.verdict import LensTest, Verification
 from sunwell.errors import ConfigurationError
 
 
@@ -337,6 +337,8 @@ class TaskResult:
     """The lens that the work was done under; ``None`` if there is none."""
     lens_left_out: tuple[str, ...] = attrs.field(default=(), kw_only=True)
     """A sentence for all that the lens has lost of what was written: cut, left out, or a secret replaced."""
+    lens_source: LensSource | None = attrs.field(default=None, kw_only=True)
+    """Where the lens comes from, the store or a model; ``None`` if there is none, or it was given."""
     task_id: str = ""
     """The worker's place in the run, such as ``task-3``; empty for a whole run."""
     commands: tuple[CommandRun, ...] = ()
@@ -355,6 +357,9 @@ class TaskResult:
     """Why a task that was to be delegated was not, and which model did the work instead; else empty."""
     verification: Verification | None = None
     """What the checks found; ``None`` if there was no check."""
+    lens_test: LensTest | None = attrs.field(default=None, kw_only=True)
+    """Whether the lens of a batch was tested, and what that has shown; ``None`` for all but batches under a
+    lens."""
     unresolved: tuple[str, ...] = ()
     """What Sunwell itself saw that does not fit a finished task, a sentence each."""
     diff: str = attrs.field(default="", kw_only=True)

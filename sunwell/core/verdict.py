@@ -1,7 +1,7 @@
 """Whether a result was verified: on which rung, by what, and what was tried before."""
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
@@ -47,6 +47,48 @@ class Verification:
     """The smart model."""
     missed: tuple[str, ...] = ()
     """The checks that did not pass, as they are called."""
+
+
+LensTestFinding = Literal["helps", "harms", "no harm", "no gain", "undecided", "not tested"]
+"""``no harm``: a little better, and not enough to say that it helps. ``undecided``: the test was stopped."""
+
+
+@attrs.frozen
+class LensTest:
+    """What came of running items of a batch both ways, with its lens and without it."""
+
+    finding: LensTestFinding
+    reason: str = ""
+    """Why the lens was not tested, or why the test was stopped; else empty."""
+    withheld: bool = False
+    """Whether the items that were left were done without the lens: it harms, or costs more without a gain."""
+    pairs: int = 0
+    """Items that ran both ways, each with one extra run."""
+    better: int = 0
+    """Pairs in which only the run with the lens passed its checks."""
+    worse: int = 0
+    """Pairs in which only the run without it did."""
+    unknown: int = 0
+    """Pairs that show nothing: a run broke off, or a check could not tell."""
+    extra_usd: Decimal | None = Decimal(0)
+    """US dollars of the extra runs; ``None``: a price is unknown."""
+    without_lens: int = 0
+    """Items from which the lens was withheld."""
+
+    @property
+    def evidence(self) -> str:
+        """The finding with the pairs that it rests on, as a lens file and a skill keep it."""
+        if not self.pairs:
+            return f"{self.finding}: {self.reason}" if self.reason else self.finding
+        counts = f"better in {self.better:,}, worse in {self.worse:,} of {self.pairs:,} pairs"
+        return f"{self.finding}: {counts}"
+
+
+def lens_test_fields(test: LensTest | None) -> dict[str, Any] | None:
+    """Return *test* as JSON values, amounts with all their digits; ``None`` if there was no lens to test."""
+    if test is None:
+        return None
+    return attrs.asdict(test) | {"reason": test.reason or None, "extra_usd": _digits(test.extra_usd)}
 
 
 def verification_fields(found: Verification | None) -> dict[str, Any] | None:

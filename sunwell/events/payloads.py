@@ -6,8 +6,11 @@ from typing import Literal
 import attrs
 
 from sunwell.core.confinement import Confinement
-from sunwell.core.model import Purpose, Usage
+from sunwell.core.lens import LensSource
+from sunwell.core.message import Message, Part
+from sunwell.core.model import Purpose, ToolSpec, Usage
 from sunwell.core.task import Status, StopReason, TaskResult
+from sunwell.core.verdict import LensTest
 
 
 @attrs.frozen
@@ -27,6 +30,8 @@ class RunStarted(Event):
     resumed: bool = False
     spent_usd: Decimal | None = Decimal(0)
     """Known cost of the run in earlier processes; ``None`` if a price is unknown."""
+    uncertain_usd: Decimal | None = Decimal(0)
+    """Upper bound of the cost of calls of earlier processes that reported no usage, or were cut off."""
 
 
 @attrs.frozen
@@ -42,6 +47,18 @@ class RunFinished(Event):
 
     run_id: str
     result: TaskResult
+
+
+@attrs.frozen
+class RunFailed(Event):
+    """A run has ended with an error, which its caller gets: a journal that cannot be written, a bug."""
+
+    run_id: str
+    kind: str
+    """Name of the class of the error."""
+    error: str
+    result: TaskResult | None = None
+    """What the run came to until then; ``None`` if that is unknown."""
 
 
 @attrs.frozen
@@ -91,6 +108,30 @@ class EphemeralLensCreated(Event):
     """Paths in the workspace that the lens names."""
     left_out: tuple[str, ...] = ()
     """A sentence for all that was left out of the answer, cut or removed; empty if nothing was."""
+    source: LensSource | None = None
+    """Why no kept lens was taken, and the one that this one was changed from."""
+
+
+@attrs.frozen
+class LensTaken(Event):
+    """The lens is one of the store, as it was: no model is called for one."""
+
+    task_scope: str
+    heuristics_count: int
+    patterns_count: int
+    anti_patterns_count: int
+    constraints_count: int
+    examples_count: int
+    tokens: int
+    """About how long it is; every turn of the work reads it."""
+    generated_by: str
+    """Id of the model that wrote it."""
+    source: LensSource
+    """When and for what it was written, and what that had cost."""
+    target_files: tuple[str, ...] = ()
+    """Paths in the workspace that the lens names."""
+    left_out: tuple[str, ...] = ()
+    """A sentence for each part in which a secret was replaced."""
 
 
 @attrs.frozen
@@ -113,6 +154,15 @@ class LensGiven(Event):
     """A sentence for each part in which a secret was replaced."""
     remarks: tuple[str, ...] = ()
     """A sentence for each thing that is worth a second look."""
+
+
+@attrs.frozen
+class LensTested(Event):
+    """Items of a batch ran with its lens and without it, and this is what they show."""
+
+    test: LensTest
+    left: int
+    """Items of the batch that did not run both ways."""
 
 
 @attrs.frozen
@@ -175,6 +225,16 @@ class ModelCallStarted(Event):
     model: str
     purpose: Purpose
     depth: int = 0
+    provider: str = ""
+    """Name of the provider; empty if the model does not say."""
+    address: str = ""
+    """Host name of its server; empty if the model does not say."""
+    port: int | None = None
+    """Port of its server."""
+    streamed: bool = False
+    """Whether the answer is told as it arrives."""
+    model_id: str = ""
+    """Id of the model as its provider gets it; empty if the model does not say."""
 
 
 @attrs.frozen
@@ -198,6 +258,42 @@ class ModelCallFinished(Event):
     """Whether the answer is from the journal, without a new call."""
     remembered: bool = False
     """Whether the answer was kept by an earlier run: it has no usage and cost nothing."""
+    booked_usd: Decimal | None = Decimal(0)
+    """Known cost of all attempts of this process, as the bill has it, failed ones included; ``None`` if a
+    price is unknown. The bill of a run is the sum of these and of what earlier processes spent."""
+    booked_usage: Usage = Usage()
+    """Tokens of all those attempts, and of other models that the provider called for them."""
+    uncertain_usd: Decimal | None = Decimal(0)
+    """Upper bound of the cost of its attempts that reported no usage; it is not part of ``booked_usd``."""
+    reserved_usd: Decimal | None = None
+    """What was held for the last attempt; ``None``: nothing, or the price is unknown."""
+    max_output_tokens: int | None = None
+    """Limit of the answer in the last attempt; ``None``: nothing was sent."""
+    answered_by: str = ""
+    """Id of the model that answered; empty: nobody did."""
+    answer_id: str = ""
+    """The provider's id of the answer."""
+    provider_stop: str = ""
+    """The provider's own word for ``stop``."""
+    first_piece_seconds: float | None = None
+    """From the last attempt's request to the first piece of its streamed answer; ``None``: not measured."""
+    error_kind: str = ""
+    """Name of the class of the error; empty: there is none."""
+
+
+@attrs.frozen
+class ModelContent(Event):
+    """What a model was asked and has answered, without known secrets. It is never in the stream."""
+
+    span: str
+    number: int
+    """Number of the call in its span, from 0."""
+    system: tuple[str, ...]
+    """Sections of the system prompt."""
+    messages: tuple[Message, ...]
+    tools: tuple[ToolSpec, ...]
+    answer: tuple[Part, ...]
+    """Empty if there is none."""
 
 
 @attrs.frozen
@@ -250,6 +346,12 @@ class ToolCallStarted(Event):
     tool: str
     summary: str
     """The arguments, shortened to one line."""
+    call_id: str = ""
+    """The model's id of the call."""
+    turn: int = 0
+    """Number of the turn in its span, from 0."""
+    index: int = 0
+    """Number of the call in its turn, from 0."""
 
 
 @attrs.frozen
@@ -269,6 +371,27 @@ class ToolCallFinished(Event):
     """Exit code of the command; ``None`` if it did not finish."""
     error: str = ""
     """Why it failed, in a line of at most 300 characters; empty: it did not fail."""
+    call_id: str = ""
+    """The model's id of the call."""
+    turn: int = 0
+    """Number of the turn in its span, from 0."""
+    index: int = 0
+    """Number of the call in its turn, from 0."""
+    error_kind: str = ""
+    """Name of the error's class if the call was broken off, ``refused`` or ``tool_error`` if the tool gave an
+    error; empty: none."""
+
+
+@attrs.frozen
+class ToolContent(Event):
+    """The arguments and the result of a tool call, without known secrets. It is never in the stream."""
+
+    span: str
+    turn: int
+    index: int
+    arguments: str
+    """JSON text, as it was carried out."""
+    result: str
 
 
 @attrs.frozen

@@ -10,6 +10,8 @@ SANDBOX_CHOSEN = _signals.signal("sandbox-chosen")
 """Sent after the start of a run in which commands may run, with :class:`SandboxChosen`."""
 RUN_FINISHED = _signals.signal("run-finished")
 """Sent last, with :class:`RunFinished`."""
+RUN_FAILED = _signals.signal("run-failed")
+"""Sent in place of ``RUN_FINISHED`` if a run ends with an error, with :class:`RunFailed`."""
 DELEGATION_STARTED = _signals.signal("delegation-started")
 """Sent once per delegated run, before the smart model is called, with :class:`DelegationStarted`."""
 DELEGATION_SKIPPED = _signals.signal("delegation-skipped")
@@ -18,14 +20,21 @@ LENS_STARTED = _signals.signal("lens-started")
 """Sent before the smart model is called for a lens, with :class:`LensStarted`."""
 EPHEMERAL_LENS_CREATED = _signals.signal("ephemeral-lens-created")
 """Sent when a lens has been written, with :class:`EphemeralLensCreated`."""
+LENS_TAKEN = _signals.signal("lens-taken")
+"""Sent if the lens is taken from the store of lenses, with :class:`LensTaken`."""
 LENS_GIVEN = _signals.signal("lens-given")
 """Sent if the run was given a lens, with :class:`LensGiven`."""
+LENS_TESTED = _signals.signal("lens-tested")
+"""Sent when the test of a batch's lens has ended, before the other items start, with :class:`LensTested`."""
 LENS_FAILED = _signals.signal("lens-failed")
 """Sent when no usable lens was written, with :class:`LensFailed`."""
 MODEL_CALL_STARTED = _signals.signal("model-call-started")
 """Sent before a model is called, with :class:`ModelCallStarted`."""
 MODEL_CALL_FINISHED = _signals.signal("model-call-finished")
 """Sent at the end of each model call, with :class:`ModelCallFinished`."""
+MODEL_CONTENT = _signals.signal("model-content")
+"""Sent before ``MODEL_CALL_FINISHED`` if anybody is connected, and not in the stream,
+with :class:`ModelContent`."""
 MODEL_HELD = _signals.signal("model-held")
 """Sent as soon as a call must wait for a rate limit before it is sent, with :class:`ModelHeld`."""
 MODEL_RETRIED = _signals.signal("model-retried")
@@ -38,6 +47,9 @@ TOOL_CALL_STARTED = _signals.signal("tool-call-started")
 """Sent before a tool runs, with :class:`ToolCallStarted`."""
 TOOL_CALL_FINISHED = _signals.signal("tool-call-finished")
 """Sent at the end of each tool call, with :class:`ToolCallFinished`."""
+TOOL_CONTENT = _signals.signal("tool-content")
+"""Sent before ``TOOL_CALL_FINISHED`` if anybody is connected, and not in the stream,
+with :class:`ToolContent`."""
 BUDGET_WARNING = _signals.signal("budget-warning")
 """Sent once for each limit when 80% of it is used, with :class:`BudgetWarning`."""
 BUDGET_EXHAUSTED = _signals.signal("budget-exhausted")
@@ -87,17 +99,21 @@ __all__ = [
     "LENS_FAILED",
     "LENS_GIVEN",
     "LENS_STARTED",
+    "LENS_TESTED",
     "MODEL_CALL_FINISHED",
     "MODEL_CALL_STARTED",
+    "MODEL_CONTENT",
     "MODEL_FELL_BACK",
     "MODEL_HELD",
     "MODEL_RETRIED",
     "MODEL_TEXT_ARRIVED",
+    "RUN_FAILED",
     "RUN_FINISHED",
     "RUN_STARTED",
     "SANDBOX_CHOSEN",
     "TOOL_CALL_FINISHED",
     "TOOL_CALL_STARTED",
+    "TOOL_CONTENT",
     "WARNED",
     "WORKER_FAILED",
     "WORKER_FINISHED",

@@ -27,7 +27,7 @@ from sunwell.events import (
 )
 from sunwell.gateway.answer_lengths import AnswerLengths
 from sunwell.gateway.bounds import Bound, Bounds, Source, counted_bound, wire_of
-from sunwell.gateway.model_call import ModelCall
+from sunwell.gateway.model_call import CallAccount, ModelCall
 from sunwell.gateway.new_input import NewInput
 from sunwell.journal.protocol import Journal
 from sunwell.journal.records import Answer, Failure, Held, HoldReason, InputCounted, NewTokensCounted, Refused
@@ -188,12 +188,22 @@ class Booking:
     """How the request was written, by the number of each reservation whose answer is awaited."""
     _uncounted: dict[str, int] = attrs.field(factory=dict, init=False)
     """How often the provider's count broke or hung, by the model's name."""
+    _accounts: dict[tuple[str, int], CallAccount] = attrs.field(factory=dict, init=False)
+    """What the attempts of each call that is going on came to, by span and number."""
     _told: set[tuple[str, str]] = attrs.field(factory=set, init=False)
     """Doubts that were told: the model, and the kind of doubt."""
 
     def __attrs_post_init__(self) -> None:
         self.bounds = Bounds(self.journal)
         self.new_input = NewInput(self.bounds)
+
+    def account(self, call: ModelCall) -> CallAccount:
+        """Return what the attempts of *call* have come to in this process so far."""
+        return self._accounts.setdefault((call.span.path, call.number), CallAccount())
+
+    def close_account(self, call: ModelCall) -> CallAccount:
+        """Return what the attempts of *call* came to, and forget it: the call is over."""
+        return self._accounts.pop((call.span.path, call.number), None) or CallAccount()
 
     async def begin(
         self, call: ModelCall, attempt: int, pace: Callable[[Reservation], Awaitable[None]]
@@ -452,6 +462,7 @@ class Booking:
             return
         source = self._sources.pop(reservation.id, "bytes")
         passed = self.ledger.settle(reservation, billed, cost_usd, new_tokens)
+        self.account(call).book(completion, cost_usd)
         self.tally.add_answer(call.entry(completion.model), completion, cost_usd)
         if passed:
             self._end_shortcut(call, reservation, source, billed, cost_usd)
@@ -500,6 +511,7 @@ class Booking:
             usd = stated_usd
         else:
             self.ledger.keep(reservation)
+        self.account(call).keep(usd)
         self.tally.add_uncertain(call.entry(call.model.name), tokens, usd)
 
 

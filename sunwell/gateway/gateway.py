@@ -29,11 +29,13 @@ from sunwell.errors import (
 from sunwell.events import (
     MODEL_CALL_FINISHED,
     MODEL_CALL_STARTED,
+    MODEL_CONTENT,
     MODEL_HELD,
     MODEL_RETRIED,
     MODEL_TEXT_ARRIVED,
     WARNED,
     Emit,
+    ModelCallFinished,
     ModelHeld,
     ModelRetried,
     ModelTextArrived,
@@ -397,8 +399,13 @@ class Gateway:
             is_stopped = isinstance(error, asyncio.CancelledError)
             said = "it was cancelled" if is_stopped else str(error) or type(error).__name__
             said = cleaned_message(said, self.secrets)
-            seconds = clock.time() - started
-            self.emit(MODEL_CALL_FINISHED, call.finished(error=said, duration_seconds=seconds))
+            failed = call.finished(
+                error=said,
+                error_kind=type(error).__name__,
+                duration_seconds=clock.time() - started,
+                **self._booking.close_account(call).fields(),
+            )
+            self._tell_end(call, failed, None)
             raise
         completion = answer.completion
         finished = call.finished(
@@ -407,9 +414,18 @@ class Gateway:
             cost_usd=answer.cost_usd,
             stop=completion.stop,
             duration_seconds=clock.time() - started,
+            answered_by=completion.model,
+            answer_id=completion.id,
+            provider_stop=completion.provider_stop,
+            **self._booking.close_account(call).fields(),
         )
-        self.emit(MODEL_CALL_FINISHED, finished)
+        self._tell_end(call, finished, completion)
         return completion
+
+    def _tell_end(self, call: ModelCall, finished: ModelCallFinished, completion: Completion | None) -> None:
+        if MODEL_CONTENT.receivers:  # mostly nobody wants the texts, and they are long
+            self.emit(MODEL_CONTENT, call.content(completion))
+        self.emit(MODEL_CALL_FINISHED, finished)
 
     async def _try_until_answered(self, call: ModelCall) -> Answer:
         first, failed, silent = self._first_free_attempt(call), 0, _Silence()
@@ -462,6 +478,7 @@ class Gateway:
         listening = told_of_holds.set(admission.tell)  # also if the model itself waits, as in direct use
         try:
             reservation = await self._booking.begin(call, attempt, admission.wait)
+            self._booking.account(call).begin(reservation)
             sent = admission.sent(reservation)
             return await self._send(call, attempt, reservation, sent, (tried, failed), silent)
         finally:
@@ -518,8 +535,12 @@ class Gateway:
         completion = None
         has_begun = False
         shown = SecretStream(self.secrets)
+        clock = asyncio.get_running_loop()
+        asked = clock.time()
         async for delta in call.model.stream(request):
             text = shown.feed(delta.text)
+            if not has_begun:
+                self._booking.account(call).first_piece_seconds = clock.time() - asked
             if text or not has_begun:  # the first piece tells that the answer has begun
                 has_begun = True
                 self.emit(MODEL_TEXT_ARRIVED, ModelTextArrived(call.span.path, text))

@@ -1,19 +1,22 @@
 """One question at its place in a run, and what events and records say of it."""
 
+import functools
 import time
 from decimal import Decimal
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import attrs
 
 from sunwell.budget.ledger_protocol import Reservation
 from sunwell.budget.tally import BilledCall as Entry
 from sunwell.core.message import digest_of
-from sunwell.core.model import Completion, ModelProtocol, Purpose, Request
+from sunwell.core.model import Completion, ModelProtocol, Purpose, Request, Usage
 from sunwell.core.span import Span
-from sunwell.errors import ModelError
-from sunwell.events import ModelCallFinished, ModelCallStarted
+from sunwell.errors import ConfigurationError, ModelError
+from sunwell.events import ModelCallFinished, ModelCallStarted, ModelContent
 from sunwell.journal.records import Answer, Failure, Intent
+from sunwell.models.connection import Connection
 from sunwell.models.http_model import HttpModel
 
 
@@ -27,6 +30,37 @@ class AnswerStore(Protocol):
     def keep(self, key: str, completion: Completion) -> None:
         """Keep *completion* under *key* if it is of use to a later run."""
         ...
+
+
+@attrs.define(eq=False)
+class CallAccount:
+    """What the attempts of one call came to in this process, as the bill has it."""
+
+    booked_usd: Decimal | None = Decimal(0)
+    booked_usage: Usage = Usage()
+    uncertain_usd: Decimal | None = Decimal(0)
+    reserved_usd: Decimal | None = None
+    max_output_tokens: int | None = None
+    first_piece_seconds: float | None = None
+
+    def begin(self, reservation: Reservation) -> None:
+        """Note what is held for an attempt that is about to be sent."""
+        self.reserved_usd, self.max_output_tokens = reservation.usd, reservation.max_output_tokens
+        self.first_piece_seconds = None
+
+    def book(self, completion: Completion, usd: Decimal | None) -> None:
+        """Add what came with an attempt, at its known cost; ``None``: its price is unknown."""
+        self.booked_usd = None if usd is None or self.booked_usd is None else self.booked_usd + usd
+        used = [] if completion.usage is None else [completion.usage]
+        self.booked_usage += Usage.of([*used, *(one.usage for one in completion.consulted)])
+
+    def keep(self, usd: Decimal | None) -> None:
+        """Add the upper bound of an attempt whose usage never came; ``None``: its price is unknown."""
+        self.uncertain_usd = None if usd is None or self.uncertain_usd is None else self.uncertain_usd + usd
+
+    def fields(self) -> dict[str, Any]:
+        """Return it as the fields of :class:`~sunwell.events.ModelCallFinished`."""
+        return {field.name: getattr(self, field.name) for field in attrs.fields(CallAccount)}
 
 
 @attrs.frozen
@@ -77,7 +111,28 @@ class ModelCall:
 
     def started(self) -> ModelCallStarted:
         """Return the event of the call's beginning."""
-        return ModelCallStarted(self.span.path, self.number, self.model.name, self.purpose, self.span.depth)
+        connection = getattr(self.model, "connection", None)
+        address, port = server_of(connection) if isinstance(connection, Connection) else ("", None)
+        return ModelCallStarted(
+            self.span.path,
+            self.number,
+            self.model.name,
+            self.purpose,
+            self.span.depth,
+            self.provider,
+            address,
+            port,
+            self.stream,
+            self._model_id,
+        )
+
+    def content(self, completion: Completion | None) -> ModelContent:
+        """Return the event of what is asked and was answered."""
+        asked = self.request
+        parts = () if completion is None else completion.parts
+        return ModelContent(
+            self.span.path, self.number, asked.system, tuple(asked.messages), asked.tools, parts
+        )
 
     def finished(self, model: str = "", **known: Any) -> ModelCallFinished:
         """Return the event of the call's end, with what is *known* of it.
@@ -141,7 +196,25 @@ class ModelCall:
         return Entry(self.span.path, self.span.depth, self.purpose, self.provider, model)
 
     @property
+    def _model_id(self) -> str:
+        asked = getattr(self.model, "model_id", "")
+        return asked if isinstance(asked, str) else ""
+
+    @property
     def provider(self) -> str:
         """The provider; empty where the model does not say."""
         provider = getattr(self.model, "provider", "")
         return provider if isinstance(provider, str) else ""
+
+
+_PORTS = {"https": 443, "http": 80}
+
+
+@functools.lru_cache(maxsize=64)
+def server_of(connection: Connection) -> tuple[str, int | None]:
+    """Return host name and port of the server of *connection*; empty and ``None`` if it has no address."""
+    try:
+        parts = urlsplit(connection.bare_url)
+        return parts.hostname or "", parts.port or _PORTS.get(parts.scheme)
+    except (ConfigurationError, ValueError):  # whoever sends says what is wrong with it
+        return "", None

@@ -17,6 +17,20 @@ class _Context(TypedDict):
     needs_scouting: NotRequired[bool]
 
 
+class _KeptLens(TypedDict):
+    reasons: list[str]
+    may_keep: bool
+    use: Literal["as it is", "as a start", "not"]
+    id: NotRequired[str]
+    lens: NotRequired[dict[str, Any]]
+    items: NotRequired[list[dict[str, Any]]]
+    day: NotRequired[str]
+    task: NotRequired[str]
+    cost_usd: NotRequired[_Amount | None]
+    unseen: NotRequired[str]
+    changed: NotRequired[list[str]]
+
+
 class _Scouting(TypedDict):
     most_turns: _Count
     turns: _Count
@@ -69,6 +83,11 @@ class _FactsTold(TypedDict):
     text: str
 
 
+class _LensTrial(TypedDict):
+    places: list[_Count]
+    why: NotRequired[str]
+
+
 class _Plan(TypedDict):
     key: NotRequired[str | None]
     life: NotRequired[str | None]
@@ -82,7 +101,9 @@ _SHAPES: dict[str, Any] = {
     "context": _Context,
     "facts-told": _FactsTold,
     "items": list[dict[str, Any]],
+    "kept-lens": _KeptLens,
     "lens-outcome": _LensOutcome,
+    "lens-trial": _LensTrial,
     "scouting": _Scouting,
     "status": str,
     "task-ids": _Ids,
@@ -91,6 +112,8 @@ _SHAPES: dict[str, Any] = {
 _BEGINNINGS: dict[str, Any] = {
     "answer-": bool,
     "delivered-": str,
+    "lens-look:": list[tuple[bool | None, bool | None, _Amount, _Amount]],
+    "lens-pairs:": str,
     "refused-": list[tuple[_Count, str]],
     "scratchpad:": _NotedEntry,
     "start-": list[_Ceiling | None],

@@ -10,12 +10,12 @@ from typing import Any, ClassVar, Literal
 
 import attrs
 
-from sunwell.core.lens import EphemeralLens
+from sunwell.core.lens import EphemeralLens, LensSource
 from sunwell.core.message import FileChange, FileRead, Message, ToolCall, ToolResult
 from sunwell.core.model import Completion, Purpose
 from sunwell.core.price import DelegationDecision, Quote
 from sunwell.core.task import AnswerBy, CommandRun, Conflict, Status, StopReason
-from sunwell.core.verdict import Verification
+from sunwell.core.verdict import LensTest, Verification
 
 Key = tuple[str | int, ...]
 
@@ -150,7 +150,7 @@ class Quoted(Record):
 
 @attrs.frozen
 class LensWritten(Record):
-    """The lens as it was taken from the smart model's answer."""
+    """The lens as it was taken from the smart model's answer, or from the store of lenses."""
 
     kind: ClassVar[str] = "lens"
     span: str
@@ -160,6 +160,8 @@ class LensWritten(Record):
     prompt_around: tuple[str, str] | None = None
     """What stands before and after the noted text of the workspace in the lens's ``generation_prompt``,
     which is then empty here: that text is tens of kilobytes long, and once in a journal is enough."""
+    source: LensSource | None = None
+    """Where it comes from; ``None`` in records of older versions, and of a lens that is no model's."""
 
     @property
     def key(self) -> Key:
@@ -494,6 +496,8 @@ class RunClosed(Record):
     """What the checks found; ``None`` if there was no check."""
     left_behind: tuple[str, ...] = ()
     """What commands left of files that other programs run by themselves, a sentence each."""
+    lens_test: LensTest | None = None
+    """What running items of a batch with and without its lens has shown; ``None``: no batch under a lens."""
 
     @property
     def key(self) -> Key:

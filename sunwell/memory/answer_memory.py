@@ -33,6 +33,7 @@ _SCHEMA = {
     "model TEXT NOT NULL, text TEXT NOT NULL) WITHOUT ROWID",
     "answers_by_use": "CREATE INDEX answers_by_use ON answers (used_at)",
 }
+_KEEP = "INSERT OR REPLACE INTO answers (key, kept_at, used_at, model, text) VALUES (?, ?, ?, ?, ?)"
 _SLACK_BYTES = 64 << 20
 _MOST_VALUE_BYTES = 1 << 20
 _USED_AGAIN_SECONDS = 3_600.0
@@ -123,7 +124,7 @@ class AnswerMemory:
             if not (rows or used) or not self._is_usable:
                 return
             with self._warned("kept"), self._database().writing() as connection:
-                connection.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)", rows)
+                connection.executemany(_KEEP, rows)
                 connection.executemany("UPDATE answers SET used_at = ? WHERE key = ?", used)
                 if rows:
                     self._make_room(connection, now)

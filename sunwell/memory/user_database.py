@@ -70,7 +70,7 @@ class UserDatabase:
         with self._opened() as (connection, require_time):
             connection.execute("PRAGMA query_only = ON")
             connection.execute("BEGIN")  # the schema that is looked at is the one that is read
-            yield (connection, require_time) if self._has_tables(connection) else None
+            yield (connection, require_time) if self.has_tables(connection) else None
 
     @contextmanager
     def writing(self) -> "Iterator[Connection]":
@@ -81,13 +81,17 @@ class UserDatabase:
         with self._opened() as (connection, _):
             # IMMEDIATE: two processes that both read first and then write would block each other.
             connection.execute("BEGIN IMMEDIATE")
-            if not self._has_tables(connection):
-                for name, statement in self.schema.items():
-                    if name not in self.by_sqlite:
-                        connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {self.format}")
+            if not self.has_tables(connection):
+                self.make_tables(connection)
             yield connection
             connection.execute("COMMIT")
+
+    def make_tables(self, connection: "Connection") -> None:
+        """Make all tables in a new file."""
+        for name, statement in self.schema.items():
+            if name not in self.by_sqlite:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {self.format}")
 
     @contextmanager
     def _opened(self) -> "Iterator[tuple[Connection, Callable[[], None]]]":
@@ -114,7 +118,7 @@ class UserDatabase:
         finally:
             connection.close()
 
-    def _has_tables(self, connection: "Connection") -> bool:
+    def has_tables(self, connection: "Connection") -> bool:
         """Whether the tables are there. Raises :exc:`DatabaseError` if anything else is, or another form."""
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version not in (0, self.format):

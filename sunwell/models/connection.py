@@ -24,6 +24,7 @@ from weakref import WeakKeyDictionary
 
 import attrs
 
+from sunwell.core.passed_on import passed_headers
 from sunwell.core.secrets import Secrets
 from sunwell.core.threads import in_thread
 from sunwell.errors import ConfigurationError, MissingKeyError
@@ -323,10 +324,14 @@ class Sender:
     async def _post_by_aiohttp(self, head: _RequestHead, body: bytes) -> HttpAnswer:
         if callable(head.transport.client):  # as the transport itself makes it at its first request
             head.transport.client = head.transport.get_client()
+        headers, more = head.headers, passed_headers()
+        if more:
+            headers = headers.copy()
+            headers.update(more)
         response = await head.transport.client.request(
             "POST",
             head.url,
-            headers=head.headers,
+            headers=headers,
             data=body if len(body) < _LARGE_BODY_BYTES else _large_body_class()(body),
             allow_redirects=False,
             auto_decompress=False,
@@ -365,6 +370,7 @@ class Sender:
             extensions={"timeout": self._http.timeout.as_dict()},
         )
         request.headers["content-length"] = str(len(body))
+        request.headers.update(passed_headers())
         request.read()
         # Not the client's own send() if that can be: login is in the headers, redirects and cookies are
         # unwanted, and looking for them takes long. The function is private, and may be gone one day.

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
+from sunwell.core.lens import LensSource
 from sunwell.core.marks import guarded_from_report
 from sunwell.tools.wording import shown, visible
 
@@ -206,3 +207,20 @@ def told_arguments(summary: str) -> str:
 def told_tool(name: str) -> str:
     """Return the *name* of a tool, safe to print: a model may have invented it."""
     return one_line(name, 64)
+
+
+_LONGEST_TASK = 120
+
+
+def source_said(source: LensSource | None) -> str:
+    """Return where a lens comes from, in words; empty if there is nothing to say."""
+    if source is None:
+        return ""
+    kept = f"written on {source.written_on} for: {one_line(source.written_for, _LONGEST_TASK)}"
+    why = "; ".join(map(one_line, source.reasons))
+    if source.how == "taken":
+        saved = "" if source.saved_usd is None else f", {dollars(source.saved_usd)} saved"
+        return f"taken from the store, {kept}; nothing paid{saved}"
+    if source.how == "changed":
+        return f"changed from a kept one, {kept}" + (f"; {why}" if why else "")
+    return f"written anew: {why}" if why else ""

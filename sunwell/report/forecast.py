@@ -1,7 +1,8 @@
 """Forecast of a task: whether it is delegated, and what each way would cost. It spends nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import attrs
@@ -9,11 +10,18 @@ import attrs
 from sunwell.agent.asking.ask_price import budget_warning, way_of
 from sunwell.agent.ladder.climb_outcomes import ClimbOutcomes, ExpectedClimb, cheap_alone
 from sunwell.agent.ladder.rungs import LadderModels, plan_rungs
+from sunwell.agent.lens.kept_lens import WantedLens, look_up
 from sunwell.agent.lens.lens_request import LensOrder
-from sunwell.agent.lens.lens_writer import input_tokens, lens_request
+from sunwell.agent.lens.lens_writer import (
+    change_order,
+    fitted_order,
+    input_tokens,
+    lens_sizes,
+    whole_request,
+)
 from sunwell.agent.lens.scouting import turns_of_scouting
 from sunwell.agent.lifecycle.equipment import Equipment
-from sunwell.agent.lifecycle.open_run import chosen_checks, shown_for_lens
+from sunwell.agent.lifecycle.open_run import chosen_checks, shelf_of, shown_for_lens
 from sunwell.agent.orchestration.handed_out_quote import (
     PromptParts,
     hands_out,
@@ -33,6 +41,7 @@ from sunwell.agent.run.decision import (
     expected_output,
 )
 from sunwell.agent.run.guidance import Guidance, surroundings_of
+from sunwell.agent.run.lens_shelf import lasting_name
 from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.toolset import Toolset
 from sunwell.budget.ledger_protocol import Claim
@@ -45,6 +54,7 @@ from sunwell.core.price import DelegationDecision, OutputEstimate, Quote, Side
 from sunwell.core.secrets import Secrets
 from sunwell.errors import ConfigurationError, MissingKeyError, UnknownModelError
 from sunwell.gateway.booking import first_claim
+from sunwell.memory.lens_store import LensStore, lenses_file
 from sunwell.memory.outcomes import KnownOutcomes, OutcomeStore, outcomes_file
 from sunwell.models.catalog import DEFAULT_SMART_MODEL, parse_reference
 from sunwell.models.http_model import Tuning
@@ -140,12 +150,12 @@ def forecast(
     lens, config = options.lens, LoopConfig.of(options, prices=prices)
     known = with_context_query(Toolset.of(equipment.names(options), equipment.preview(session)), options)
     guidance = _guidance(session, known, secrets)
-    text = secrets.redact(session.goal)
+    text, said = secrets.redact(session.goal), list[str]()
     parts = PromptParts(text, guidance, known.specs, lens)
     first = _first_claim(found, models, parts, config, _place(session, text, config, known, secrets))
     outlook, decides = LensOutlook(given=lens), _takes_decision(config)
     if lens is None and decides:
-        outlook = _lens_outlook(session, secrets, models.smart, known.specs, config)
+        outlook = _lens_outlook(session, secrets, (models.smart, found), known.specs, config, said.append)
     output = expected_output(text, config)  # once: the estimator may be the caller's own
     decision, made = decide(
         text,
@@ -172,7 +182,7 @@ def forecast(
         first.input_tokens + first.least_output_tokens,
         lens,
         _ladder(text, output, config, found, (guidance.sections(), known.specs), outcomes),
-        warnings,
+        (*warnings, *said),
     )
 
 
@@ -298,19 +308,36 @@ def _ladder(
 def _lens_outlook(
     session: SessionContext,
     secrets: Secrets,
-    smart: PricedModel,
+    models: tuple[PricedModel, _Models],
     tools: Sequence[ToolSpec],
     config: LoopConfig,
+    warn: Callable[[str], None],
 ) -> LensOutlook:
-    """Return the size of what the smart model reads to write the lens, and how many turns it may look first.
+    """Return what is known of the lens before it is written; *warn* gets what is wrong with the store.
 
-    The workspace is read for it.
+    The workspace is read for it, and so are the files that kept lenses rest on.
     """
-    goal, most = secrets.redact(session.goal), smart.lens_output_tokens
-    order = LensOrder(goal, "", tuple(tools), config.max_lens_tokens, config.effort, most, config.split)
+    (smart, found), goal = models, secrets.redact(session.goal)
+    order = LensOrder(
+        goal, "", tuple(tools), config.max_lens_tokens, config.effort, smart.lens_output_tokens, config.split
+    )
     shown = shown_for_lens(session, secrets)
-    tokens = input_tokens(lens_request(order, shown.text, smart.lens_prompt_tokens))
-    return LensOutlook(input_tokens=tokens, scout_turns=turns_of_scouting(shown, config, tools))
+    order = fitted_order(order, shown.text, smart.lens_prompt_tokens)
+    tokens = input_tokens(whole_request(order))
+    names = (lasting_name(found.smart), lasting_name(found.worker))
+    file = lenses_file() if session.options.lens_store else None
+    if file is not None and names[0] is not None and names[1] is not None:
+        shelf = shelf_of(session, LensStore(file, warn=warn))
+        wanted = WantedLens.of(shelf, order, shown, config, (names[0], names[1]))
+        sizes = partial(lens_sizes, order, smart.lens_prompt_tokens)
+        kept = look_up(shelf, wanted, smart.price, sizes, shelf.store.clock())
+        if kept.taken is not None:
+            return LensOutlook(kept=kept.taken.lens, input_tokens=tokens)
+        if kept.base is not None:
+            change = whole_request(change_order(order, kept.base, smart.lens_prompt_tokens))
+            return LensOutlook(input_tokens=tokens, change_tokens=input_tokens(change))
+    turns = turns_of_scouting(shown, config, tools)
+    return LensOutlook(input_tokens=tokens, scout_turns=turns)
 
 
 def forecast_object(made: Forecast) -> dict[str, object]:

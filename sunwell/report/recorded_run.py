@@ -6,12 +6,13 @@ from typing import Any
 
 from sunwell.agent.lifecycle.run_settings import latest_settings, options_from
 from sunwell.agent.run.run_context import commands_in, left_behind_in
-from sunwell.core.lens import EphemeralLens
-from sunwell.core.verdict import verification_fields
+from sunwell.core.lens import EphemeralLens, LensSource
+from sunwell.core.verdict import LensTest, lens_test_fields, verification_fields
 from sunwell.journal.records import LensWritten, Record, RunClosed, RunOpened
 from sunwell.journal.tree import Node, tree
 from sunwell.report.figures import exact
 from sunwell.report.forecast import lens_object
+from sunwell.report.summary import source_object
 from sunwell.report.worker_entries import command_object, usage_object, workers_of_records
 
 Texts = Mapping[tuple[str, int], str]
@@ -43,6 +44,8 @@ def run_object(records: Sequence[Record], said: Texts | None = None) -> dict[str
         "uncertain_usd": exact(root.total_uncertain_usd),
         "lens": None if lens is None else lens_object(lens),
         "lens_left_out": list(left_out),
+        "lens_test": lens_test_fields(lens_test_in(records)),
+        "lens_source": source_object(lens_source_in(records)),
         "commands": [command_object(command) for command in commands_in(records)],
         "left_behind": list(left_behind_in(records)),
         **workers_of_records(records, with_texts=said is not None),
@@ -60,6 +63,18 @@ def lens_in(records: Sequence[Record]) -> tuple[EphemeralLens | None, Sequence[s
     if "lens" not in settings:
         return None, ()
     return options_from(settings).lens, settings.get("lens_left_out", ())
+
+
+def lens_test_in(records: Sequence[Record]) -> LensTest | None:
+    """Return what the test of a batch's lens has shown when the run ended; ``None`` if nothing is said."""
+    ended = next((record for record in reversed(records) if isinstance(record, RunClosed)), None)
+    return None if ended is None else ended.lens_test
+
+
+def lens_source_in(records: Sequence[Record]) -> LensSource | None:
+    """Return where the lens of a run comes from; ``None`` if there is none, it was given, or nobody says."""
+    written = [record for record in records if isinstance(record, LensWritten)]
+    return written[-1].source if written else None
 
 
 def _node(node: Node, said: Texts) -> dict[str, Any]:

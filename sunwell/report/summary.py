@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import attrs
 
-from sunwell.core.lens import EphemeralLens
+from sunwell.core.lens import EphemeralLens, LensSource
 from sunwell.core.task import Bill, BillLine, CommandRun, ModelBill, TaskResult, Total
-from sunwell.core.verdict import verification_fields
+from sunwell.core.verdict import lens_test_fields, verification_fields
 from sunwell.models.prices import PriceBook
 from sunwell.report.figures import (
     columns_of,
@@ -19,8 +19,10 @@ from sunwell.report.figures import (
     one_line,
     report_text,
     seconds_text,
+    source_said,
 )
 from sunwell.report.forecast import lens_object, quote_object
+from sunwell.report.lens_test_text import lens_test_lines
 from sunwell.report.verdict_text import verdict_lines
 from sunwell.report.worker_entries import command_object, file_object, usage_object, workers_of_result
 from sunwell.tools.wording import counted, on_one_line
@@ -129,6 +131,8 @@ def summarize(
             "reason": None if decision is None else decision.reason,
             "lens": None if result.lens is None else lens_object(result.lens),
             "lens_left_out": list(result.lens_left_out),
+            "lens_test": lens_test_fields(result.lens_test),
+            "lens_source": source_object(result.lens_source),
             "not_delegated": result.not_delegated or None,
         },
         "smart_alone": _comparison(comparison),
@@ -285,15 +289,25 @@ def _not_delegated(result: TaskResult) -> Iterator[str]:
 
 def _lens_of(result: TaskResult) -> Iterator[str]:
     if result.lens is not None:
-        yield from lens_about(result.lens)
+        yield from lens_about(result.lens, result.lens_source)
     yield from lens_lines(result.lens_left_out)
+    yield from lens_test_lines(result.lens_test)
 
 
-def lens_about(lens: EphemeralLens) -> Iterator[str]:
-    """Yield who wrote *lens*, what it is for, and the files that it names."""
+def source_object(source: LensSource | None) -> dict[str, Any] | None:
+    """Return *source* as JSON values."""
+    if source is None:
+        return None
+    return attrs.asdict(source) | {"saved_usd": exact(source.saved_usd), "reasons": list(source.reasons)}
+
+
+def lens_about(lens: EphemeralLens, source: LensSource | None = None) -> Iterator[str]:
+    """Yield who wrote *lens*, what it is for, where it comes from, and the files that it names."""
     scope = one_line(lens.task_scope) or "no task_scope"
     by = f"by {one_line(lens.generated_by)}" if lens.generated_by else "by nobody named"
     yield f"lens     {by}: {scope}"
+    if said := source_said(source):
+        yield f"{'':<8} {said}"
     if lens.target_files:
         yield f"{'':<8} target files: {one_line(', '.join(lens.target_files))}"
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 
+from sunwell.core.passed_on import passed_variables
 from sunwell.core.secrets import Secrets
 from sunwell.tools.secret_values import is_telling, secrets_in
 
@@ -33,7 +34,8 @@ def secrets_from_environment(environ: Mapping[str, str] | None = None) -> Secret
 def command_environment(environ: Mapping[str, str], secrets: Secrets) -> dict[str, str]:
     """Return the part of *environ* that a command gets: paths of programs and home, and the locale.
 
-    All other variables are removed, and so is every variable that contains a known secret. Of ``PATH``, only
+    All other variables are removed, and so is every variable that contains a known secret; what an observer
+    of the run passes on is added, see :mod:`sunwell.core.passed_on`. Of ``PATH``, only
     absolute folders are kept: any other one is in the workspace, where a model writes files.
     """
     kept = {
@@ -42,7 +44,7 @@ def command_environment(environ: Mapping[str, str], secrets: Secrets) -> dict[st
         if (name in _KEPT or name.startswith("LC_")) and secrets.redact(value) == value
     }
     folders = [folder for folder in kept.get("PATH", "").split(os.pathsep) if folder.startswith("/")]
-    return {**kept, "PATH": os.pathsep.join(folders) or os.defpath, **_FIXED}
+    return {**kept, "PATH": os.pathsep.join(folders) or os.defpath, **_FIXED, **passed_variables()}
 
 
 def bare_environment() -> dict[str, str]:

@@ -25,7 +25,10 @@ STATE = ProtectedKind(
 SETTINGS = ProtectedKind(
     "fixed", "it is your configuration of Sunwell, which only a person changes; leave it as it is", ()
 )
-_STATE_NAMES = ("journal.key", *(f"outcomes.sqlite3{end}" for end in ("", "-wal", "-shm", "-journal")))
+_STATE_NAMES = (
+    "journal.key",
+    *(f"{name}.sqlite3{end}" for name in ("outcomes", "lenses") for end in ("", "-wal", "-shm", "-journal")),
+)
 _CACHE_NAMES = tuple(f"answers.sqlite3{end}" for end in ("", "-journal"))
 _SETTINGS_NAMES = ("config.toml", "config.yaml", "config.yml", "trusted.json")
 

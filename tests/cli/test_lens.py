@@ -167,3 +167,11 @@ def test_help_is_that_of_what_is_named(words: tuple[str, ...], sunwell: Invoke) 
     shown = sunwell("lens", *words)
     assert shown.exit_code == 0, shown.stderr
     assert ("export" in shown.stdout) == (words[0] != "write")
+
+
+def test_half_a_character_in_a_lens_is_shown_as_such(sunwell: Invoke, tmp_path: Path) -> None:
+    """JSON can hold one, and no terminal can: the check neither crashes nor passes over it."""
+    (tmp_path / "lens.json").write_text('{"heuristics": ["Keep \\udcff."]}')
+    done = sunwell("lens", "--check", tmp_path / "lens.json")
+    assert done.exit_code == 0, done.output
+    assert "it has 1 characters that nobody sees" in done.stderr

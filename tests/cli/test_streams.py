@@ -13,9 +13,11 @@ import pytest
 
 from sunwell.cli.exit_codes import READER_GONE
 from sunwell.cli.main import cli
+from sunwell.memory.lens_store import LensStore
 from sunwell.simulator import Simulator, running_simulator
 from sunwell.simulator.scripts import DEMO_MODELS
 from tests.cli.beginner import done, done_anew
+from tests.memory.test_lens_store import KEPT
 
 TASK = "Generate CRUD endpoints for 5 entities"
 SHOP = Path(__file__).parents[2] / "examples" / "shop"
@@ -32,6 +34,9 @@ LINES = {
     "lens write": "lens --check lens.json",
     "lens export": "lens export lens.json --skill made --force",
     "lens import": "lens import skill",
+    "lens list": "lens list",
+    "lens show": "lens show LENS",
+    "lens drop": "lens drop --all",
     "estimate": "estimate Hello -w .",
     "models": "models",
     "runs": "runs -w .",
@@ -75,9 +80,11 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[
     (folder / "sunwell.toml").write_text("[budget]\nusd = 5\n")
     with running_simulator(Simulator(DEMO_MODELS)) as simulator:
         keys = {"OPENAI_BASE_URL": simulator.openai_url, "OPENAI_API_KEY": "simulated-key"}
-        environ = {**os.environ, **keys, "SUNWELL_HOME": str(folder / "home")}
+        environ = {**os.environ, **keys, "SUNWELL_HOME": str(folder / "home"), "SUNWELL_LENSES": ""}
         told = json.loads(done("run", TASK, "--delegate", "--json", folder=folder, env=environ).stdout)
-        yield folder, environ, {"RUN": told["run_id"], "JOURNAL": told["journal"]}
+        kept = LensStore(folder / "home" / "lenses.sqlite3", warn=pytest.fail).keep(KEPT)
+        assert kept is not None
+        yield folder, environ, {"RUN": told["run_id"], "JOURNAL": told["journal"], "LENS": kept.id}
 
 
 def leaves(group: click.Group, above: str = "") -> Iterator[str]:

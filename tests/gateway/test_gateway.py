@@ -89,7 +89,21 @@ def test_each_call_is_told_when_it_starts_and_when_it_ends(open_door, price) -> 
     assert door.events == [
         ModelCallStarted("run/work", 0, "haiku", "work", 1),
         ModelCallFinished(
-            "run/work", 0, "haiku", "work", 1, 1, Usage(200, 30), Decimal("0.0005"), 4.0, "end"
+            "run/work",
+            0,
+            "haiku",
+            "work",
+            1,
+            1,
+            Usage(200, 30),
+            Decimal("0.0005"),
+            4.0,
+            "end",
+            booked_usd=Decimal("0.0005"),
+            booked_usage=Usage(200, 30),
+            reserved_usd=Decimal("0.002103"),
+            max_output_tokens=100,
+            answered_by="haiku",
         ),
     ]
 

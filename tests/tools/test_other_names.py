@@ -20,6 +20,7 @@ from .test_protected_tools import arguments_for, make, sha256
 CANARY = "canary-7c2e"
 OWN = {".config/sunwell/config.toml": "fixed", ".config/sunwell/trusted.json": "fixed"}
 OWN |= {".local/state/sunwell/journal.key": "secret", ".local/state/sunwell/outcomes.sqlite3": "secret"}
+OWN |= {".local/state/sunwell/lenses.sqlite3": "secret"}
 
 HOME_SECRETS = (".aws/credentials", ".netrc", ".ssh/id_rsa")
 WEAKER = ("AGENTS.md", "CLAUDE.md", ".envrc", ".vscode/settings.json", "sub/sunwell.toml", ".claude/a/b.md")

@@ -23,6 +23,8 @@ from sunwell.models.tokens import cache_life_seconds, estimate_tokens
 
 _ASSUMED_SECONDS = 2.0
 _PLAN, _PAD = "cache-plan", "cache-pad"
+NO_LENS = "no-lens"
+"""The part of a batch whose workers do without its lens, to see what it does: below the batch, and apart."""
 _LIFE_SECONDS = {"1h": 3_600.0}
 _BYTES_PER_TOKEN = 4
 
@@ -63,15 +65,16 @@ class Planning:
     may_pad: bool = False
 
     async def plan(
-        self, terms: WorkerTerms, parent: Span, tasks: Sequence[Task]
+        self, terms: WorkerTerms, parent: Span, tasks: Sequence[Task], places: Sequence[int] | None = None
     ) -> tuple[WorkerTerms, StartGate]:
         """Return the terms of the workers of *parent*, and the gate through which they start.
 
-        The plan is journalled with its figures, and so is what the first answers teach.
+        *places* are those of *tasks* in the batch; ``None``: they are the batch. The plan is journalled with
+        its figures, and so is what the first answers teach.
         """
         terms, pad_tokens = self._padded_before(terms, parent)
         self._recall(terms, parent)
-        siblings = self._siblings(terms, self._open(parent, tasks))
+        siblings = self._siblings(terms, self._open(parent, tasks, places))
         made = plan(siblings, self.choice)
         if made.pad_tokens and not pad_tokens:
             terms = _padded(terms, made.pad_tokens)
@@ -171,10 +174,11 @@ class Planning:
                         begun = record.at - record.duration_seconds
                         self.lessons.saw_kept(prompt_key(terms), begun, seconds)
 
-    def _open(self, parent: Span, tasks: Sequence[Task]) -> list[Task]:
+    def _open(self, parent: Span, tasks: Sequence[Task], places: Sequence[int] | None) -> list[Task]:
         """Return the tasks that an earlier process of this run has not finished."""
         find = self.run.journal.find
-        spans = [(parent.worker(f"task-{index}"), task) for index, task in enumerate(tasks)]
+        numbered = zip(range(len(tasks)) if places is None else places, tasks, strict=True)
+        spans = [(parent.worker(f"task-{place}"), task) for place, task in numbered]
         ended = [(find(WorkerClosed, (span.path,)), task) for span, task in spans]
         return [task for end, task in ended if end is None or end.status in ("cancelled", "error")]
 
@@ -263,7 +267,8 @@ class _Lesson:
 
 
 def _is_below(span: str, parent: Span) -> bool:
-    return span.startswith(f"{parent.path}/")
+    """Whether *span* is below *parent*, and not of the workers there that have another prompt."""
+    return span.startswith(f"{parent.path}/") and not span.startswith(f"{parent.child(NO_LENS).path}/")
 
 
 def _is_kept(usage: Usage | None) -> bool:

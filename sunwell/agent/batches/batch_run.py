@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from sunwell.agent.batches.batch_plan import Planning
+from sunwell.agent.batches.lens_gate import LensGate, places_to_try, why_no_test
 from sunwell.agent.batches.results_file import ResultsFile
 from sunwell.agent.batches.task_batch import Batch, joined_end, run_tasks
 from sunwell.agent.ladder.run_ladder import RunLadder, verification_of
@@ -38,12 +39,17 @@ async def run_batch(
             run.tell(WARNED, Warned(file.repair))
     writes = run.config.enable_delegation and smart.name != worker.name and not run.config.escalate
     if not take_given_lens(run) and writes:
-        written = await write_run_lens(run, smart, worker=worker)
+        written = await write_run_lens(run, smart, reader=worker, worker=worker)
         if written.lens is None and written.outcome == "fail":
             return Ending("error", "lens_failed", "", f"no lens: {written.reason}")
         if written.lens is None:
             run.tell(WARNED, Warned(f"the workers go on without a lens: {written.reason}"))
-    results = await _results(run, batch.tasks, worker, file, ladder)
+    places = await places_to_try(run, batch.tasks, ladder) if run.lens is not None else ""
+    if isinstance(places, str):
+        run.lens_test = why_no_test(run, places)
+        results = await _results(run, batch.tasks, worker, file, ladder)
+    else:
+        results = await _tested_results(run, batch.tasks, worker, places, file, ladder)
     run.verification = verification_of(results)
     return joined_end(results)
 
@@ -71,6 +77,28 @@ async def _results(
         )
     finally:
         run.take(dispatcher.all_results())
+        if file is not None:
+            file.finish()
+
+
+async def _tested_results(
+    run: Run,
+    tasks: tuple[Task, ...],
+    worker: ModelProtocol,
+    places: tuple[int, ...],
+    file: ResultsFile | None,
+    verifier: Verifier | None,
+) -> tuple[TaskResult, ...]:
+    """Return the results of *tasks* under the lens of *run*, which the items at *places* test."""
+    dispatcher = dispatcher_for(run, worker, run.lens)
+    dispatcher.verifier = verifier
+    if run.resumed:
+        recall_calls(run)
+    gate = LensGate(run, dispatcher, tasks, places, planning_for(run), file)
+    try:
+        return await gate.results()
+    finally:
+        run.take(gate.so_far())
         if file is not None:
             file.finish()
 

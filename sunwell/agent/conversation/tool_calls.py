@@ -29,7 +29,14 @@ from sunwell.core.message import FileChange, Message, Part, ToolCall, ToolResult
 from sunwell.core.span import Span
 from sunwell.core.task import CommandRun
 from sunwell.core.tool import Place, StagingExecutor, ToolExecutor
-from sunwell.events import TOOL_CALL_FINISHED, TOOL_CALL_STARTED, ToolCallFinished, ToolCallStarted
+from sunwell.events import (
+    TOOL_CALL_FINISHED,
+    TOOL_CALL_STARTED,
+    TOOL_CONTENT,
+    ToolCallFinished,
+    ToolCallStarted,
+    ToolContent,
+)
 from sunwell.journal.records import ToolFinished, ToolStarted
 from sunwell.tools.limits import as_text
 from sunwell.tools.policy import GovernedExecutor
@@ -156,14 +163,23 @@ class CallRunner:
         self.tools.recall(call, Place(self.span, turn, index, self._message), finished.result)
         started = self.run.journal.find(ToolStarted, (self.span.path, turn, index))
         self._count(call, finished.result, started, finished.duration_seconds)
-        self._tell_finished(call, finished.result, finished.duration_seconds, replayed=True)
+        key = (self.span.path, turn, index)
+        self._tell_finished(call, key, finished.result, finished.duration_seconds, replayed=True)
         return finished.result
 
     async def _new(self, call: ToolCall, turn: int, index: int) -> ToolResult:
         key = (self.span.path, turn, index)
-        self.run.tell(TOOL_CALL_STARTED, ToolCallStarted(self.span.path, call.name, _summary(call)))
+        told = ToolCallStarted(self.span.path, call.name, _summary(call), call.id, turn, index)
+        self.run.tell(TOOL_CALL_STARTED, told)
         clock = asyncio.get_running_loop()
         begun = clock.time()
+        try:
+            return await self._carried_out(call, key, begun)
+        except BaseException as error:
+            self._tell_broken_off(call, key, error, clock.time() - begun)
+            raise
+
+    async def _carried_out(self, call: ToolCall, key: tuple[str, int, int], begun: float) -> ToolResult:
         started = self.run.journal.find(ToolStarted, key)
         with self.run.noting_left_behind() as seen:
             if started is not None:
@@ -176,12 +192,12 @@ class CallRunner:
         if (content := redact(result.content)) != result.content or left != result.left_behind:
             result = attrs.evolve(result, content=content, left_behind=left)
         result = await self._with_known_files(result, started)
-        seconds = clock.time() - begun
+        seconds = asyncio.get_running_loop().time() - begun
         # Not synced on its own: the intent of the next model call is, and it comes later in the file.
         record = ToolFinished(*key, call.name, result, seconds)
         await self.run.journal.append(record, durable=False)
         self._count(call, result, started, seconds)
-        self._tell_finished(call, result, seconds)
+        self._tell_finished(call, key, result, seconds)
         self.run.note_left_behind(left)
         return result
 
@@ -303,8 +319,16 @@ class CallRunner:
         return noticed
 
     def _tell_finished(
-        self, call: ToolCall, result: ToolResult, seconds: float, *, replayed: bool = False
+        self,
+        call: ToolCall,
+        key: tuple[str, int, int],
+        result: ToolResult,
+        seconds: float,
+        *,
+        replayed: bool = False,
     ) -> None:
+        if TOOL_CONTENT.receivers and not replayed:  # mostly nobody wants the texts
+            self.run.tell(TOOL_CONTENT, ToolContent(*key, call.arguments, result.content))
         changed = tuple(change.path for change in result.changes)
         event = ToolCallFinished(
             self.span.path,
@@ -316,6 +340,29 @@ class CallRunner:
             command_of(call, result) or "",
             result.exit_code,
             _reason(result),
+            call.id,
+            *key[1:],
+            "refused" if result.refused else "tool_error" if result.is_error else "",
+        )
+        self.run.tell(TOOL_CALL_FINISHED, event)
+
+    def _tell_broken_off(
+        self, call: ToolCall, key: tuple[str, int, int], error: BaseException, seconds: float
+    ) -> None:
+        is_stopped = isinstance(error, asyncio.CancelledError)
+        said = (
+            "it was cancelled" if is_stopped else self.run.gateway.redact(str(error) or type(error).__name__)
+        )
+        event = ToolCallFinished(
+            self.span.path,
+            call.name,
+            True,
+            seconds,
+            error=said[:_REASON_CHARACTERS],
+            call_id=call.id,
+            turn=key[1],
+            index=key[2],
+            error_kind=type(error).__name__,
         )
         self.run.tell(TOOL_CALL_FINISHED, event)
 

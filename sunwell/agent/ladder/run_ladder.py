@@ -22,7 +22,7 @@ from sunwell.checks.suite import ChosenChecks
 from sunwell.core.confinement import Confinement
 from sunwell.core.secrets import Secrets
 from sunwell.core.span import Span
-from sunwell.core.task import Budget, TaskResult
+from sunwell.core.task import Budget, Task, TaskResult
 from sunwell.core.threads import in_thread
 from sunwell.core.tool import ToolExecutor
 from sunwell.core.verdict import Verification
@@ -156,10 +156,14 @@ class RunLadder:
 
     def may_climb(self, worker: Worker) -> bool:
         """Whether the work of *worker* goes up if it fails its check."""
-        return self.climbs and self._has_checks(worker)
+        return self.climbs and worker.terms.may_climb and self._has_checks(worker)
+
+    def checks_task(self, task: Task) -> bool:
+        """Whether *task* of a batch has a check, its own or one of the run."""
+        return bool(task.check if self.checks is None else self.checks.for_task(task.check))
 
     def _has_checks(self, worker: Worker) -> bool:
-        if worker.task.check if self.checks is None else self.checks.for_task(worker.task.check):
+        if self.checks_task(worker.task):
             return True
         # A run that is played again may be without the caller's own checks, but it has what they found.
         path = worker.span.path

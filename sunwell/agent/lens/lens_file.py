@@ -34,6 +34,8 @@ class LensOrigin:
     """SHA-256 of the user message that the model answered; the message itself is in the run's journal."""
     prompt_bytes: int = 0
     """Length of that message in UTF-8."""
+    gate: str = ""
+    """What running items with it and without it has shown; empty: it was not tested."""
 
     @classmethod
     def of(cls, lens: EphemeralLens, task: str, date: str) -> "LensOrigin":
@@ -65,6 +67,8 @@ def lens_json(lens: EphemeralLens, origin: LensOrigin | None = None) -> str:
     origin = origin or LensOrigin.of(lens, "", "")
     if origin != LensOrigin():
         fields[_ORIGIN] = attrs.asdict(origin)
+        if not origin.gate:
+            del fields[_ORIGIN]["gate"]
     return json.dumps(fields, ensure_ascii=False, indent=2) + "\n"
 
 
@@ -154,7 +158,8 @@ def _require_texts(value: Any, name: str, where: str) -> None:
 
 
 def _origin_of(value: Any, where: str) -> LensOrigin:
-    kinds: Mapping[str, type] = {"task": str, "date": str, "prompt_sha256": str, "prompt_bytes": int}
+    texts = ("task", "date", "prompt_sha256", "gate")
+    kinds: Mapping[str, type] = dict.fromkeys(texts, str) | {"prompt_bytes": int}
     _require(value, dict, _ORIGIN, where)
     for name, found in value.items():
         if name not in kinds:

@@ -435,7 +435,7 @@ def _within(lens: EphemeralLens, max_tokens: int, tell: Tell) -> EphemeralLens:
 
 def lens_tokens(lens: EphemeralLens) -> int:
     """Return the length of *lens* as workers read it, in tokens of four bytes, rounded up."""
-    return -(-len(lens.to_context().encode()) // _BYTES_PER_TOKEN)
+    return -(-len(lens.to_context().encode("utf-8", "surrogatepass")) // _BYTES_PER_TOKEN)
 
 
 def without_secrets(

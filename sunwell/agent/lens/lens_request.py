@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from sunwell.agent.prompts import lens_limit
+from sunwell.agent.prompts import lens_change_limit, lens_limit
 from sunwell.core.markdown import one_line
 from sunwell.core.message import digest_of
 from sunwell.core.model import Effort, ResponseSchema, ToolSpec
@@ -44,6 +44,8 @@ class LensOrder:
     """Whether the answer may also hold the items into which the task falls."""
     attempt: str = ""
     """What an earlier attempt changed, and what its check said; empty: there was none."""
+    kept: str = ""
+    """A kept lens of which the model only says what must change; empty: it writes a whole one."""
 
 
 def user_prompt(order: LensOrder) -> str:
@@ -52,12 +54,16 @@ def user_prompt(order: LensOrder) -> str:
     What is quoted stands between marks that carry digits made of the quoted text itself, so that
     no text can hold the mark that closes its own section or opens another.
     """
-    sections = {"task": order.task, "tools": _tools(order.tools), "workspace": order.context}
+    sections = {"task": order.task, "tools": tools_text(order.tools)}
+    if order.kept:
+        sections["kept"] = order.kept
+    sections["workspace"] = order.context
     if order.attempt:
         sections["attempt"] = order.attempt
     mark = _mark([text for text in sections.values() if text])
     quoted = [_section(name, mark, text) for name, text in sections.items() if text.strip()]
-    return "\n\n".join([*quoted, lens_limit(order.max_lens_tokens)])
+    limit = lens_change_limit if order.kept else lens_limit
+    return "\n\n".join([*quoted, limit(order.max_lens_tokens)])
 
 
 def _section(name: str, mark: str, text: str) -> str:
@@ -71,6 +77,7 @@ def _mark(texts: Sequence[str]) -> str:
     return mark
 
 
-def _tools(tools: Sequence[ToolSpec]) -> str:
+def tools_text(tools: Sequence[ToolSpec]) -> str:
+    """Return what the lens writer is told of the workers' tools."""
     described = [one_line(tool.description) for tool in tools]
     return "\n".join(f"- {tool.name}: {text}" for tool, text in zip(tools, described, strict=True))

@@ -3,11 +3,14 @@
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import attrs
 
 from sunwell.agent.conversation.final_call import with_words
+from sunwell.agent.lens.kept_lens import FoundLens, NewLens, found_for, keep_lens, note_kept
+from sunwell.agent.lens.lens_change import CHANGE_SCHEMA, LensBase, changed_lens
 from sunwell.agent.lens.lens_file import lens_remarks
 from sunwell.agent.lens.lens_parser import (
     is_inside,
@@ -21,6 +24,7 @@ from sunwell.agent.lens.lens_request import LENS_SCHEMA, LensOrder, user_prompt
 from sunwell.agent.lens.scouting import MOST_CALLS, TURN_BYTES, Scout, turns_of_scouting
 from sunwell.agent.prompts import (
     ATTEMPT_PROMPT,
+    CHANGE_PROMPT,
     CONTEXT_CUT,
     GENERIC_CONSTRAINTS,
     GENERIC_HEURISTICS,
@@ -35,7 +39,7 @@ from sunwell.agent.run.run_context import Run
 from sunwell.agent.workers.worker import task_fields, task_of
 from sunwell.context.excerpts import Shown
 from sunwell.context.options import OnLensFailure
-from sunwell.core.lens import EphemeralLens
+from sunwell.core.lens import EphemeralLens, LensSource
 from sunwell.core.markdown import one_line
 from sunwell.core.message import FileRead, History, user
 from sunwell.core.model import Caching, Completion, ModelProtocol, Request, ResponseSchema
@@ -55,10 +59,12 @@ from sunwell.events import (
     LENS_FAILED,
     LENS_GIVEN,
     LENS_STARTED,
+    LENS_TAKEN,
     EphemeralLensCreated,
     LensFailed,
     LensGiven,
     LensStarted,
+    LensTaken,
 )
 from sunwell.journal.records import LensWritten, Note
 from sunwell.models.room import Room
@@ -146,6 +152,8 @@ class LensAndItems:
     items: tuple[Task, ...] = ()
     left_out: tuple[str, ...] = ()
     """A sentence for all that was left out of the answer, cut or removed."""
+    is_whole: bool = True
+    """Whether the answer had come to its end."""
 
 
 async def write_lens(
@@ -190,6 +198,35 @@ async def write_split_lens(
         return _read(order, prompt, answered, tell)
     except LensError as error:
         raise LensError(f"{model_name} wrote no lens, asked twice: {error}") from error
+
+
+async def write_changed_lens(
+    order: LensOrder, base: LensBase, ask: Ask, *, model_name: str, tell: Callable[[str], None] = log.info
+) -> LensAndItems:
+    """Return the kept lens *base* with what the smart model changes of it for *order*, asked once.
+
+    Raises :exc:`~sunwell.errors.LensError` if the answer cannot be applied, and what *ask* raises.
+    """
+    told: list[str] = []
+
+    def note(sentence: str) -> None:
+        told.append(sentence)
+        tell(sentence)
+
+    prompt = user_prompt(order)
+    completion = await ask(_request(order, History([user(prompt)])))
+    if completion.stop == "refusal":
+        raise LensError(f"{model_name} refused")
+    lens = changed_lens(
+        completion.text,
+        base.lens,
+        max_tokens=order.max_lens_tokens,
+        cut=completion.stop in _CUT,
+        scope=order.task,
+        tell=note,
+    )
+    lens = attrs.evolve(lens, generated_by=completion.model, generation_prompt=prompt)
+    return LensAndItems(lens, (), counted(told))
 
 
 async def _first_answer(
@@ -257,7 +294,7 @@ def _request(order: LensOrder, history: History) -> Request:
         history,
         system=(_instructions(order),),
         max_output_tokens=order.max_output_tokens or 2 * order.max_lens_tokens + _THINKING_TOKENS,
-        response_schema=split_schema(LENS_SCHEMA) if order.split else LENS_SCHEMA,
+        response_schema=_schema(order),
         effort=order.effort,
         caching=Caching(
             prefix=None, conversation=False
@@ -265,8 +302,15 @@ def _request(order: LensOrder, history: History) -> Request:
     )
 
 
+def _schema(order: LensOrder) -> ResponseSchema:
+    if order.kept:
+        return CHANGE_SCHEMA
+    return split_schema(LENS_SCHEMA) if order.split else LENS_SCHEMA
+
+
 def _instructions(order: LensOrder) -> str:
     more = [SPLIT_PROMPT] if order.split else []
+    more += [CHANGE_PROMPT] if order.kept else []
     more += [ATTEMPT_PROMPT] if order.attempt else []
     return "".join([LENS_PROMPT, *more])
 
@@ -314,7 +358,7 @@ def _read(
         tell("the answer was cut off; the lens holds the items that were whole")
     lens = attrs.evolve(lens, generated_by=completion.model, generation_prompt=prompt)
     items = parse_items(completion.text, cut=completion.stop in _CUT, tell=tell) if order.split else ()
-    return LensAndItems(lens, items, counted(told))
+    return LensAndItems(lens, items, counted(told), completion.stop not in _CUT)
 
 
 def counted(sentences: Iterable[str]) -> tuple[str, ...]:
@@ -338,6 +382,8 @@ class Written:
     """The items into which the task falls; none where it is one piece."""
     left_out: tuple[str, ...] = ()
     """What the lens has lost of what was written, a sentence each."""
+    source: LensSource | None = None
+    """Where the lens comes from; ``None`` if there is none, or it is no model's."""
 
 
 def take_given_lens(run: Run) -> bool:
@@ -379,15 +425,21 @@ class LensPlace:
 
 
 async def write_run_lens(
-    run: Run, smart: ModelProtocol, *, worker: ModelProtocol | None = None, may_split: bool = False
+    run: Run,
+    smart: ModelProtocol,
+    *,
+    reader: ModelProtocol,
+    worker: ModelProtocol | None = None,
+    may_split: bool = False,
 ) -> Written:
-    """Return the journalled lens of the run, or have *smart* write one, perhaps with items.
+    """Return the journalled lens of the run, one that the store has for it, or have *smart* write one.
 
-    *worker* is who will work under it. The lens becomes that of *run*. What its calls cost counts against
-    the run whatever comes of them.
+    *reader* is who it is for, and *worker* the same if work under it follows in this run. A written one may
+    have items. The lens becomes that of *run*. What its calls cost counts against the run whatever comes of
+    them.
     """
-    written = await _written(run, smart, LensPlace.of(run), worker, may_split)
-    run.lens, run.lens_left_out = written.lens, written.left_out
+    written = await _written(run, smart, LensPlace.of(run), worker, may_split, reader)
+    run.lens, run.lens_left_out, run.lens_source = written.lens, written.left_out, written.source
     return written
 
 
@@ -397,57 +449,141 @@ async def write_lens_at(run: Run, smart: ModelProtocol, place: LensPlace) -> Wri
 
 
 async def _written(
-    run: Run, smart: ModelProtocol, place: LensPlace, worker: ModelProtocol | None, may_split: bool
+    run: Run,
+    smart: ModelProtocol,
+    place: LensPlace,
+    worker: ModelProtocol | None,
+    may_split: bool,
+    reader: ModelProtocol | None = None,
 ) -> Written:
     span = place.span
     recorded = run.journal.find(LensWritten, (span.path,))
     # Where the questions of a recorded run are compared, those for the lens are, too.
-    if recorded is not None and run.gateway.compare is None:
+    if recorded is not None and (run.gateway.compare is None or _is_taken(recorded.source)):
         noted = run.journal.find(Note, (span.path, _ITEMS))
         known = () if noted is None else tuple(map(item_of, noted.value))
-        return Written(_recalled(run, recorded), items=known, left_out=recorded.left_out)
+        lens, left_out = _recalled(run, recorded), recorded.left_out
+        return Written(lens, items=known, left_out=left_out, source=recorded.source)
     failed = run.journal.find(Note, (span.path, _OUTCOME))
     stands: Written | None = None
     if failed is not None and failed.value["outcome"] != "fail":  # taken up again, it is tried again
         stands = Written(None, failed.value["outcome"], failed.value["reason"])
         if run.gateway.compare is None:
             return stands
+    order = await _order(run, smart, place, may_split, reader)
+    found = found_for(run, span)
+    if found.taken is not None:
+        return await _take(run, place, found)
     run.tell(LENS_STARTED, LensStarted(place.task, smart.name))
-
-    answered = 0
-
-    async def ask(request: Request) -> Completion:
-        nonlocal answered
-        completion = await run.gateway.ask(span, smart, request, purpose="lens")
-        answered += 1
-        return completion
-
+    asking = _Asking(run, smart, place, worker, found)
     try:
-        order = await _order(run, smart, place, may_split)
-        is_worth_it = not place.attempt and (run.decision is None or run.decision.scout_turns > 0)
-        scout = await Scout.of(run, span, smart, worker) if may_scout(run) and is_worth_it else None
-        try:
-            written = await write_split_lens(order, ask, model_name=smart.name, scout=scout)
-        except RequestTooLong as refusal:
-            # Only the first question is made shorter: a resume finds its answer by what it was then asked.
-            if answered or not (shorter := _shorter(run, smart, order, refusal)):
-                raise
-            order = attrs.evolve(
-                order, context=shorter, max_output_tokens=_lens_room(run, smart).output_tokens
-            )
-            shown = Shown(shorter, _reads_noted(run, span.path))
-            await _note_context(run, span.path, shown, needs_scouting=may_scout(run))
-            written = await write_split_lens(order, ask, model_name=smart.name, scout=scout)
+        written, order, source = await asking.written(order)
     except (LensError, ModelError, BudgetExhausted) as error:
         return stands or await _failed(run, place, str(error))
     if written.items:  # before the lens: where that is found, they are known to be all
         items = [task_fields(item) for item in written.items]
         await run.journal.append(Note(span.path, _ITEMS, items), durable=False)
     lens, replaced = without_secrets(written.lens, run.gateway.secrets, is_answer=True)
+    if found.may_keep and written.is_whole and recorded is None and reader is not None:
+        made = NewLens(lens, tuple(map(task_fields, written.items)), run.tally.bill(span.path).cost_usd)
+        reads = _reads_noted(run, span.path)
+        kept_id = await keep_lens(run, span, order, made, (smart, reader), reads)
+        source = attrs.evolve(source, kept_id=kept_id)
+    elif recorded is not None and recorded.source is not None:
+        source = recorded.source
     left_out = (*_left_out_before(order, smart), *written.left_out, *replaced)
-    await run.journal.append(_record_of(run, span.path, lens, left_out))
-    run.tell(EPHEMERAL_LENS_CREATED, _created(run, span.path, lens, left_out))
-    return Written(lens, items=written.items, left_out=left_out)
+    await run.journal.append(_record_of(run, span.path, lens, left_out, source))
+    run.tell(EPHEMERAL_LENS_CREATED, _created(run, span.path, lens, left_out, source))
+    return Written(lens, items=written.items, left_out=left_out, source=source)
+
+
+def _is_taken(source: LensSource | None) -> bool:
+    return source is not None and source.how == "taken"
+
+
+async def _take(run: Run, place: LensPlace, found: FoundLens) -> Written:
+    """Record the lens that the store has for *place*, and tell of it."""
+    kept, path = found.taken, place.span.path
+    assert kept is not None
+    lens, replaced = without_secrets(kept.lens, run.gateway.secrets)
+    source = found.source("taken", kept.id)
+    items = tuple(map(item_of, kept.items))
+    if items:
+        await run.journal.append(Note(path, _ITEMS, [dict(item) for item in kept.items]), durable=False)
+    await run.journal.append(LensWritten(path, lens, replaced, None, source))
+    taken = LensTaken(
+        lens.task_scope,
+        len(lens.heuristics),
+        len(lens.patterns),
+        len(lens.anti_patterns),
+        len(lens.constraints),
+        len(lens.examples),
+        lens_tokens(lens),
+        lens.generated_by,
+        source,
+        lens.target_files,
+        replaced,
+    )
+    run.tell(LENS_TAKEN, taken)
+    return Written(lens, items=items, left_out=replaced, source=source)
+
+
+@attrs.define(eq=False)
+class _Asking:
+    """Has the smart model write one lens of a run."""
+
+    run: Run
+    smart: ModelProtocol
+    place: LensPlace
+    worker: ModelProtocol | None
+    found: FoundLens
+    """What the store has for it, which may be a start."""
+    _answered: int = attrs.field(default=0, init=False)
+
+    async def written(self, order: LensOrder) -> tuple[LensAndItems, LensOrder, LensSource]:
+        """Return the lens for *order*, the order as it was asked, and where the lens comes from."""
+        source = self.found.source("written")
+        if self.found.base is not None:
+            change = change_order(order, self.found.base, _lens_room(self.run, self.smart).prompt_tokens)
+            try:
+                changed = await write_changed_lens(
+                    change, self.found.base, self._ask, model_name=self.smart.name
+                )
+                return changed, order, self.found.source("changed")
+            except (LensError, RequestTooLong) as error:
+                said = f"what must change of the kept lens could not be applied ({one_line(str(error))})"
+                source = attrs.evolve(source, reasons=(*source.reasons, said))
+                self._answered = 0
+        return (*await self._whole(order), source)
+
+    async def _whole(self, order: LensOrder) -> tuple[LensAndItems, LensOrder]:
+        run, smart, span = self.run, self.smart, self.place.span
+        is_worth_it = not self.place.attempt and (run.decision is None or run.decision.scout_turns > 0)
+        looks = may_scout(run) and is_worth_it and self.found.base is None
+        scout = await Scout.of(run, span, smart, self.worker) if looks else None
+        try:
+            return await write_split_lens(order, self._ask, model_name=smart.name, scout=scout), order
+        except RequestTooLong as refusal:
+            # Only the first question is made shorter: a resume finds its answer by what it was then asked.
+            if self._answered or not (shorter := _shorter(run, smart, order, refusal)):
+                raise
+            order = attrs.evolve(
+                order, context=shorter, max_output_tokens=_lens_room(run, smart).output_tokens
+            )
+            shown = Shown(shorter, _reads_noted(run, span.path))
+            await _note_context(run, span.path, shown, needs_scouting=may_scout(run))
+            return await write_split_lens(order, self._ask, model_name=smart.name, scout=scout), order
+
+    async def _ask(self, request: Request) -> Completion:
+        completion = await self.run.gateway.ask(self.place.span, self.smart, request, purpose="lens")
+        self._answered += 1
+        return completion
+
+
+def change_order(order: LensOrder, base: LensBase, room_tokens: int | None) -> LensOrder:
+    """Return *order* as it is if only what must change of *base* is asked for, in *room_tokens*."""
+    changed = attrs.evolve(order, context="", kept=base.text, split=False)
+    return attrs.evolve(changed, context=_fitted(changed, base.unseen, room_tokens))
 
 
 def item_of(fields: Mapping[str, Any]) -> Task:
@@ -465,14 +601,16 @@ def _left_out_before(order: LensOrder, smart: ModelProtocol) -> tuple[str, ...]:
     return (f"what {smart.name} was shown of the workspace was cut to fit its context window",)
 
 
-def _record_of(run: Run, path: str, lens: EphemeralLens, left_out: tuple[str, ...]) -> LensWritten:
+def _record_of(
+    run: Run, path: str, lens: EphemeralLens, left_out: tuple[str, ...], source: LensSource
+) -> LensWritten:
     """Return the record of *lens*, without the text of the workspace in its prompt: that is noted already."""
     noted = run.journal.find(Note, (path, CONTEXT))
     text = "" if noted is None else str(noted.value["text"])
     before, found, after = lens.generation_prompt.partition(text) if text else ("", "", "")
     if not found:
-        return LensWritten(path, lens, left_out)
-    return LensWritten(path, attrs.evolve(lens, generation_prompt=""), left_out, (before, after))
+        return LensWritten(path, lens, left_out, None, source)
+    return LensWritten(path, attrs.evolve(lens, generation_prompt=""), left_out, (before, after), source)
 
 
 def _recalled(run: Run, recorded: LensWritten) -> EphemeralLens:
@@ -484,9 +622,28 @@ def _recalled(run: Run, recorded: LensWritten) -> EphemeralLens:
     return attrs.evolve(recorded.lens, generation_prompt=f"{before}{noted.value['text']}{after}")
 
 
-async def first_lens_request(run: Run, smart: ModelProtocol, *, may_split: bool = False) -> Request:
-    """Return the request by which *smart* would be asked for the lens of the run; nothing is sent."""
-    order = await _order(run, smart, LensPlace.of(run), may_split)
+async def first_lens_request(
+    run: Run, smart: ModelProtocol, *, reader: ModelProtocol, may_split: bool = False
+) -> Request:
+    """Return the request by which *smart* would be asked for a whole lens of the run; nothing is sent."""
+    return whole_request(await _order(run, smart, LensPlace.of(run), may_split, reader))
+
+
+async def change_request(run: Run, smart: ModelProtocol, *, reader: ModelProtocol) -> Request | None:
+    """Return the request by which *smart* would be asked what must change of a kept lens.
+
+    ``None`` if there is none that is worth it. Nothing is sent.
+    """
+    place = LensPlace.of(run)
+    base = found_for(run, place.span).base
+    if base is None:
+        return None
+    order = await _order(run, smart, place, False, reader)
+    return whole_request(change_order(order, base, _lens_room(run, smart).prompt_tokens))
+
+
+def whole_request(order: LensOrder) -> Request:
+    """Return the request for *order*."""
     return _request(order, History([user(user_prompt(order))]))
 
 
@@ -495,10 +652,9 @@ def input_tokens(request: Request) -> int:
     return -(-request.size_bytes // _BYTES_PER_TOKEN)
 
 
-def lens_request(order: LensOrder, context: str, room_tokens: int | None) -> Request:
-    """Return the request for the lens of *order* with *context*, cut to a prompt of *room_tokens*."""
-    order = attrs.evolve(order, context=_fitted(order, context, room_tokens))
-    return _request(order, History([user(user_prompt(order))]))
+def fitted_order(order: LensOrder, context: str, room_tokens: int | None) -> LensOrder:
+    """Return *order* with *context*, cut to a prompt of *room_tokens*."""
+    return attrs.evolve(order, context=_fitted(order, context, room_tokens))
 
 
 def _fitted(order: LensOrder, context: str, room_tokens: int | None) -> str:
@@ -509,7 +665,9 @@ def _fitted(order: LensOrder, context: str, room_tokens: int | None) -> str:
     return cut_context(context, max(0, room_tokens * _CONTEXT_BYTES_PER_TOKEN - others))
 
 
-async def _order(run: Run, smart: ModelProtocol, place: LensPlace, may_split: bool) -> LensOrder:
+async def _order(
+    run: Run, smart: ModelProtocol, place: LensPlace, may_split: bool, reader: ModelProtocol | None
+) -> LensOrder:
     order = LensOrder(
         place.task,
         "",
@@ -520,7 +678,7 @@ async def _order(run: Run, smart: ModelProtocol, place: LensPlace, may_split: bo
         may_split,
         attempt=place.attempt,
     )
-    return attrs.evolve(order, context=await _shown(run, smart, place.span.path, order))
+    return attrs.evolve(order, context=await _shown(run, smart, place.span, order, reader))
 
 
 _BYTES_PER_TOKEN = 4
@@ -532,12 +690,15 @@ def _lens_room(run: Run, smart: ModelProtocol) -> Room:
     return run.gateway.prices.lens_room(smart, run.config.max_lens_tokens)
 
 
-async def _shown(run: Run, smart: ModelProtocol, path: str, order: LensOrder) -> str:
+async def _shown(
+    run: Run, smart: ModelProtocol, span: Span, order: LensOrder, reader: ModelProtocol | None
+) -> str:
     """Return what the smart model is shown of the workspace, as it was when it was first asked.
 
-    It is cut so that it fits into the model's window beside the rest of *order*.
+    It is cut so that it fits into the model's window beside the rest of *order*. When that is new, the store
+    is asked for a lens that *reader* may use; ``None``: it is not asked.
     """
-    noted = run.journal.find(Note, (path, CONTEXT))
+    noted = run.journal.find(Note, (span.path, CONTEXT))
     if noted is not None:
         return str(noted.value["text"])
     # In a thread: a large workspace takes seconds to read, in which other work must go on.
@@ -548,8 +709,18 @@ async def _shown(run: Run, smart: ModelProtocol, path: str, order: LensOrder) ->
     shown = Shown(made) if isinstance(made, str) else made
     shown = attrs.evolve(shown, text=_fitted(order, shown.text, _lens_room(run, smart).prompt_tokens))
     needs = turns_of_scouting(shown, run.config, run.tools.specs) > 0
-    await _note_context(run, path, shown, needs_scouting=needs)
+    await _note_context(run, span.path, shown, needs_scouting=needs)
+    if reader is not None:
+        order = attrs.evolve(order, context=shown.text)
+        room = _lens_room(run, smart).prompt_tokens
+        await note_kept(run, span, order, shown, (smart, reader), partial(lens_sizes, order, room))
     return shown.text
+
+
+def lens_sizes(order: LensOrder, room_tokens: int | None, base: LensBase) -> tuple[int, int]:
+    """Return what is read to change *base*, and to write a whole lens, in tokens."""
+    change = change_order(order, base, room_tokens)
+    return input_tokens(whole_request(change)), input_tokens(whole_request(order))
 
 
 def may_scout(run: Run) -> bool:
@@ -607,7 +778,9 @@ async def _failed(run: Run, place: LensPlace, reason: str) -> Written:
     return Written(None, outcome, reason)
 
 
-def _created(run: Run, path: str, lens: EphemeralLens, left_out: tuple[str, ...]) -> EphemeralLensCreated:
+def _created(
+    run: Run, path: str, lens: EphemeralLens, left_out: tuple[str, ...], source: LensSource
+) -> EphemeralLensCreated:
     return EphemeralLensCreated(
         lens.task_scope,
         len(lens.heuristics),
@@ -619,4 +792,5 @@ def _created(run: Run, path: str, lens: EphemeralLens, left_out: tuple[str, ...]
         run.tally.bill(path).cost_usd,
         lens.target_files,
         left_out,
+        source,
     )

@@ -43,6 +43,12 @@ class LensSkill:
     is_edited: bool
     """Whether its text differs from what it was made with."""
 
+    @property
+    def gate(self) -> str:
+        """What a test of the lens has shown; empty if it was not tested, or if its text was changed since."""
+        said = one_line(self.metadata.get(f"{_OURS}gate", ""))
+        return said if self.is_own and not self.is_edited and said != "not tested" else ""
+
 
 def skill_text(
     lens: EphemeralLens, name: str = "", *, readers: Sequence[str] = (), gate: str = "not tested"

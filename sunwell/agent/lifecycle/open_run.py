@@ -1,6 +1,8 @@
 """A run is opened: journal, toolbox and settings, for a new run or one that is taken up again."""
 
 import asyncio
+import hashlib
+import os
 import time
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -33,6 +35,7 @@ from sunwell.agent.run.context_lookup import ContextLookup, with_context_query
 from sunwell.agent.run.files_seen import FilesSeen, Hashes
 from sunwell.agent.run.guidance import Guidance, surroundings_of
 from sunwell.agent.run.ladder_terms import LadderTerms
+from sunwell.agent.run.lens_shelf import LensShelf
 from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.run_context import Run, came_to_its_end, left_behind_in
 from sunwell.agent.run.toolset import Toolset
@@ -47,7 +50,7 @@ from sunwell.core.model import Completion
 from sunwell.core.secrets import Secrets
 from sunwell.core.threads import in_thread
 from sunwell.core.tool import StagingExecutor, ToolExecutor, has_methods_of
-from sunwell.errors import ConfigurationError, JournalError
+from sunwell.errors import ConfigurationError, JournalError, ToolError
 from sunwell.events import MODEL_FELL_BACK, WARNED, Warned
 from sunwell.gateway.model_call import ModelCall
 from sunwell.journal.file import FileJournal
@@ -70,6 +73,7 @@ from sunwell.journal.records import (
 )
 from sunwell.journal.worked_time import WorkedTime
 from sunwell.memory.answer_memory import AnswerMemory, answers_file
+from sunwell.memory.lens_store import LensStore, lenses_file
 from sunwell.memory.outcomes import outcomes_file
 from sunwell.models.connection import Connection
 from sunwell.tools.environment import secrets_from_environment
@@ -409,6 +413,7 @@ class RunStart:
         if self.checks is not None:
             self.checks.quiet = run.quiet.checking
         self._set_gateway(run, session.options)
+        run.shelf = self._shelf(run, session)
         run.files.hashes = hashes_of(self.executor)
         if self.settings is None:
             await run.journal.append(self.first_record(session, settings))
@@ -442,6 +447,21 @@ class RunStart:
         except ConfigurationError as error:  # this user has no home folder
             warn(f"{error}; answers are not remembered")
             return None
+
+    def _shelf(self, run: Run, session: SessionContext) -> LensShelf | None:
+        """Return the store of lenses for a run that may have one written."""
+        if self.recorded_only or self.asked is not None or not session.options.lens_store:
+            return None
+        loop = asyncio.get_running_loop()
+
+        def warn(sentence: str) -> None:  # from a thread
+            loop.call_soon_threadsafe(run.tell, WARNED, Warned(sentence))
+
+        try:
+            file = lenses_file()
+        except ConfigurationError:  # this user has no home folder, so that there is nothing to take either
+            return None
+        return None if file is None else shelf_of(session, LensStore(file, warn=warn))
 
     async def _take_conversation(self, run: Run) -> None:
         """Have *run* go on with the conversation of another one, if it does: the recorded one counts."""
@@ -628,6 +648,20 @@ def shown_for_task(session: SessionContext, secrets: Secrets, task: str) -> Show
         secrets=secrets,
         ignore=session.options.ignore,
     )
+
+
+def shelf_of(session: SessionContext, store: LensStore) -> LensShelf:
+    """Return *store* as a run of *session* uses it."""
+    workspace = Workspace(session.workspace, ignore=session.options.ignore)
+
+    def sha256_of(path: str) -> str | None:
+        try:
+            return workspace.sha256(path)
+        except ToolError:
+            return None
+
+    root = hashlib.sha256(os.fsencode(os.path.realpath(session.workspace))).hexdigest()
+    return LensShelf(store, root, lambda paths: [sha256_of(path) for path in paths])
 
 
 def hashes_of(executor: ToolExecutor) -> Hashes | None:

@@ -15,6 +15,8 @@ _SCOUTING_OUTPUT_TOKENS = 200
 _SCOUTING_RESULT_TOKENS = 2_500
 _MOST_SCOUTING_TOKENS = 15_000  # bytes of one turn's results, with what JSON adds
 _THINKING_TOKENS = 4_000  # room for reasoning in the lens call, as the lens writer asks for it
+_CHANGE_SHARE = Decimal("0.4")  # output of what must change of a kept lens, as a part of a whole one
+_CHANGE_FAILS = Decimal("0.1")  # share of such answers after which the lens is written in full
 ASSUMED_LENS_INPUT_TOKENS = 8_000
 """What the smart model reads to write a lens, if nobody has measured it."""
 
@@ -63,6 +65,10 @@ class Shape:
     """Turns in which the smart model may look for itself before it writes the lens."""
     given_lens_tokens: int | None = None
     """Length of a lens that exists already; ``None``: one is written."""
+    is_kept: bool = False
+    """Whether that lens is one of the store, and not the caller's."""
+    change_input_tokens: int | None = None
+    """What the smart model reads to say what must change of a kept lens; ``None``: it writes a whole one."""
     lens_call_tokens: int | None = None
     """Longest answer in which the lens is written; ``None``: twice the lens, and room to think."""
     max_result_tokens: int = 8_000
@@ -101,17 +107,29 @@ def quote(estimated: int | OutputEstimate, prices: Prices, shape: Shape | None =
     unhurried = with_limit(attrs.evolve(shape, reasoning_share=Decimal(0)), shape.smart_output_tokens)
     work = with_limit(shape, shape.worker_output_tokens)
     low_effort = alone("smart-low-effort", prices.smart, output, unhurried)
-    lens_output = _with_reasoning(shape.lens_output_tokens, shape)
     return Quote(
         delegated=_delegated(prices, output, shape, direct),
         direct=direct,
         alternatives=(low_effort,),
         cheap=alone("cheap", prices.delegation, output, work),
-        lens_tokens=shape.lens_input_tokens + lens_output if shape.given_lens_tokens is None else 0,
+        lens_tokens=_lens_tokens(shape),
         assumptions=_assumptions(output, prices, shape),
         price_date=min((p.date for p in _known(prices) if p.date), default=""),
         output=output,
     )
+
+
+def _lens_tokens(shape: Shape) -> int:
+    if shape.given_lens_tokens is not None:
+        return 0
+    if shape.change_input_tokens is not None:
+        return shape.change_input_tokens + _changed_tokens(shape)
+    return shape.lens_input_tokens + _with_reasoning(shape.lens_output_tokens, shape)
+
+
+def _changed_tokens(shape: Shape) -> int:
+    """Return the output of an answer that only says what must change of a lens."""
+    return _with_reasoning(round(shape.lens_output_tokens * _CHANGE_SHARE), shape)
 
 
 _REPAIR_SHARE = Decimal("0.5")
@@ -222,7 +240,14 @@ def _delegated(prices: Prices, output: OutputEstimate, shape: Shape, direct: Sid
 
 
 def lens_cost_usd(price: Price, shape: Shape) -> Decimal:
-    """Return what the lens costs, with the looking before it: each turn reads what was seen again."""
+    """Return what the lens costs, with the looking before it: each turn reads what was seen again.
+
+    If a kept lens is changed, nobody looks, and one in ten answers is of no use: then it is written in full.
+    """
+    if shape.change_input_tokens is not None:
+        whole = attrs.evolve(shape, change_input_tokens=None, scout_turns=0)
+        change_usd = price.cost_usd(Usage(shape.change_input_tokens, _changed_tokens(shape)))
+        return change_usd + _CHANGE_FAILS * lens_cost_usd(price, whole)
     written = _with_reasoning(shape.lens_output_tokens, shape)
     if not shape.scout_turns:
         return price.cost_usd(Usage(shape.lens_input_tokens, written))
@@ -280,6 +305,8 @@ def _worst_lens_usd(price: Price, shape: Shape) -> Decimal:
     step = output + _MOST_SCOUTING_TOKENS
     calls = [(shape.lens_input_tokens + turn * step, output) for turn in range(shape.scout_turns + 1)]
     calls.append((calls[-1][0] + output, output))
+    if shape.change_input_tokens is not None:
+        calls.append((shape.change_input_tokens, output))
     return price.worst_usd(calls, written="5m")  # it asks for no entry, but some providers write unasked
 
 
@@ -340,8 +367,16 @@ def _assumptions(output: OutputEstimate, prices: Prices, shape: Shape) -> tuple[
 def _lens_assumption(shape: Shape, workers: str) -> str:
     if shape.given_lens_tokens is not None:
         tokens = shape.given_lens_tokens
+        origin = "kept from an earlier run" if shape.is_kept else "given"
         return (
-            f"A lens of {tokens:,} tokens is given and costs nothing; every turn of {workers} reads it again."
+            f"A lens of {tokens:,} tokens is {origin} and costs nothing; every turn of {workers} reads it "
+            "again."
+        )
+    if shape.change_input_tokens is not None:
+        return (
+            f"A kept lens is changed: {shape.change_input_tokens:,} tokens to read and "
+            f"{_changed_tokens(shape):,} to write; {_CHANGE_FAILS:.0%} of the time it is then written anew. "
+            f"Every turn of {workers} reads its {shape.lens_output_tokens:,} tokens again."
         )
     said = (
         f"The lens takes {shape.lens_input_tokens:,} tokens to read and {shape.lens_output_tokens:,} to "

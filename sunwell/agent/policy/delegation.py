@@ -86,7 +86,8 @@ def _breadth(group: Group) -> str:
 def _misfit(
     left: int | None, quote: Quote | None, budget_usd: Decimal | None, lens_usd: Decimal | None
 ) -> str | None:
-    lens_tokens = (quote.lens_tokens if quote else 0) or ASSUMED_LENS_TOKENS
+    # Nothing is written if a lens is there: its quote has 0 tokens.
+    lens_tokens = quote.lens_tokens if quote else ASSUMED_LENS_TOKENS
     if left is not None and left < lens_tokens:
         return (
             f"writing a lens takes about {lens_tokens:,} tokens, and {max(0, left):,} are left of the budget"

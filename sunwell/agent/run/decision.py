@@ -71,6 +71,10 @@ class LensOutlook:
 
     given: EphemeralLens | None = None
     """The lens that the run is given: then the task is done under it, and none is written."""
+    kept: EphemeralLens | None = None
+    """The lens that the store has for it: if the task is delegated, none is written."""
+    change_tokens: int | None = None
+    """Size of what the smart model reads to say what must change of a kept lens; ``None``: it does not."""
     least_usd: Decimal | None = None
     """Most that writing it and the first call under it can cost; ``None``: unknown."""
     input_tokens: int | None = None
@@ -165,6 +169,7 @@ def shape_of(
     lens: LensOutlook = LensOutlook(),
 ) -> Shape:
     """Return what is known of the work on *task* besides its output; arguments are as in :func:`decide`."""
+    there = lens.given or lens.kept
     return Shape(
         lens_input_tokens=ASSUMED_LENS_INPUT_TOKENS if lens.input_tokens is None else lens.input_tokens,
         prompt_tokens=_prompt_tokens(task, system, tools),
@@ -175,7 +180,9 @@ def shape_of(
         worker_output_tokens=models.worker.output_tokens,
         lens_call_tokens=models.smart.lens_output_tokens,
         scout_turns=lens.scout_turns,
-        given_lens_tokens=None if lens.given is None else estimate_tokens(lens.given.to_context()),
+        given_lens_tokens=None if there is None else estimate_tokens(there.to_context()),
+        is_kept=lens.given is None and there is not None,
+        change_input_tokens=lens.change_tokens,
     )
 
 

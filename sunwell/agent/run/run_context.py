@@ -5,7 +5,6 @@ import time
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Container, Generator, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
-from decimal import Decimal
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 from weakref import WeakSet
@@ -21,6 +20,7 @@ from sunwell.agent.run.deadlines import TimeLimits
 from sunwell.agent.run.files_seen import FilesSeen
 from sunwell.agent.run.guidance import Guidance
 from sunwell.agent.run.ladder_terms import LadderTerms
+from sunwell.agent.run.lens_shelf import LensShelf
 from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.quiet import Quiet
 from sunwell.agent.run.toolset import Toolset
@@ -30,26 +30,30 @@ from sunwell.budget.tally import Tally
 from sunwell.context.excerpts import Shown
 from sunwell.core.confinement import Confinement
 from sunwell.core.coverage import AnswerCoverage
-from sunwell.core.lens import EphemeralLens
+from sunwell.core.lens import EphemeralLens, LensSource
 from sunwell.core.message import FileChange, net_changes
 from sunwell.core.model import ModelProtocol
 from sunwell.core.price import DelegationDecision, Quote
 from sunwell.core.span import Span
-from sunwell.core.task import AnswerBy, CommandRun, Status, StopReason, TaskResult, with_both_sides
-from sunwell.core.verdict import Verification
+from sunwell.core.task import AnswerBy, Bill, CommandRun, Status, StopReason, TaskResult, with_both_sides
+from sunwell.core.verdict import LensTest, Verification
 from sunwell.errors import JournalError, SunwellError
 from sunwell.events import (
     BUDGET_WARNING,
+    RUN_FAILED,
     RUN_FINISHED,
     RUN_STARTED,
     SANDBOX_CHOSEN,
     WARNED,
     BudgetWarning,
     Event,
+    ModelContent,
     ModelTextArrived,
+    RunFailed,
     RunFinished,
     RunStarted,
     SandboxChosen,
+    ToolContent,
     Warned,
     emit,
 )
@@ -355,6 +359,8 @@ class Run:
     """Whether receivers of the signals hear of it."""
     asked: AskedContexts | None = attrs.field(default=None, kw_only=True)
     """The long contexts that its task is a question about; ``None``: it is none."""
+    shelf: LensShelf | None = attrs.field(default=None, init=False)
+    """The store of lenses; ``None``: none is taken from it, and none is kept."""
     begun: Continued | None = attrs.field(default=None, init=False)
     """The conversation that it goes on with; ``None``: it begins one."""
     root: Span = attrs.field(default=Span(), init=False)
@@ -372,10 +378,14 @@ class Run:
     not_delegated: str = attrs.field(default="", init=False)
     """Why the run was not delegated although that was decided; else empty."""
     lens: EphemeralLens | None = attrs.field(default=None, init=False)
+    lens_source: LensSource | None = attrs.field(default=None, init=False)
+    """Where the lens comes from; ``None`` if there is none, or it was given."""
     confidence: float | None = attrs.field(default=None, init=False)
     """How sure an orchestrator was of its answer; ``None`` where nobody said."""
     verification: Verification | None = attrs.field(default=None, init=False)
     """What the checks found; ``None`` if there was no check."""
+    lens_test: LensTest | None = attrs.field(default=None, init=False)
+    """Whether the lens of a batch was tested, and what that has shown; ``None``: no batch under a lens."""
     quiet: Quiet = attrs.field(factory=Quiet, init=False)
     works: list[Work] = attrs.field(factory=list, init=False)
     """What was done for the task itself; the work of workers is in their results."""
@@ -388,6 +398,8 @@ class Run:
     _shared: dict[str, list[FileChange]] = attrs.field(factory=dict, init=False)
     """Changes of files that several workers changed, in the order in which they happened."""
     _watchers: list[Callable[[Event], None]] = attrs.field(factory=list, init=False)
+    _is_begun: bool = attrs.field(default=False, init=False)
+    """Whether its start was told."""
     _used_before: float | None = attrs.field(default=None, init=False)
     """Seconds that earlier processes of the run used."""
 
@@ -423,12 +435,14 @@ class Run:
     def tell(self, signal: NamedSignal, event: Event) -> None:
         """Send *event* to the receivers of *signal* and to whoever iterates over the run.
 
-        Known secrets in it are replaced.
+        Known secrets in it are replaced. What was said and done goes to receivers alone.
         """
         if not isinstance(event, ModelTextArrived):  # the gateway has held back what may be part of one
             event = self.gateway.secrets.cleaned(event)
         if signal.receivers and self.is_told:  # mostly nobody listens besides who iterates
-            emit(signal, self.sender, event)
+            emit(signal, self.sender, event, self.journal.run_id)
+        if isinstance(event, ModelContent | ToolContent):
+            return
         self.stream.put(event)
         for watch in tuple(self._watchers):
             watch(event)
@@ -453,10 +467,19 @@ class Run:
     def tell_start(self, model: ModelProtocol) -> None:
         """Tell that the run has started, and how its commands are confined if any may run."""
         path = str(self.journal.path) if self.journal.path else None
-        spent_usd = self.tally.bill(self.root.path).cost_usd if self.resumed else Decimal(0)
+        earlier = self.tally.bill(self.root.path) if self.resumed else Bill()
+        self._is_begun = True
         self.tell(
             RUN_STARTED,
-            RunStarted(self.journal.run_id, self.task, model.name, path, self.resumed, spent_usd),
+            RunStarted(
+                self.journal.run_id,
+                self.task,
+                model.name,
+                path,
+                self.resumed,
+                earlier.cost_usd,
+                earlier.uncertain_usd,
+            ),
         )
         if self.confinement.sandbox != "none" and not self.gateway.recorded_only:
             self.tell(SANDBOX_CHOSEN, SandboxChosen(self.confinement))
@@ -495,6 +518,13 @@ class Run:
             raise
         self.tell(RUN_FINISHED, RunFinished(self.journal.run_id, result))
         return result
+
+    def tell_failure(self, error: BaseException) -> None:
+        """Tell that the run ends with *error*, if it had begun: nothing more comes."""
+        if self._is_begun:
+            found = error.result if isinstance(error, SunwellError) else None
+            result = found if isinstance(found, TaskResult) else None
+            self.tell(RUN_FAILED, RunFailed(self.journal.run_id, type(error).__name__, str(error), result))
 
     @property
     def has_time(self) -> bool:
@@ -557,6 +587,10 @@ class Run:
         closed = self.journal.find(RunClosed, ()) if self.gateway.recorded_only else None
         return self.verification if closed is None else closed.verification
 
+    def _lens_test(self) -> LensTest | None:
+        closed = self.journal.find(RunClosed, ()) if self.gateway.recorded_only else None
+        return self.lens_test if closed is None else closed.lens_test
+
     def _result(self, ended: Ending) -> TaskResult:
         called: Counter[str] = Counter()
         changes: list[FileChange] = []
@@ -589,6 +623,7 @@ class Run:
             coverage=self.coverage,
             lens=self.lens,
             lens_left_out=self.lens_left_out,
+            lens_source=self.lens_source,
             commands=tuple(commands),
             conflicts=tuple(dict.fromkeys(conflict for one in self.workers for conflict in one.conflicts)),
             workers=self.workers,
@@ -600,6 +635,7 @@ class Run:
                 *(f"{one.task_id}: {said}" for one in self.workers for said in one.unresolved),
             ),
             verification=self._verification(),
+            lens_test=self._lens_test(),
             confinement=self.confinement,
             left_behind=tuple(dict.fromkeys(self.left_behind)),
         )
@@ -619,6 +655,7 @@ def _closed(result: TaskResult) -> RunClosed:
         result.unresolved,
         result.verification,
         result.left_behind,
+        result.lens_test,
     )
 
 
@@ -655,6 +692,7 @@ def as_closed(result: TaskResult, records: Iterable[Record]) -> TaskResult:
         answer=closed.answer,
         answer_by=closed.answer_by,
         verification=closed.verification,
+        lens_test=closed.lens_test,
         error=closed.error,
         files=net_changes(changes),
         tools_called=tuple(sorted(called.items())),

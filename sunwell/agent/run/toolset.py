@@ -108,6 +108,11 @@ class Toolset:
             made._placed = {name: own.get(id(one), one) for name, one in self._placed.items()}
         return made
 
+    def changing(self, names: Iterable[str] | None = None) -> tuple[str, ...]:
+        """Return those granted tools of *names* that may change something, sorted; ``None``: of all."""
+        granted = self.granted if names is None else self.granted & frozenset(names)
+        return tuple(sorted(granted - self._parallel))
+
     def only(self, names: Iterable[str]) -> "Toolset":
         """Return the set of those of *names* that are here and granted: a model is told of no other."""
         kept = self.granted & frozenset(names)

@@ -197,6 +197,7 @@ class Dispatcher:
         parent: Span,
         *,
         name: str | None = None,
+        index: int | None = None,
         terms: WorkerTerms | None = None,
         gate: StartGate | None = None,
         origin: WorkerOrigin | None = None,
@@ -205,17 +206,19 @@ class Dispatcher:
 
         The id is the worker's place in the run, made of the parent's and *name*, which must be the
         same each time the run is resumed; without one it is the number among its siblings. If
-        *origin* names an id, it is that.
+        *origin* names an id, it is that. *index* is its place among its siblings, from 0, if they are not
+        started in their order.
         Raises :exc:`~sunwell.errors.DepthReached` if ``max_depth`` allows no worker.
         """
         if not self.may_start(parent):
             raise DepthReached(self.max_depth)
-        index = self._counts.get(parent.path, 0)
+        count = self._counts.get(parent.path, 0)
+        index = count if index is None else index
         span = parent.worker(name or f"task-{index}")
         task_id = origin.task_id if origin else span.path.removeprefix(f"{self.run.root.path}/")
         if task_id in self._workers:
             raise ValueError(f"there is a worker {task_id} already")
-        self._counts[parent.path] = index + 1
+        self._counts[parent.path] = count + 1
         if self.run.checks is not None:
             self.run.checks.own[span.path] = task.check
         seat = Seat(self.slots, self._entrance.stir)

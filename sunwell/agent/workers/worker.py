@@ -164,6 +164,8 @@ class WorkerTerms:
     """The section of :attr:`system` that the model wrote that asked for the worker; empty: none."""
     passed_on: str = ""
     """What a worker is shown behind its task of what others have found; empty: nothing."""
+    may_climb: bool = True
+    """Whether work that fails its check may go up, if there is a ladder."""
     looks_up: ContextQuestion | None = None
     """What is looked up for the worker when it begins; ``None``: nothing."""
     report_characters: int | None = None

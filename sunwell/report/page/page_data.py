@@ -108,6 +108,8 @@ class RunHead:
     forked_from: str
     foreign: bool = False
     """Whether the run was not started by this user on this machine."""
+    lens_test: str = ""
+    """What the test of a batch's lens has shown, or why there was none; empty: no batch under a lens."""
 
 
 @attrs.frozen
@@ -378,6 +380,8 @@ class LensEntry:
     """Spans whose calls had it in their prompt."""
     usd: Usd
     """What it cost to write."""
+    origin: str = ""
+    """The kept lens that it was taken or changed from, or why it was not; empty: there is nothing to say."""
 
 
 @attrs.frozen

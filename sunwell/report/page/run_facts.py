@@ -10,7 +10,7 @@ from sunwell.context.options import MODEL_ROLES, RunOptions
 from sunwell.core.confinement import Confinement
 from sunwell.core.price import DelegationDecision, Quote
 from sunwell.core.task import AnswerBy, StopReason
-from sunwell.core.verdict import Verification
+from sunwell.core.verdict import LensTest, Verification
 from sunwell.errors import JournalError
 from sunwell.journal.records import (
     Checked,
@@ -44,6 +44,7 @@ class RunEnd:
     seconds: float
     unresolved: tuple[TextId, ...]
     verification: Verification | None
+    lens_test: LensTest | None = None
 
 
 @attrs.define(eq=False)
@@ -162,4 +163,5 @@ class RunFacts:
             record.duration_seconds,
             tuple(map(self.texts.add, record.unresolved)),
             record.verification,
+            record.lens_test,
         )

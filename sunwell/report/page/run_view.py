@@ -9,6 +9,7 @@ from sunwell.journal.folders import FOLDER
 from sunwell.journal.reading import Repair
 from sunwell.journal.records import Record, RunOpened, RunResumed, Unknown
 from sunwell.models.prices import PriceBook
+from sunwell.report.lens_test_text import lens_test_sentence
 from sunwell.report.page.file_view import DiffOf, FileViews
 from sunwell.report.page.page_data import (
     CallEntry,
@@ -145,6 +146,7 @@ class RunView:
             verdict="" if end is None else verdict_sentence(end.verification, usd),
             verified=None if end is None or end.verification is None else end.verification.passed,
             delegation=facts.delegation,
+            lens_test="" if end is None or end.lens_test is None else lens_test_sentence(end.lens_test),
             notices=tuple(name for name in dict.fromkeys(notices) if name),
             continues=facts.continues,
             forked_from=facts.forked_from,

@@ -17,6 +17,7 @@ from sunwell.journal.records import (
     WorkerOpened,
 )
 from sunwell.journal.tree import SpanBranch, ToolBranch
+from sunwell.report.figures import source_said
 from sunwell.report.page.bill_sums import BillSums, ChargeSum
 from sunwell.report.page.page_data import (
     CheckEntry,
@@ -258,7 +259,8 @@ class LensViews:
 
     def write(self, record: LensWritten) -> None:
         """Take note of a lens that was written."""
-        self._lenses[record.span] = self._entry(record.span, record.lens, record.left_out)
+        entry = self._entry(record.span, record.lens, record.left_out)
+        self._lenses[record.span] = attrs.evolve(entry, origin=source_said(record.source))
 
     def ask(self, record: Intent) -> None:
         """Take note of who is asked."""

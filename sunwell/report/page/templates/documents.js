@@ -132,6 +132,7 @@ function costPart() {
     ["Time", [duration("head.seconds", run.head.seconds), ", began ", moment("head.started_at", run.head.started_at)]],
     ["Models", run.head.models.map(([role, model], at) => [at ? ", " : "", `${cutLine(role, 40)}: ${cutLine(model, 80)}`])],
     ["Delegation", cutLine(run.head.delegation, 300)],
+    ["Lens", cutLine(run.head.lens_test, 300)],
     ["Prices of", cutLine(cost.price_date, 40)],
   ];
   return [h("h2", {}, "What it cost"), listed(lines)];
@@ -281,7 +282,7 @@ function lenses() {
       "section", {class: "card"},
       h("h3", {}, "Of ", spanLink(lens.span), " by ", cutLine(lens.generated_by, 80)),
       listed([
-        ["Scope", cutLine(lens.task_scope, 400)], ["Cost", usd(`lenses[${key}].usd`, lens.usd)], ["Files", cutLine(lens.target_files.join(", "), 600)],
+        ["Scope", cutLine(lens.task_scope, 400)], ["Origin", lens.origin ? cutLine(lens.origin, 600) : null], ["Cost", usd(`lenses[${key}].usd`, lens.usd)], ["Files", cutLine(lens.target_files.join(", "), 600)],
         ["Read by", lens.readers.length ? [`${plural(lens.readers.length, "span")}: `, lens.readers.slice(0, 40).map((one, at) => [at ? ", " : "", spanLink(one)]), lens.readers.length > 40 ? " …" : ""] : "nobody"],
       ]),
       lens.parts.map(([name, items]) => (items.length ? [h("h4", {}, cutLine(name, 80)), h("ul", {class: "lines"}, items.map((id) => h("li", {}, wholeLine(id))))] : null)),

@@ -1,0 +1,1 @@
+"""Ways from Sunwell into other libraries, each loaded on use."""

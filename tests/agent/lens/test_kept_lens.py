@@ -1,0 +1,412 @@
+"""A lens of an earlier run is used again only where the smart model would be asked the same again."""
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from sunwell.agent.lens.kept_lens import MOST_SECONDS
+from sunwell.core.lens import EphemeralLens
+from sunwell.core.task import Task
+from sunwell.events import EphemeralLensCreated, LensStarted, LensTaken, Warned
+from sunwell.journal import read_records
+from sunwell.journal.records import LensWritten
+from tests.agent.lens.lens_desk import LENS, NO_CHANGES, TASK, LensDesk, lens_desk
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LensDesk]:
+    """Give a workspace with two models and an empty store."""
+    with lens_desk(tmp_path, monkeypatch) as made:
+        yield made
+
+
+async def test_the_second_run_takes_the_lens_of_the_first_and_pays_nothing_for_it(desk: LensDesk) -> None:
+    """Workers read the same bytes. Result, events and bill say where it comes from and what that saves."""
+    first = await desk.run()
+    events, second = await desk.events(f"{TASK}.\n")
+    assert len(desk.asked) == 1
+    assert first.lens is not None
+    assert second.lens is not None
+    assert second.lens.to_context() == first.lens.to_context()
+    assert all(second.lens.to_context() in asked.system for asked in desk.worked)
+    written, taken = first.lens_source, second.lens_source
+    assert written is not None
+    assert taken is not None
+    assert (written.how, written.kept_id != "", written.reasons) == ("written", True, ())
+    cost = dict(first.bill.by_purpose)["lens"]
+    assert (taken.how, taken.from_id, taken.saved_usd) == ("taken", written.kept_id, cost)
+    assert taken.written_for == TASK
+    assert [purpose for purpose, _ in second.bill.by_purpose] == ["work"]
+    (told,) = [event for event in events if isinstance(event, LensTaken)]
+    assert (told.source, told.heuristics_count, told.generated_by) == (taken, 2, first.lens.generated_by)
+    assert not [event for event in events if isinstance(event, LensStarted | EphemeralLensCreated)]
+
+
+async def test_the_decision_knows_that_a_kept_lens_costs_nothing(desk: LensDesk) -> None:
+    """The quote has no tokens for it, and the side with it is cheaper by what it would cost."""
+    first, second = await desk.run(), await desk.run()
+    assert first.quote is not None
+    assert second.quote is not None
+    assert first.quote.lens_tokens > 0
+    assert second.quote.lens_tokens == 0
+    assert second.quote.delegated.expected_usd < first.quote.delegated.expected_usd
+    assert any("is kept from an earlier run and costs nothing" in said for said in second.quote.assumptions)
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+async def test_a_cap_that_holds_no_lens_holds_the_work_under_a_kept_one(
+    desk: LensDesk, is_there: bool
+) -> None:
+    """Without one, the delegation model works without a lens."""
+    if is_there:
+        await desk.run()
+    result = await desk.run(budget=_cap("0.02"), max_output_tokens=1_000)
+    assert (result.decision is not None and bool(result.decision), result.lens is not None) == (
+        is_there,
+        is_there,
+    )
+    assert result.status == "ok"
+
+
+def _cap(usd: str) -> Any:
+    from sunwell.core.task import Budget
+
+    return Budget(usd=Decimal(usd))
+
+
+def _edit(desk: LensDesk) -> None:
+    desk.write("src/model.py", "class Price:\n    euros: int\n")
+
+
+def _delete(desk: LensDesk) -> None:
+    (desk.workspace / "src/model.py").unlink()
+
+
+def _add(desk: LensDesk) -> None:
+    desk.write("src/endpoints.py", "def endpoints(modules):\n    return [endpoint for endpoint in modules]\n")
+
+
+def _make_the_target(desk: LensDesk) -> None:
+    desk.write("src/shop.py", "DONE = 1\n")
+
+
+def _harm(desk: LensDesk) -> None:
+    assert desk.store().note_trial(desk.kept()[0].id, {"verdict": "harms"})
+
+
+CHANGES = {
+    "a file changed": (_edit, {}, "src/model.py changed since"),
+    "a file is gone": (_delete, {}, "src/model.py cannot be read any more"),
+    "a file is hidden by an option": ((), {"ignore": ("model.py",)}, "src/model.py cannot be read any more"),
+    "a file is new": (_add, {}, "src/endpoints.py had not been looked at"),
+    "the target is there": (_make_the_target, {}, "src/shop.py had not been looked at"),
+    "another reader": (
+        (),
+        {"host": "localhost"},
+        "it was written for another reader, anthropic/claude-haiku-5-5@127.0.0.1:",
+    ),
+    "other tools": ((), {"tools": ("read_file",)}, "its readers had other tools"),
+    "another limit": ((), {"max_lens_tokens": 900}, "max_lens_tokens is another one"),
+    "another effort": ((), {"effort": "high"}, "effort is another one"),
+    "no scouting": ((), {"scout": False}, "scout_turns is another one"),
+    "it harms": (_harm, {}, "a trial found that work is worse under it"),
+}
+
+
+@pytest.mark.parametrize(("change", "options", "reason"), CHANGES.values(), ids=CHANGES)
+async def test_a_lens_that_does_not_fit_any_more_is_not_taken_and_the_run_says_why(
+    desk: LensDesk, change: Any, options: dict[str, Any], reason: str
+) -> None:
+    """Whatever it was written from or for: one difference is enough."""
+    await desk.run()
+    if change:
+        change(desk)
+    events, result = await desk.events(**options)
+    assert len(desk.asked) == 2
+    source = result.lens_source
+    assert source is not None
+    assert source.how != "taken"
+    (told,) = [event for event in events if isinstance(event, EphemeralLensCreated)]
+    assert told.source == source
+    assert len(source.reasons) == 1
+    assert source.reasons[0].startswith(reason)
+
+
+async def test_a_change_of_a_file_that_it_does_not_rest_on_is_none(desk: LensDesk) -> None:
+    """A file that fits no word of the task and was not shown says nothing to the lens."""
+    desk.write("big/filler.py", "x = 1\n" * 12_000)
+    await desk.run()
+    desk.write("zoo/readme.bin", "\0")
+    result = await desk.run()
+    assert result.lens_source is not None
+    assert result.lens_source.how == "taken"
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        "Write the endpoints of 6 modules in src/shop.py, as in src/model.py",
+        "write the endpoints of 5 modules in src/shop.py, as in src/model.py",
+        f"{TASK}!",
+        f"Please: {TASK}",
+    ],
+)
+async def test_other_words_are_another_task(desk: LensDesk, task: str) -> None:
+    """However alike they are: one number can be the whole difference."""
+    await desk.run()
+    result = await desk.run(task)
+    assert result.lens_source is not None
+    assert (len(desk.asked), result.lens_source.how != "taken") == (2, True)
+    assert result.lens_source.reasons == ()
+
+
+async def test_a_lens_belongs_to_its_workspace(desk: LensDesk, tmp_path: Path) -> None:
+    """The same files elsewhere have another history."""
+    await desk.run()
+    other = tmp_path / "copy"
+    other.mkdir()
+    (other / "src").symlink_to(desk.workspace / "src")
+    here, desk.workspace = desk.workspace, other
+    result = await desk.run()
+    assert result.lens_source is not None
+    assert result.lens_source.how == "written"
+    desk.workspace = here
+
+
+async def test_an_old_lens_is_not_taken(desk: LensDesk) -> None:
+    """After 30 days, models and what a workspace lives on may have changed."""
+    await desk.run()
+    (kept,) = desk.kept()
+    store = desk.store()
+    store.drop([kept.id])
+    store.clock = lambda: kept.kept_at - MOST_SECONDS - 60
+    assert store.keep(kept) is not None
+    result = await desk.run()
+    assert result.lens_source is not None
+    assert result.lens_source.reasons == ("it is older than 30 days",)
+
+
+async def test_the_store_can_be_left_alone(desk: LensDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By an option, or by a variable for all runs."""
+    await desk.run(lens_store=False)
+    assert desk.kept() == ()
+    await desk.run()
+    assert (await desk.run(lens_store=False)).lens_source != "taken"
+    monkeypatch.setenv("SUNWELL_LENSES", "off")
+    await desk.run()
+    assert len(desk.asked) == 4
+
+
+async def test_batches_and_orchestrated_runs_and_lens_runs_use_it(desk: LensDesk) -> None:
+    """There is one place where a run gets its lens."""
+    tasks = [Task("Write module one"), Task("Write module two")]
+    options = desk.session().options
+    for _ in range(2):
+        done = await desk.agent().batch(tasks, workspace=desk.workspace, options=options)
+        assert done.run.lens is not None
+    assert done.run.lens_source is not None
+    assert (done.run.lens_source.how, len(desk.asked)) == ("taken", 1)
+
+    desk.asked.clear()
+    lens = await desk.agent().lens(desk.session())
+    result = await desk.run()
+    assert result.lens == attrs.evolve(lens, generation_prompt="")
+    assert len(desk.asked) == 1
+
+
+async def test_a_resume_uses_the_lens_that_the_run_had_found(desk: LensDesk) -> None:
+    """Killed after any record: also if the store is empty by then, or has another lens for it."""
+    await desk.run()
+    result = await desk.run()
+    path = Path(result.journal or "")
+    lines = path.read_bytes().splitlines(keepends=True)
+    taken = next(at for at, one in enumerate(read_records(path)) if isinstance(one, LensWritten))
+    desk.store().drop_all()
+    for count in range(taken, len(lines)):
+        path.write_bytes(b"".join(lines[:count]))
+        desk.asked.clear()
+        again = await desk.agent().resume(result.run_id, workspace=desk.workspace)
+        assert (again.lens, again.lens_source, desk.asked) == (result.lens, result.lens_source, [])
+
+
+async def test_a_run_that_took_a_lens_is_played_again(desk: LensDesk) -> None:
+    """Its record is enough; the store is not asked."""
+    await desk.run()
+    result = await desk.run()
+    desk.store().drop_all()
+    again = await desk.agent().replay(result.run_id, workspace=desk.workspace)
+    assert (again.lens, again.lens_source, again.answer) == (result.lens, result.lens_source, result.answer)
+
+
+async def test_a_fork_at_the_lens_has_one_written(desk: LensDesk) -> None:
+    """Who begins it anew wants another one."""
+    result = await desk.run()
+    await desk.agent().fork(result.run_id, "run/lens", workspace=desk.workspace)
+    assert len(desk.asked) == 2
+
+
+async def test_a_task_with_items_has_them_again(desk: LensDesk) -> None:
+    """A split task is split in the same way."""
+    item = {"scope": "", "target_files": [], "done": ""}
+    desk.lens |= {"items": [item | {"text": "Part one"}, item | {"text": "Part two"}]}
+    first, second = await desk.run(split=True), await desk.run(split=True)
+    assert (
+        [one.task for one in second.workers]
+        == [one.task for one in first.workers]
+        == ["Part one", "Part two"]
+    )
+    assert len(desk.asked) == 1
+
+
+async def test_what_is_cut_off_is_not_kept(desk: LensDesk) -> None:
+    """Half a lens is used once, since it is paid, and not again."""
+    whole = json.dumps(LENS | {"examples": ["x" * 30_000]})
+    desk.lens = whole
+    await desk.run(max_lens_tokens=300)
+    assert desk.kept() == ()
+
+
+async def test_no_secret_is_in_the_store(desk: LensDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither of a task nor of a lens."""
+    monkeypatch.setenv("SHOP_API_KEY", "sk-very-secret-0123456789")
+    desk.lens |= {"heuristics": ["Use sk-very-secret-0123456789."]}
+    await desk.run(f"{TASK} with sk-very-secret-0123456789")
+    assert len(desk.kept()) == 1
+    file = desk.store().file
+    assert file is not None
+    assert b"very-secret" not in file.read_bytes()
+
+
+async def test_models_of_the_callers_own_are_not_kept(desk: LensDesk) -> None:
+    """Nobody can tell whether a later object of the same name is the same model."""
+    from sunwell.agent import Agent
+    from sunwell.testing import ScriptedModel
+
+    smart, cheap = ScriptedModel("s", [json.dumps(LENS)]), ScriptedModel("c", ["Done.", "Done."])
+    result = await Agent(smart, smart, cheap).run(desk.session())
+    assert result.lens is not None
+    assert desk.kept() == ()
+
+
+async def test_a_store_that_cannot_be_used_is_one_sentence_and_the_run_goes_on(desk: LensDesk) -> None:
+    """As if there were none."""
+    desk.workspace.parent.joinpath("home").mkdir(mode=0o700)
+    (desk.workspace.parent / "home" / "lenses.sqlite3").write_text("nothing")
+    events, result = await desk.events()
+    said = [event.message for event in events if isinstance(event, Warned)]
+    assert result.status == "ok"
+    assert [one for one in said if "lenses cannot be" in one] == said
+    assert len(said) == 1
+
+
+CHANGED = NO_CHANGES | {
+    "drop": ["h2"],
+    "change": [{"item": "p1", "text": "Prices are in euros."}],
+    "add": [{"part": "constraints", "text": "Keep the cents."}],
+    "task_scope": "the new shop",
+}
+
+
+async def test_if_files_changed_the_kept_lens_is_changed_for_less(desk: LensDesk) -> None:
+    """The smart model sees the kept lens and the changed file alone, and says what must differ."""
+    desk.write("src/big.py", "def endpoints():\n" + "    modules = 'src/shop.py'\n" * 700)
+    first = await desk.run()
+    _edit(desk)
+    desk.changes = CHANGED
+    second = await desk.run()
+    assert second.lens is not None
+    assert second.lens_source is not None
+    assert second.lens_source.how == "changed"
+    assert second.lens_source.reasons == ("src/model.py changed since",)
+    assert second.lens == EphemeralLens(
+        ("Read src/model.py first.",),
+        ("Prices are in euros.",),
+        constraints=("Keep the cents.",),
+        task_scope="the new shop",
+        target_files=("src/shop.py",),
+        generated_by=second.lens.generated_by,
+        generation_prompt=second.lens.generation_prompt,
+    )
+    prompt = desk.asked[1].messages[0].text
+    assert "euros: int" in prompt
+    assert "def endpoints" not in prompt
+    assert 'h2 "Then write src/shop.py."' in prompt
+    costs = [dict(one.bill.by_purpose)["lens"] for one in (first, second)]
+    assert costs[1] < costs[0] / 2
+    quotes = [one.quote.delegated.expected_usd for one in (first, second) if one.quote]
+    assert quotes[1] < quotes[0]
+    third = await desk.run()
+    assert third.lens_source is not None
+    assert (third.lens_source.how, third.lens_source.from_id) == ("taken", second.lens_source.kept_id)
+
+
+async def test_a_similar_task_starts_from_the_lens_of_another(desk: LensDesk) -> None:
+    """Half of the words are the same. The smart model is shown what fits this task, and no more."""
+    desk.write("src/big.py", "def unrelated():\n" + "    return 'nothing at all'\n" * 700)
+    await desk.run()
+    assert "nothing at all" in desk.asked[0].messages[0].text
+    result = await desk.run(TASK.replace("5 modules", "7 modules"))
+    assert result.lens_source is not None
+    assert (result.lens_source.how, result.lens_source.written_for) == ("changed", TASK)
+    assert "class Price" in desk.asked[1].messages[0].text
+    assert "nothing at all" not in desk.asked[1].messages[0].text
+    assert TASK.replace("5", "7") in desk.asked[1].messages[0].text
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (NO_CHANGES | {"drop": ["h9"]}, "the kept lens has no item 'h9'"),
+        (NO_CHANGES | {"drop": ["h1", "h2", "p1"]}, "nothing of the kept lens can stay"),
+        ("I would rather not.", "the answer does not say what must change"),
+    ],
+)
+async def test_changes_that_cannot_be_applied_are_paid_and_a_whole_lens_is_written(
+    desk: LensDesk, answer: Any, said: str
+) -> None:
+    """The run says so."""
+    desk.write("src/big.py", "def endpoints():\n" + "    modules = 'src/shop.py'\n" * 700)
+    await desk.run()
+    _edit(desk)
+    desk.changes = answer
+    result = await desk.run()
+    assert result.lens_source is not None
+    assert (result.lens_source.how, len(desk.asked)) == ("written", 3)
+    assert said in result.lens_source.reasons[1]
+    assert result.bill.split("purpose")[0][1].calls == 2
+
+
+async def test_where_changing_costs_as_much_a_whole_lens_is_written(desk: LensDesk) -> None:
+    """If most of what is shown has changed, the kept lens only makes the question longer."""
+    await desk.run()
+    _edit(desk)
+    desk.write("src/other.py", "def unrelated():\n" + "    modules = 'endpoints'\n" * 800)
+    result = await desk.run()
+    assert result.lens_source is not None
+    assert (result.lens_source.how, len(result.lens_source.reasons)) == ("written", 1)
+
+
+async def test_a_run_that_changed_a_lens_is_played_again_and_resumed(desk: LensDesk) -> None:
+    """The question for the changes is the same, whatever the store has by then."""
+    desk.write("src/big.py", "def endpoints():\n" + "    modules = 'src/shop.py'\n" * 700)
+    await desk.run()
+    _edit(desk)
+    desk.changes = CHANGED
+    result = await desk.run()
+    assert result.lens_source is not None
+    assert result.lens_source.how == "changed"
+    desk.store().drop_all()
+    replayed = await desk.agent().replay(result.run_id, workspace=desk.workspace)
+    assert (replayed.lens, replayed.lens_source) == (result.lens, result.lens_source)
+    path = Path(result.journal or "")
+    lines = path.read_bytes().splitlines(keepends=True)
+    at = next(at for at, one in enumerate(read_records(path)) if isinstance(one, LensWritten))
+    path.write_bytes(b"".join(lines[:at]))
+    desk.asked.clear()
+    again = await desk.agent().resume(result.run_id, workspace=desk.workspace)
+    assert (again.lens, desk.asked) == (result.lens, [])
