@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -16,7 +17,9 @@ import pytest
 
 pytest.importorskip("mcp")
 
+import httpx2
 from mcp import Client, StdioServerParameters
+from mcp.client.streamable_http import streamable_http_client
 
 from sunwell.journal import list_runs, read_records
 from sunwell.journal.records import RunClosed
@@ -189,3 +192,26 @@ async def test_a_host_that_goes_away_ends_the_run_in_good_order(calls, stalling,
         pass
     closed = [record for record in read_records(run.path) if isinstance(record, RunClosed)]
     assert [record.status for record in closed] == ["cancelled"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_over_http_the_pair_of_the_key_delegates(simulator, environ, tmp_path: Path, mode: str) -> None:
+    """The address is all that is on standard output; with a token of the user's, nothing tells it."""
+    token, root = "a-token-of-the-users", shop(tmp_path, "served")
+    words = [sys.executable, "-m", "sunwell", "mcp", "--http", "--root", str(root)]
+    process = await asyncio.create_subprocess_exec(
+        *words, env={**environ, "SUNWELL_MCP_TOKEN": token}, stdout=PIPE, stderr=PIPE
+    )
+    assert process.stdout is not None
+    address = (await process.stdout.readline()).decode().strip()
+    headers = {"Authorization": f"Bearer {token}"}
+    async with (
+        httpx2.AsyncClient(headers=headers, timeout=60, trust_env=False) as http,
+        Client(streamable_http_client(address, http_client=http), mode=mode) as client,
+    ):
+        found = told(await client.call_tool("delegate", {"task": TASK}))
+    process.send_signal(signal.SIGTERM)
+    output, errors = await process.communicate()
+    assert (process.returncode, output, token.encode() in errors) == (130, b"", False)
+    assert [one["model"] for one in found["by_model"]] == ["claude-haiku-5-5", "claude-opus-5-5"]
+    assert Decimal(found["cost_usd"]) == simulator.bill.total_usd()

@@ -3,7 +3,6 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Generic, TypeVar
 
 import attrs
@@ -114,5 +113,4 @@ class HeldCall(Generic[T]):
     async def ended(self) -> None:
         """Return when the work has ended, however."""
         if self._task is not None:
-            with suppress(BaseException):
-                await asyncio.wait((self._task,))
+            await asyncio.wait((self._task,))

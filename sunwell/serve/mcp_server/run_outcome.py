@@ -83,7 +83,7 @@ class RecordedOutcome:
                 answer=closed.answer if closed else "",
                 answer_is_cut=False,
                 error=error or None,
-                next=_next(status, closed, self.run.run_id),
+                next=_next(status, closed, f'run_id "{self.run.run_id}" and root "{self.root}"'),
                 cap_usd=exact(self.cap_usd),
                 cost_usd=exact(root.total_cost_usd),
                 uncertain_usd=exact(root.total_uncertain_usd),
@@ -141,18 +141,18 @@ def _by_model(root: Node) -> list[ModelCost]:
     return found
 
 
-def _next(status: str, closed: RunClosed | None, run_id: str) -> str:
-    again = f'resume with run_id "{run_id}"'
+def _next(status: str, closed: RunClosed | None, named: str) -> str:
+    again = f"resume with {named}"
     match status:
         case "ok":
             return "Nothing is left to do. undo puts changed files back."
         case "running":
-            return f'It goes on. Ask again later: report with run_id "{run_id}".'
+            return f"It goes on. Ask again later: report with {named}."
         case "open" | "cancelled":
             return f"It can go on: {again}. What was answered is not paid again."
     reason = closed.stop_reason if closed else ""
     if reason == "budget_usd":
-        return f"The cap was met. To go on, {again} and a higher max_cost_usd, if the server allows one."
+        return f"The cap was met. To go on, {again}, and a higher max_cost_usd if the server allows one."
     if reason in ("refusal", "length", "window", "provider_stop"):
         return "Resuming gives the same end. Give another task."
     return f"It can be tried again: {again}. What was answered is not paid again."
