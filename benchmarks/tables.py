@@ -225,6 +225,14 @@ def import_time(found: Found) -> list[str]:
     return rows(("import", "ms", "ratio"), body)
 
 
+def mcp_start(found: Found) -> list[str]:
+    """The start of the MCP server, beside a bare one."""
+    names = {"bare": "a bare `MCPServer`", "sunwell": "`sunwell mcp`"}
+    ratios = {"bare": (1.0, 1.0), "sunwell": (found["ratio"], found["wall_ratio"])}
+    body = ([names[name], ms, ratios[name][0], ratios[name][1]] for name, ms in found["cpu_ms"].items())
+    return rows(("start to `initialize`", "CPU, ms", "ratio", "ratio of wall time"), body)
+
+
 def report_page(found: Found) -> list[str]:
     """The size of a page, how long it takes to open, and how long a filter takes in each view."""
     size, opened = found["kilobytes"], found["open_ms"]
@@ -766,6 +774,7 @@ TABLES: dict[str, Callable[[Found], list[str]]] = {
         orchestrated,
         orchestrated_cost,
         import_time,
+        mcp_start,
         report_page,
         sandbox_start,
         telemetry,

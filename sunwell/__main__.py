@@ -26,6 +26,10 @@ def main() -> None:
         from sunwell.cli.completion import complete
 
         complete()
+    if sys.argv[1:2] == ["mcp"]:  # a host waits for it, so no other command is loaded
+        from sunwell.cli.command_line import run_server_line
+
+        run_server_line()
     from sunwell.cli.main import main as run
 
     run()

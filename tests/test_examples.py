@@ -18,6 +18,7 @@ PROGRAMS = sorted(EXAMPLES.glob("*.py"))
 PRINTED = {
     "approve_writes.py": ("yes ", "no ", "- customer.py"),
     "batch_to_a_file.py": ("task-2 ok ", "in all: "),
+    "delegate_over_mcp.py": ("ok: $0.", "shop/endpoints/", "all runs: $0."),
     "delegate_under_a_budget.py": ("delegated: ", "ok - 6 files", "lens: 1 calls, $", "work: "),
     "estimate_first.py": ("expected: $0.", "ok: $0."),
     "orchestrate.py": ("4 of 4 parts are done", "ok, confidence 0.95", "  ok $"),

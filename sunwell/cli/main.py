@@ -1,36 +1,31 @@
 """The command ``sunwell``. Loads nothing heavy: each command imports what it needs when it runs."""
 
-import logging
-
 import click
 
 import sunwell
 from sunwell.cli.ask_command import ask
 from sunwell.cli.batch_command import batch
+from sunwell.cli.command_line import HELP, run_line
 from sunwell.cli.completion_command import completion
 from sunwell.cli.demo_command import demo
-from sunwell.cli.ending import interruptible, leave
 from sunwell.cli.estimate_commands import estimate
-from sunwell.cli.exit_codes import CANCELLED, Commands
+from sunwell.cli.exit_codes import Commands
 from sunwell.cli.lens_commands import lens
+from sunwell.cli.mcp_command import mcp
 from sunwell.cli.outcome_commands import outcomes
-from sunwell.cli.output import say, take_over
-from sunwell.cli.own_process import protect_process, start_telemetry
+from sunwell.cli.own_process import start_telemetry
 from sunwell.cli.record_commands import adopt, export, prune, runs, show
 from sunwell.cli.report_command import report
 from sunwell.cli.resume_commands import continue_, fork, record, replay, resume
 from sunwell.cli.run_command import run
 from sunwell.cli.setup_commands import config, doctor, init, models
 from sunwell.cli.simulate_command import simulate
-from sunwell.cli.terminal import exit_after
 from sunwell.cli.undo_command import undo
-
-_NOISY = ("aiohttp", "anthropic", "asyncio", "httpx2", "openai")
 
 
 @click.group(
     cls=Commands,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings=HELP,
     epilog="Start with: sunwell demo. It needs no key and no network.",
 )
 @click.version_option(sunwell.__version__, prog_name="sunwell")
@@ -67,6 +62,7 @@ for _command in (
     init,
     config,
     doctor,
+    mcp,
     simulate,
     completion,
 ):
@@ -75,17 +71,4 @@ for _command in (
 
 def main() -> None:
     """Run the command line and exit."""
-    protect_process()
-    for name in _NOISY:  # our events report the same, in our own words
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    take_over()
-    code: str | int | None = None
-    with interruptible():
-        try:
-            exit_after(lambda: cli(prog_name="sunwell"))
-        except SystemExit as ended:
-            code = ended.code
-        except KeyboardInterrupt:
-            say("sunwell: cancelled", err=True)
-            code = CANCELLED
-        leave(code)
+    run_line(cli)

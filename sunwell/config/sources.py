@@ -283,9 +283,10 @@ NOT_SETTINGS = frozenset(
         "SUNWELL_OUTCOMES",
         "SUNWELL_LENSES",
         "SUNWELL_OTEL",
+        "SUNWELL_MCP_TOKEN",
     }
 )
-"""Variables that say where settings are or what is kept and told of runs, and are no settings themselves."""
+"""Variables of other uses: where settings are, what is kept and told of runs, the token of the MCP server."""
 
 
 def from_variables(environ: Mapping[str, str], rank: int) -> Iterator[Setting]:

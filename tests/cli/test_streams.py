@@ -57,6 +57,8 @@ LINES = {
     "config trust": "config trust --list",
     "config untrust": "config untrust other.toml",
     "doctor": "doctor -w . -m gpt-6-luna",
+    "mcp install": "mcp install --client zed -w .",
+    "mcp uninstall": "mcp uninstall --client zed -w .",
     "simulate": "simulate",
     "completion install": "completion install --shell fish",
     "completion show": "completion show --shell fish",

@@ -1,0 +1,347 @@
+"""``sunwell mcp``: Sunwell as a server of the Model Context Protocol, for other programs."""
+
+import gc
+import os
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import click
+
+from sunwell.cli.shared_options import (
+    DOLLARS,
+    Chosen,
+    Configured,
+    SettingsCommand,
+    StrictCommand,
+    config_options,
+    plugins_option,
+    settings_options,
+)
+from sunwell.context.options import SECTIONS
+from sunwell.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from sunwell.agent.agent import Agent
+    from sunwell.agent.lifecycle.authority import CallerTerms
+    from sunwell.context.options import Approve, RunOptions
+    from sunwell.serve.mcp_server.delegation_server import DelegationServer
+    from sunwell.serve.mcp_server.delegations import Delegations
+    from sunwell.serve.mcp_server.host_entries import HostName
+    from sunwell.serve.mcp_server.root_settings import Work
+
+_TOKEN = "SUNWELL_MCP_TOKEN"
+_TIMES = 10
+"""How many runs at their cap the total allows, unless it is set."""
+_LEAST_TOKEN = 16
+
+
+class ServingGroup(SettingsCommand, click.Group):
+    """A command with settings of its own and with commands below it."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options by section, then the commands."""
+        super().format_options(ctx, formatter)
+        self.format_commands(ctx, formatter)
+
+
+@click.group("mcp", cls=ServingGroup, invoke_without_command=True)
+@click.option(
+    "--root",
+    "roots",
+    multiple=True,
+    metavar="DIR",
+    help="A folder to work in; several times for several. Default: the current folder.",
+)
+@click.option(
+    "--max-cost",
+    type=DOLLARS,
+    default=Decimal(1),
+    show_default=True,
+    metavar="X",
+    help="US dollars that one run may cost at most.",
+)
+@click.option(
+    "--total",
+    type=DOLLARS,
+    metavar="X",
+    help="US dollars that all runs of this server may cost together. Default: ten times --max-cost.",
+)
+@click.option(
+    "--confirm-above",
+    type=DOLLARS,
+    metavar="X",
+    help="Have the client ask a person first if the expected cost is higher than X US dollars, or unknown.",
+)
+@click.option("--approve", is_flag=True, help="Have the client ask a person before each write and command.")
+@click.option("--http", is_flag=True, help="Serve over HTTP on 127.0.0.1, for clients that have the token.")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    metavar="N",
+    help="Port for --http. Default: any free one.",
+)
+@plugins_option
+@settings_options(*SECTIONS, without=("budget_usd",))
+@config_options
+@click.pass_context
+def mcp(ctx: click.Context, /, **chosen: Any) -> None:
+    """Let other programs delegate tasks: an MCP server over standard input and output, or over HTTP.
+
+    A host such as an editor or a coding agent starts it; "sunwell mcp install" tells it to. Its tools are
+    delegate, batch, ask, estimate, resume, report and undo. They work only in the roots. Models, permissions,
+    checks and caps are those given here and in trusted settings: a client can only lower a cap.
+
+    With --http, the address is printed, and a token that clients send as "Authorization: Bearer TOKEN": that
+    in SUNWELL_MCP_TOKEN, or a new one. It needs the extra sunwell[mcp].
+    """
+    if ctx.invoked_subcommand is not None:
+        given = [name for name in chosen if ctx.get_parameter_source(name) not in (None, _DEFAULT)]
+        if given:
+            raise click.UsageError("options of the server stand alone: leave the command after them out")
+        return
+    if chosen["port"] is not None and not chosen["http"]:
+        raise click.UsageError("--port has no effect without --http: leave it out")
+    from sunwell.cli.ending import run_async
+
+    server = _server(chosen)
+    run_async(_over_http(server, chosen["port"] or 0) if chosen["http"] else _over_stdio(server))
+
+
+_DEFAULT = click.core.ParameterSource.DEFAULT
+
+
+async def _over_stdio(server: "DelegationServer") -> None:
+    async with server:
+        await server.run_stdio_async()
+
+
+async def _over_http(server: "DelegationServer", port: int) -> None:
+    import secrets
+
+    from sunwell.cli.output import say
+    from sunwell.serve.mcp_server.http_door import HttpDoor
+
+    given = os.environ.get(_TOKEN, "")
+    if given and (len(given) < _LEAST_TOKEN or not given.isascii() or not given.isprintable()):
+        raise ConfigurationError(
+            f"{_TOKEN} is no token: it must have {_LEAST_TOKEN} or more printable characters"
+        )
+    door = HttpDoor(server, given or secrets.token_urlsafe(32))
+    try:
+        address = door.open(port)
+    except OSError as error:
+        raise ConfigurationError(f"the port {port} cannot be used ({error.strerror}): name another") from None
+    say(address)
+    if not given:
+        say(f"Authorization: Bearer {door.token}", err=True)
+    async with server:
+        await door.serve()
+
+
+def _server(chosen: Chosen) -> "DelegationServer":
+    """Return the server. Raises :exc:`~sunwell.errors.ConfigurationError` if it could not do anything."""
+    max_cost, total = chosen["max_cost"], chosen["total"]
+    if max_cost <= 0 or (total is not None and total <= 0):
+        raise ConfigurationError("--max-cost and --total must be more than 0 dollars: nothing could be done")
+    folders = [Path(folder) for folder in chosen["roots"] or (".",)]
+    for folder in folders:
+        if not folder.is_dir():
+            raise ConfigurationError(f"the root {folder} is not a folder: name an existing one")
+    gc.disable()  # nothing of what is loaded now is garbage; to look takes a tenth of the start
+    try:
+        from sunwell.serve.mcp_server.delegation_server import DelegationServer
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] not in ("mcp", "mcp_types"):
+            raise
+        raise ConfigurationError(
+            "sunwell mcp needs the package mcp: install it with pip install 'sunwell[mcp]'"
+        ) from None
+    finally:
+        gc.freeze()
+        gc.enable()
+    absolute = [folder.resolve() for folder in folders]
+    return DelegationServer(lambda: _delegations(chosen, absolute))
+
+
+def _delegations(chosen: Chosen, folders: list[Path]) -> "Delegations":
+    from sunwell.serve.mcp_server.delegations import Delegations
+    from sunwell.serve.mcp_server.process_purse import ProcessPurse
+    from sunwell.serve.mcp_server.root_settings import ServerTerms
+    from sunwell.serve.mcp_server.served_roots import ServedRoots
+
+    terms = ServerTerms(chosen["max_cost"], chosen["confirm_above"], chosen["approve"])
+    total = chosen["total"] if chosen["total"] is not None else terms.max_cost_usd * _TIMES
+    return Delegations(
+        ServedRoots.of(folders),
+        lambda root, work: _CommandSettings.of(chosen, root, work),
+        terms,
+        ProcessPurse(total),
+    )
+
+
+@attrs.frozen
+class _CommandSettings:
+    """The settings of a root, as those of a command that is typed there."""
+
+    chosen: Chosen
+    held: Configured
+    options: "RunOptions"
+    warnings: tuple[str, ...]
+
+    @classmethod
+    def of(cls, chosen: Chosen, root: Path, work: "Work") -> "_CommandSettings":
+        """Return what holds in *root* for *work*."""
+        from sunwell.cli.batch_command import options_of
+        from sunwell.cli.shared_options import configured
+        from sunwell.config.preflight import require_sound
+
+        here: Mapping[str, Any] = {
+            **chosen,
+            "workspace": str(root),
+            "accept_changes": False,
+            "allow_checks": False,
+            "results": None,
+        }
+        is_new = work in ("task", "batch", "question")
+        held = configured(here, needs_key=is_new, delegates=work != "again")
+        warnings = tuple(require_sound(held.resolved)) if is_new else ()
+        options = held.resolved.options
+        if work == "batch":
+            options = options_of(held, has_lens=False)
+        elif work == "question":
+            options = attrs.evolve(options, tools=None)
+        return cls(here, held, options, warnings)
+
+    def agent(self) -> "Agent":
+        """Return an agent with the configured models and prices."""
+        return self.held.agent()
+
+    def terms(self, recorded: "RunOptions", approve: "Approve | None") -> "CallerTerms":
+        """Return what is given again for a run that was recorded; all ceilings are usual ones."""
+        from sunwell.cli.shared_options import budget_of, terms_of, usual_ceilings
+
+        made = terms_of(self.chosen, self.held, recorded, approve)
+        typed, usual = budget_of(self.held), usual_ceilings(self.held)
+        both = {
+            field.name: getattr(typed, field.name) if getattr(usual, field.name) is None
+            else getattr(usual, field.name)
+            for field in attrs.fields(type(typed))
+        }  # fmt: skip
+        return attrs.evolve(made, budget=None, ceilings=type(typed)(**both))
+
+
+_host_options = (
+    click.option(
+        "--client",
+        required=True,
+        type=click.Choice(["claude-code", "codex", "cursor", "vscode", "zed"]),
+        help="The program that starts the server.",
+    ),
+    click.option(
+        "--scope",
+        type=click.Choice(["project", "user"]),
+        default="project",
+        show_default=True,
+        help="Its file in the project, or that of your account.",
+    ),
+    click.option(
+        "-w", "--workspace", default=".", show_default=True, metavar="DIR", help="The project's folder."
+    ),
+)
+
+
+def _with_host_options(function: Any) -> Any:
+    for option in reversed(_host_options):
+        function = option(function)
+    return function
+
+
+@mcp.command(cls=StrictCommand)
+@_with_host_options
+@click.option("--write", is_flag=True, help="Write it; without this, it is only shown.")
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def install(client: str, scope: str, workspace: str, write: bool, options: tuple[str, ...]) -> None:
+    """Show the entry for a host, and with --write put it into the host's configuration.
+
+    OPTIONS, after "--", are those of "sunwell mcp", such as --max-cost 0.50. All else in the file stays as it
+    is, comments too; a copy of the former file is kept beside it. An entry for an editor's project is read by
+    the editor when the folder is opened, so look at what you commit.
+    """
+    from sunwell.cli.output import say, say_text
+    from sunwell.serve.mcp_server.host_entries import (
+        entry_of,
+        entry_text,
+        installed,
+        read_host_file,
+        write_host_file,
+    )
+
+    host, path = _host_file(client, scope, workspace)
+    mcp.make_context("sunwell mcp", list(options))  # what is wrong with them is said now
+    entry = entry_of(host, _own_command(scope), options)
+    say_text(entry_text(host, entry).rstrip("\n"))
+    try:
+        before = read_host_file(path)
+        after = installed(host, before, entry)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path} is left as it is: {error}") from None
+    if after == before:
+        say(f"sunwell: {path} has this entry already", err=True)
+    elif not write:
+        say(f"sunwell: nothing was written; --write puts this into {path}", err=True)
+    else:
+        _tell_kept(write_host_file(path, after))
+        say(f"sunwell: wrote {path}; start the program again that reads it", err=True)
+
+
+@mcp.command(cls=StrictCommand)
+@_with_host_options
+def uninstall(client: str, scope: str, workspace: str) -> None:
+    """Take the entry out of the configuration of a host, and nothing else.
+
+    A copy of the former file is kept beside it. Without an entry there is nothing to do.
+    """
+    from sunwell.cli.output import say
+    from sunwell.serve.mcp_server.host_entries import has_entry, read_host_file, uninstalled, write_host_file
+
+    host, path = _host_file(client, scope, workspace)
+    try:
+        before = read_host_file(path)
+        if not has_entry(host, before):
+            say(f"there is no entry of Sunwell in {path}")
+            return
+        after = uninstalled(host, before)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path} is left as it is: {error}") from None
+    _tell_kept(write_host_file(path, after))
+    say(f"took the entry out of {path}")
+
+
+def _host_file(client: str, scope: str, workspace: str) -> "tuple[HostName, Path]":
+    from sunwell.cli.record_commands import require_folder
+    from sunwell.serve.mcp_server.host_entries import place_of
+
+    host: Any = client
+    where: Any = scope
+    return host, place_of(host, where, require_folder(Path(workspace)), Path.home())
+
+
+def _own_command(scope: str) -> list[str]:
+    """Return how a host starts this command: by its name in a file that others may read, else by its path."""
+    import shutil
+    import sys
+
+    found = shutil.which("sunwell")
+    if found is None:
+        return [sys.executable, "-m", "sunwell"]
+    return ["sunwell" if scope == "project" else found]
+
+
+def _tell_kept(kept: Path | None) -> None:
+    from sunwell.cli.output import say
+
+    if kept is not None:
+        say(f"sunwell: the former file is {kept}", err=True)

@@ -1,0 +1,1 @@
+"""Sunwell for other programs: a server of the Model Context Protocol."""

@@ -1,0 +1,116 @@
+"""A call of a client: its work goes on in a task of its own, tells of its progress, and may ask questions."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+import attrs
+
+T = TypeVar("T")
+ANSWER_SECONDS = 600.0
+"""How long a question waits for its answer."""
+_MOST_LINES = 200
+
+
+@attrs.define(eq=False)
+class OpenQuestion:
+    """A question that a person has to answer with yes or no."""
+
+    number: int
+    text: str
+    said: "asyncio.Future[bool]" = attrs.field(factory=lambda: asyncio.get_running_loop().create_future())
+
+    def answer(self, yes: bool) -> None:
+        """Give the answer; only the first one counts."""
+        if not self.said.done():
+            self.said.set_result(yes)
+
+
+@attrs.define(eq=False)
+class HeldCall(Generic[T]):
+    """The work of one call, which outlives the request that began it while a question is open.
+
+    Whoever serves the call waits for :meth:`news`, tells the lines, has the question answered, and takes the
+    result. A question that is not answered in time stops the work.
+    """
+
+    can_ask: bool
+    """Whether the client can show a question to a person."""
+    answer_seconds: float = ANSWER_SECONDS
+    question: OpenQuestion | None = attrs.field(default=None, init=False)
+    stop_with: Callable[[], object] | None = attrs.field(default=None, init=False)
+    """How the work is stopped in good order once a run has begun; before that it is cancelled."""
+    _task: "asyncio.Task[T] | None" = attrs.field(default=None, init=False)
+    _lines: deque[str] = attrs.field(factory=lambda: deque(maxlen=_MOST_LINES), init=False)
+    _news: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    _turn: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
+    _asked: int = attrs.field(default=0, init=False)
+    _is_stopped: bool = attrs.field(default=False, init=False)
+
+    def begin(self, work: "Callable[[HeldCall[T]], Awaitable[T]]") -> None:
+        """Begin *work*."""
+
+        async def run() -> T:
+            return await work(self)
+
+        self._task = asyncio.get_running_loop().create_task(run())
+        self._task.add_done_callback(lambda _: self._news.set())
+
+    def tell(self, line: str) -> None:
+        """Add a line of progress."""
+        self._lines.append(line)
+        self._news.set()
+
+    def lines(self) -> list[str]:
+        """Return the lines that nobody has taken yet."""
+        found = list(self._lines)
+        self._lines.clear()
+        return found
+
+    async def ask(self, text: str) -> bool:
+        """Ask a person *text* and return whether the answer is yes; questions come one after the other."""
+        async with self._turn:
+            if self._is_stopped or not self.can_ask:
+                return False
+            self._asked += 1
+            self.question = OpenQuestion(self._asked, text)
+            self._news.set()
+            try:
+                async with asyncio.timeout(self.answer_seconds):
+                    return await self.question.said
+            except TimeoutError:
+                self.stop()
+                return False
+            finally:
+                self.question = None
+
+    async def news(self) -> None:
+        """Return when there are lines or a question, or the work has ended."""
+        await self._news.wait()
+        self._news.clear()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether there is a result."""
+        return self._task is not None and self._task.done()
+
+    def result(self) -> T:
+        """Return the result of the work that has ended; raises what it raised."""
+        assert self._task is not None
+        return self._task.result()
+
+    def stop(self) -> None:
+        """Stop the work as Ctrl-C would: what was paid is kept, and no new call of a model begins."""
+        self._is_stopped = True
+        if self.question is not None:
+            self.question.answer(False)
+        if self.stop_with is not None:
+            self.stop_with()
+        elif self._task is not None:
+            self._task.cancel()
+
+    async def ended(self) -> None:
+        """Return when the work has ended, however."""
+        if self._task is not None:
+            await asyncio.wait((self._task,))

@@ -1,0 +1,75 @@
+"""The purse of a process: what all runs of a server may spend together."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+
+import attrs
+
+from sunwell.errors import ConfigurationError
+from sunwell.report.figures import dollars
+
+
+@attrs.define(eq=False)
+class Portion:
+    """What one run has taken out of the purse, in US dollars."""
+
+    usd: Decimal
+    """What the run may spend."""
+    spent_usd: Decimal | None = Decimal(0)
+    """What it is known to have spent at most; ``None``: not known, so all of it counts as spent."""
+
+
+@attrs.define(eq=False)
+class ProcessPurse:
+    """Dollars for all runs of one process: a run takes its cap out before it begins.
+
+    What is spent and what is out are together never more than the total, as long as no run spends more than
+    it took; if one does, because a bill was higher than its reservation, that is counted in full.
+    """
+
+    total_usd: Decimal
+    spent_usd: Decimal = attrs.field(default=Decimal(0), init=False)
+    """What runs that have ended have spent, or may have."""
+    out_usd: Decimal = attrs.field(default=Decimal(0), init=False)
+    """What runs that go on have taken."""
+    _turn: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
+    """Held by the one who waits longest: a large portion must not be passed by small ones without end."""
+    _given_back: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+
+    @property
+    def left_usd(self) -> Decimal:
+        """What nobody has spent or taken."""
+        return max(Decimal(0), self.total_usd - self.spent_usd - self.out_usd)
+
+    @asynccontextmanager
+    async def portion(self, wanted_usd: Decimal) -> AsyncIterator[Portion]:
+        """Take *wanted_usd* out while the body runs, or what is left if that is less.
+
+        It waits while runs that go on may give back what is missing. Raises
+        :exc:`~sunwell.errors.ConfigurationError` if nothing is left and nobody can give anything back.
+        """
+        async with self._turn:
+            taken = Portion(await self._free(wanted_usd))
+            self.out_usd += taken.usd
+        try:
+            yield taken
+        finally:
+            self.out_usd -= taken.usd
+            self.spent_usd += taken.usd if taken.spent_usd is None else taken.spent_usd
+            self._given_back.set()
+
+    async def _free(self, wanted_usd: Decimal) -> Decimal:
+        while True:
+            left = self.left_usd
+            if left >= wanted_usd or (left > 0 and not self.out_usd):
+                return min(left, wanted_usd)
+            if not self.out_usd:
+                raise ConfigurationError(
+                    f"not begun, and nothing was spent: all runs of this server together may spend "
+                    f"{dollars(self.total_usd)} (--total), and that is used up; the person who runs the "
+                    "server can start it again"
+                )
+            self._given_back.clear()
+            await self._given_back.wait()
