@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from sunwell.errors import ConfigurationError
-
 _PR_SET_DUMPABLE = 4
 _OTEL = "SUNWELL_OTEL"
 _OTEL_WORDS = ("on", "off", "content", "headers")
@@ -52,6 +50,8 @@ def start_telemetry(environ: Mapping[str, str] | None = None) -> None:
     ``headers`` as in :func:`~sunwell.adapters.otel.instrument`. Raises
     :exc:`~sunwell.errors.ConfigurationError` for any other word, and if there is no SDK where one is wanted.
     """
+    from sunwell.errors import ConfigurationError  # a test runs this module where there is no package
+
     found = os.environ if environ is None else environ
     words = frozenset(found.get(_OTEL, "").lower().replace(",", " ").split())
     if strange := sorted(words.difference(_OTEL_WORDS)):
