@@ -38,6 +38,7 @@ RFC_PATHS = (
     "sunwell.models.registry:resolve_model",
 )
 OTHER_PATHS = (
+    "sunwell.adapters.otel:instrument",
     "sunwell.config:Sources",
     "sunwell.config.resolution:resolve",
     "sunwell.journal.reading:read_records",

@@ -17,7 +17,7 @@ from sunwell.agent.conversation.conversation import Assignment
 from sunwell.agent.conversation.root_conversation import root_conversation
 from sunwell.agent.ladder.run_ladder import RunLadder, checks_of_loop, confinement_of, workspace_of
 from sunwell.agent.ladder.rungs import LadderModels
-from sunwell.agent.lens.kept_lens import found_for
+from sunwell.agent.lens.kept_lens import forget_failed_lens, found_for
 from sunwell.agent.lens.lens_writer import (
     change_request,
     first_lens_request,
@@ -270,7 +270,11 @@ class AgentLoop:
             return await run_batch(run, batch, self._worker, self._smart, self._ladder(run))
         ended = await self._do_task(run)
         climbs = self.config.escalate and not self._hands_out  # else its workers climb, each by itself
-        return ended if climbs else await self._ladder(run).verify(ended)
+        if climbs:
+            return ended
+        ended = await self._ladder(run).verify(ended)
+        await forget_failed_lens(run)
+        return ended
 
     async def _do_task(self, run: Run) -> Ending:
         config = self.config

@@ -62,6 +62,8 @@ class TreeLedger:
     clock: Clock = attrs.field(factory=Clock)
     _accounts: dict[str, Account] = attrs.field(factory=dict, init=False)
     _inner: set[str] = attrs.field(factory=set, init=False)
+    _found: dict[str, Account] = attrs.field(factory=dict, init=False)
+    """The nearest account of each path that was asked for since the latest account was opened."""
     _open: dict[int, _Held] = attrs.field(factory=dict, init=False)
     _lines: Lines = attrs.field(init=False)
     _past: Past = attrs.field(factory=Past, init=False)
@@ -217,15 +219,15 @@ class TreeLedger:
 
     def tokens_left(self, path: str) -> int | None:
         """Return the tokens that an ordinary claim may still take; ``None``: no ceiling."""
-        return _least_room(account.tokens for account in self._nearest(path).chain)
+        return _least_room([account.tokens for account in self._nearest(path).chain])
 
     def new_tokens_left(self, path: str) -> int | None:
         """Return the output and new input that an ordinary claim may still take; ``None``: no ceiling."""
-        return _least_room(account.new_tokens for account in self._nearest(path).chain)
+        return _least_room([account.new_tokens for account in self._nearest(path).chain])
 
     def usd_left(self, path: str) -> Decimal | None:
         """Return the US dollars that an ordinary claim may still take; ``None``: no ceiling."""
-        return _least_room(account.usd for account in self._nearest(path).chain)
+        return _least_room([account.usd for account in self._nearest(path).chain])
 
     def seconds_left(self, path: str) -> float | None:
         """Return the time that all ceilings above *path* still allow; ``None``: no ceiling."""
@@ -253,6 +255,7 @@ class TreeLedger:
         # A resume restores what the journal tells before any worker opens its account again.
         self._past.give(account)
         self._accounts[path] = account
+        self._found.clear()
         self._inner.update(upwards(path))
         return account
 
@@ -265,9 +268,12 @@ class TreeLedger:
         self._lines.stir(account.chain)
 
     def _nearest(self, path: str) -> Account:
+        if (account := self._found.get(path)) is not None:
+            return account
         at = path
         while at:
             if (account := self._accounts.get(at)) is not None:
+                self._found[path] = account
                 return account
             at = at.rpartition("/")[0]
         raise RuntimeError(f"{path} is not in the tree of {self.root}")
@@ -278,7 +284,10 @@ class TreeLedger:
             return False
         tokens = claim.input_tokens + claim.max_output_tokens
         new = claim.most_new_tokens(claim.max_output_tokens)
-        return all(above.has_room(tokens, new, usd) for above in account.chain)
+        for above in account.chain:  # noqa: SIM110 - each call passes here
+            if not above.has_room(tokens, new, usd):
+                return False
+        return True
 
     def _want(self, account: Account, claim: Claim) -> Want:
         least = min(claim.least_output_tokens, claim.max_output_tokens)

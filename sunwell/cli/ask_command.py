@@ -141,6 +141,7 @@ def opened_contexts(named: Sequence[str], opened: ExitStack) -> "dict[str, Sourc
     Raises :exc:`~sunwell.errors.ConfigurationError` if there is none, one is named twice, or a file cannot be
     read; nothing is asked then.
     """
+    from sunwell.agent.run.asked_contexts import context_names
     from sunwell.context.long_context import LongContext
     from sunwell.tools.environment import secrets_from_environment
 
@@ -154,8 +155,9 @@ def opened_contexts(named: Sequence[str], opened: ExitStack) -> "dict[str, Sourc
         )
     found: dict[str, Source] = {}
     is_empty = True
+    names = context_names([one for one in named if one != "-"], Path.cwd())
     for name in named or ("-",):
-        shown = _STANDARD_INPUT if name == "-" else name
+        shown = _STANDARD_INPUT if name == "-" else names.pop(0)
         if shown in found:
             raise ConfigurationError(f"the context {shown} is given twice: keep one")
         if name != "-":
@@ -227,7 +229,7 @@ def needed_again(contexts: "Mapping[str, Source]", workspace: str) -> tuple[str,
     from sunwell.agent.run.asked_contexts import is_within
 
     return tuple(
-        name if isinstance(source, str) else "-"
+        "-" if not isinstance(source, str) else name if os.path.abspath(name) == source else source  # noqa: PTH100
         for name, source in contexts.items()
         if not isinstance(source, str) or not is_within(Path(source), Path(workspace))
     )

@@ -7,8 +7,7 @@ import click
 from sunwell.cli.ending import interruptible, leave
 from sunwell.cli.exit_codes import CANCELLED, Commands
 from sunwell.cli.output import say, take_over
-from sunwell.cli.own_process import protect_process
-from sunwell.cli.telemetry import start_telemetry
+from sunwell.cli.own_process import protect_process, start_telemetry
 from sunwell.cli.terminal import exit_after
 
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}

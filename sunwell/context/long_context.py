@@ -11,7 +11,7 @@ import stat
 import tempfile
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -35,10 +35,12 @@ MOST_TEXT_BYTES = 8 << 20
 """Longest range whose text is given at once."""
 MOST_CHUNKS = 100_000
 _BLOCK = 4 << 20
+_STEP = 1 << 20
+"""What is searched at once: for more, the system would hand out new memory each time, which takes longer."""
 _PIECE = 8 << 20
-"""What is searched at once. Of a longer line, pieces of this size are searched."""
-_MANY_LINES = 1_000
-"""So many lines of a block are looked at one by one for secrets."""
+"""Of a longer line, pieces of this size are searched."""
+_MANY_LINES = 250
+"""Around at most so many lines of a block, secrets are looked for one by one."""
 _INDEX = 1 << 20
 _PROBE = 8_192
 _LONGEST_SECRET = 1 << 16
@@ -117,6 +119,8 @@ class LongContext:
     _stamp: tuple[int, int]
     _line_ends: list[int] = attrs.field(factory=lambda: [0], init=False)
     """Line ends before each whole block of an index that grows as it is needed."""
+    _checked: tuple[object, dict[int, list[tuple[int, int]]]] = attrs.field(default=(None, {}), init=False)
+    """What was found in blocks that were looked at for secrets, and of which file and secrets."""
     _lock: Lock = attrs.field(factory=Lock, init=False)
     _digest: str = attrs.field(default="", init=False)
 
@@ -312,7 +316,7 @@ class LongContext:
 
     def _shown(self, start: int, end: int) -> str:
         """Return the text of a range; a secret that is partly in it is replaced as a whole."""
-        around = min(4 * self._secrets.longest_chars, _LONGEST_SECRET)
+        around = self._around
         text = _decoded(self._read(start, end))
         if not around:
             return text
@@ -327,11 +331,36 @@ class LongContext:
                 done = min(behind, last)
         return "".join((*parts, whole[done:last]))
 
-    def _secret_ranges(self, start: int, end: int) -> list[tuple[int, int]]:
-        """Return where secrets are in a range, also those that are partly in it, in order."""
-        around = min(4 * self._secrets.longest_chars, _LONGEST_SECRET)
+    def _suspected(self, start: int, end: int) -> list[tuple[int, int]]:
+        """Return where secrets are in a range, also those that are partly in it, in order; they may overlap.
+
+        What is known of a block is kept while the file and the known secrets are the same: searches of one
+        context follow each other.
+        """
+        status = os.fstat(self._file.fileno())
+        state = (self._secrets.version, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        found: list[tuple[int, int]] = []
+        for block in range(start // _STEP, -(-end // _STEP)):
+            with self._lock:
+                if self._checked[0] != state:
+                    self._checked = (state, {})
+                known = self._checked[1].get(block)
+            if known is None:
+                known = self._suspected_in(block * _STEP, min((block + 1) * _STEP, self.size_bytes))
+                with self._lock:
+                    if self._checked[0] == state:
+                        self._checked[1][block] = known
+            found += known
+        return [one for one in found if one[0] < end and start < one[1]]
+
+    def _suspected_in(self, start: int, end: int) -> list[tuple[int, int]]:
+        """Return the same by reading the range."""
+        around = self._around
         at = max(start - around, 0)
-        text = self._read(at, min(end + around, self.size_bytes)).decode("utf-8", "surrogateescape")
+        data = self._read(at, min(end + around, self.size_bytes))
+        if not self._secrets.may_be_in(data):
+            return []
+        text = data.decode("utf-8", "surrogateescape")
         found, done = [], 0
         for first, behind, _ in self._secrets.spans(text):
             at += len(text[done:first].encode("utf-8", "surrogateescape"))
@@ -339,6 +368,11 @@ class LongContext:
             found.append((at, at + size))
             at, done = at + size, behind
         return found
+
+    @property
+    def _around(self) -> int:
+        """How many bytes before and behind a place a secret may begin and end that is at the place."""
+        return min(4 * self._secrets.longest_chars, _LONGEST_SECRET)
 
     def _is_hidden(self, sought: SoughtLines, start: int, end: int) -> bool:
         """Whether a line is found for a secret alone: that it was found would tell of it."""
@@ -399,15 +433,35 @@ class Handle:
     def count(self, pattern: str, literal: bool = False, *, seconds: float = 30.0) -> int:
         """Return how many lines match, as :meth:`search` without a limit would find them."""
         sought = SoughtLines.of(pattern, literal, seconds)
-        if self.context._secrets.longest_chars:  # a line may match in one alone
-            return sum(1 for _ in self._found(sought))
         at, count = self.start, 0
         while at < self.end:
-            data = self.context._read(at, min(at + _PIECE, self.end))
+            data = self._piece(at)
             size = len(data) if at + len(data) == self.end else data.rfind(b"\n") + 1
             if not size:  # in a very long line
                 return count + sum(1 for _ in self[at - self.start :]._found(sought))
-            count, at = count + sought.count_in(data[:size]), at + size
+            count, at = count + self._count_in(sought, at, data[:size]), at + size
+        return count
+
+    def _piece(self, at: int) -> bytes:
+        """Return what is searched next: whole lines and more, or as much of one as is searched at once."""
+        data = self.context._read(at, min(at + _STEP, self.end))
+        if at + len(data) == self.end or b"\n" in data:
+            return data
+        return self.context._read(at, min(at + _PIECE, self.end))
+
+    def _count_in(self, sought: SoughtLines, at: int, data: bytes) -> int:
+        """Return how many lines of *data*, which begins at *at*, match not in a secret alone."""
+        context = self.context
+        if not context._secrets.longest_chars:
+            return sought.count_in(data)
+        few = sought.few_in(data, at)
+        if few is not None:
+            return sum(1 for _ in self._without_hidden(sought, at, data, iter(few)))
+        count = sought.count_in(data)
+        if count:
+            for first, last in _lines_at(data, at, context._suspected(at, at + len(data))):
+                found = sought.lines_in(data[first:last], at + first)
+                count -= sum(context._is_hidden(sought, *line) for line in found)
         return count
 
     def around(self, characters: int, within: "Handle | None" = None) -> "Handle":
@@ -436,7 +490,7 @@ class Handle:
         """Yield where the lines with a match are."""
         at, is_middle, context = self.start, False, self.context
         while at < self.end:
-            data = context._read(at, min(at + _PIECE, self.end))
+            data = context._read(at, min(at + _PIECE, self.end)) if is_middle else self._piece(at)
             is_last = at + len(data) == self.end
             if is_middle:  # in a line of which the pieces before had no match
                 size = data.find(b"\n") + 1 or len(data)
@@ -458,26 +512,36 @@ class Handle:
                 at, is_middle = at + size, False
 
     def _shown_lines(self, sought: SoughtLines, at: int, data: bytes) -> Iterator[tuple[int, int]]:
-        """Yield where the lines of *data*, which begins at *at*, are that match not in a secret alone."""
+        """Return where the lines of *data*, which begins at *at*, are that match not in a secret alone."""
         context = self.context
         found = sought.lines_in(data, at)
-        if not context._secrets.longest_chars:
-            yield from found
-            return
-        for line in islice(found, _MANY_LINES):
-            if not context._is_hidden(sought, *line):
-                yield line
-        following = next(found, None)
-        if following is None:
-            return
-        # Secrets are looked for once in all that is left, and not around each line.
-        secret = context._secret_ranges(following[0], at + len(data))
+        return self._without_hidden(sought, at, data, found) if context._secrets.longest_chars else found
+
+    def _without_hidden(
+        self, sought: SoughtLines, at: int, data: bytes, found: Iterator[tuple[int, int]]
+    ) -> Iterator[tuple[int, int]]:
+        """Yield those of the lines *found* in *data*, which begins at *at*, that match not in a secret alone.
+
+        Around the first ones, it is looked whether there is a secret at all. If there may be one, or if
+        there are many lines, secrets are looked for once in all of *data*, and only lines that hold one are
+        cleaned.
+        """
+        context = self.context
+        around, secrets = context._around, context._secrets
+        suspected: list[tuple[int, int]] | None = None
         number = 0
-        for line in chain((following,), found):
-            while number < len(secret) and secret[number][1] <= line[0]:
+        for count, line in enumerate(found):
+            first, last = line[0] - at, line[1] - at
+            if suspected is None:
+                is_within = around <= first and last + around <= len(data) and count < _MANY_LINES
+                if is_within and not secrets.may_be_in(data[first - around : last + around]):
+                    yield line
+                    continue
+                suspected = _lines_at(data, at, context._suspected(at, at + len(data)))
+            while number < len(suspected) and suspected[number][1] <= first:
                 number += 1
-            has_secret = number < len(secret) and secret[number][0] < line[1]
-            if not (has_secret and context._is_hidden(sought, *line)):
+            may_hold = number < len(suspected) and suspected[number][0] < last
+            if not (may_hold and context._is_hidden(sought, *line)):
                 yield line
 
     def _line_around(self, start: int, end: int) -> tuple[int, int]:
@@ -512,18 +576,49 @@ class Handle:
 
     def _chunk_end(self, start: int, characters: int, overlap: int) -> tuple[int, int]:
         """Return where the chunk that begins at *start* ends, and where the next one begins."""
-        data = self.context._read(start, min(start + 4 * characters, self.end))
-        size = _size_of(data, characters)
-        if start + size == self.end:
+        if self.end - start <= characters:  # each has a byte at least
             return self.end, self.end
-        half = _size_of(data[:size], characters - characters // 2)
-        size = data.rfind(b"\n", half - 1, size) + 1 or size
+        limit, _ = self._behind(start, characters)
+        if limit == self.end:
+            return self.end, self.end
+        half, _ = self._behind(start, characters - characters // 2)
+        end = self._last_line_end(half - 1, limit) or limit
         if not overlap:
-            return start + size, start + size
-        text = data[:size].decode("utf-8", "surrogateescape")
-        back = len(text[:-overlap].encode("utf-8", "surrogateescape"))
-        line = data.find(b"\n", back - 1, size - 1) + 1
-        return start + size, start + (line or back)
+            return end, end
+        _, size = self._behind(start, end - start, end)
+        back, _ = self._behind(start, size - overlap)
+        for at, block in self.context._blocks(back - 1, end - 1, _BLOCK):
+            if (found := block.find(b"\n")) >= 0:
+                return end, at + found + 1
+        return end, back
+
+    def _behind(self, start: int, characters: int, end: int | None = None) -> tuple[int, int]:
+        """Return where so many characters from *start* on end, at *end* at the latest, and how many they are.
+
+        The text is read in blocks, however many they are.
+        """
+        at, last, left = start, self.end if end is None else end, characters
+        while left and at < last:
+            stop = min(at + min(4 * left, _BLOCK), last)
+            stop = stop if stop == last else self.context._at_character(stop, at)
+            data = self.context._read(at, stop)
+            size, count = len(data), len(data)
+            if not data.isascii():
+                count = len(data.decode("utf-8", "surrogateescape"))
+            if count > left:
+                size, count = _size_of(data, left), left
+            at, left = at + size, left - count
+        return at, characters - left
+
+    def _last_line_end(self, start: int, end: int) -> int:
+        """Return what is behind the last line end from *start* to *end*; 0 if there is none."""
+        while end > start:
+            begin = max(start, end - _BLOCK)
+            found = self.context._read(begin, end).rfind(b"\n")
+            if found >= 0:
+                return begin + found + 1
+            end = begin
+        return 0
 
     def text(self, most_bytes: int = MOST_TEXT_BYTES) -> str:
         """Return the text, without known secrets; what is no UTF-8 is shown with replacement characters.
@@ -605,6 +700,19 @@ class Handle:
 
 def _too_many(characters: int) -> str:
     return f"chunks of {characters:,} characters are more than {MOST_CHUNKS:,}: take longer ones"
+
+
+def _lines_at(data: bytes, base: int, ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return which lines of *data*, which begins at *base*, are in *ranges*: lines that stand together."""
+    found: list[tuple[int, int]] = []
+    for start, end in ranges:
+        first = data.rfind(b"\n", 0, max(start - base, 0)) + 1
+        last = data.find(b"\n", min(max(end - base, 1), len(data)) - 1) + 1 or len(data)
+        if found and first < found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], last))
+        else:
+            found.append((first, last))
+    return found
 
 
 def _decoded(data: bytes) -> str:

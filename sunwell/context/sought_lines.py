@@ -3,11 +3,12 @@
 import re
 from collections.abc import Iterator
 from itertools import islice
-from time import monotonic
+from time import monotonic, thread_time
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from sunwell.context.line_patterns import LONGEST_LINE, LinePattern, QuickSearch
 from sunwell.errors import ToolError
 from sunwell.tools.search import expression_of, literals_in, require_pattern
 
@@ -22,7 +23,17 @@ _FREQUENT_CHARS = 1_000
 _HELD_SECONDS = 0.02
 _SAMPLE = 1 << 16
 _RARE = 2
-"""A literal that is in at most one of so many lines leads to the lines that may match."""
+"""A text that is in at most one of so many lines leads to the lines that may match."""
+_RARE_TO_QUICK = 32
+"""The same where all lines can be searched quickly."""
+_SLICE = 1 << 16
+"""What is searched quickly before the clock is looked at; other threads wait as long."""
+_SLOW_SECONDS = 0.02
+"""A quick search that takes longer for a slice, of the time of the thread, is none."""
+_WINDOW = LONGEST_LINE // 2
+_OTHERS = 3
+"""If more lines than one in so many windows are not in ASCII, they are taken together with others."""
+_LINE_END = re.compile(rb"\n")
 
 _FLAGS = re.compile(r"\(\?([aimsu]+)\)")
 _GROUP = re.compile(r"\(\?(?:[:=!>]|<[=!]|P?<[A-Za-z_]\w*>|P=\w+|i:)")
@@ -96,53 +107,73 @@ def _atom(pattern: str, at: int) -> tuple[str, int] | None:
 class SoughtLines:
     """What is searched for in lines, until a point in time."""
 
-    literals: tuple[bytes, ...]
-    """Bytes in each line with a match; none if none are known."""
+    clauses: tuple[tuple[bytes, ...], ...]
+    """Of each, one at least is in each line with a match."""
+    is_clause: bool
+    """Whether each line that holds one of the first clause has a match."""
+    literal: str | None
+    """``None``: an expression is sought."""
     expression: "Pattern[str] | None"
-    """Matches a line by itself. ``None``: the one literal is all that is sought."""
+    """Matches a line by itself. ``None``: the literal is all that is sought."""
     finder: "Pattern[Any] | None"
     """Finds matches in many lines, each with what follows up to the line end; ``None``: not possible."""
+    quick: QuickSearch | None
+    """Does the same in bytes, in lines that it is for; of a literal, in all lines."""
     until: float
     seconds: float
 
     @classmethod
     def of(cls, pattern: str, is_literal: bool, seconds: float) -> "SoughtLines":
         """Return the lines with *pattern*; raises :exc:`~sunwell.errors.ToolError` if it cannot be one."""
-        import regex
-
         until = monotonic() + seconds
         is_plain = is_literal or re.escape(pattern) == pattern
         require_pattern(pattern, is_plain)
         if is_plain:
-            data = pattern.encode("utf-8", "surrogatepass")
-            rest = regex.compile(regex.escape(data) + rb"[^\n]*+\n", regex.VERSION0)
-            return cls((data,), None, rest, until, seconds)
+            data = _encoded(pattern)
+            in_bytes = QuickSearch(re.compile(re.escape(data) + rb"[^\n]*"))
+            return cls(((data,),), True, pattern, None, None, in_bytes, until, seconds)
         compiled, within = expression_of(pattern), within_lines(pattern)
         finder = None if within is None else expression_of(rf"{within}[^\n]*+\n", by_lines=True)
-        literals = {one.encode("utf-8", "surrogatepass") for one in literals_in(pattern) if one}
-        return cls(tuple(sorted(literals, key=len, reverse=True)), compiled, finder, until, seconds)
+        known = LinePattern.of(pattern)
+        texts = [(one,) for one in literals_in(pattern) if one] if known is None else known.clauses
+        clauses = tuple(tuple(map(_encoded, each)) for each in texts)
+        is_clause, quick = (False, None) if known is None else (known.is_clause, known.matches)
+        return cls(clauses, is_clause, None, compiled, finder, quick, until, seconds)
 
     def lines_in(self, data: bytes, at: int = 0) -> Iterator[tuple[int, int]]:
         """Return where the lines with a match are, if *data*, which has whole lines, begins at *at*."""
         self.check()
-        rare = self._rare_in(data)
-        if rare:
-            return self._by_literal(data, rare, at)
-        return self._found_in(data, at) if self.expression is None else self._by_text(data, at)
+        texts = self._rare_in(data)
+        if texts:
+            return self._by_texts(data, texts, at)
+        if self.quick is None or self._line_ends_of(data) != "plain":
+            return self._by_text(data, at)
+        return self._quickly(self.quick, data, at)
+
+    def few_in(self, data: bytes, at: int) -> list[tuple[int, int]] | None:
+        """Return what :meth:`lines_in` gives if it looks at few lines; ``None``: at many."""
+        return list(self.lines_in(data, at)) if self._rare_in(data) else None
 
     def count_in(self, data: bytes) -> int:
         """Return how many lines of *data*, which has whole lines, match."""
-        ends = b"" if self.expression is None else b"\r"
-        if self.finder is None or self._rare_in(data) or (ends and ends in data):
-            return sum(1 for _ in self.lines_in(data))
         self.check()
-        text = data if self.expression is None else data.decode("utf-8", "surrogateescape")
-        return sum(map(len, self._batches(text)))
+        kind = self._line_ends_of(data)
+        if self._rare_in(data) or kind == "mixed":
+            return sum(1 for _ in self.lines_in(data))
+        data = data.replace(b"\r\n", b"\n") if kind == "returns" else data
+        if self.quick is not None:
+            return self._counted_quickly(self.quick, data)
+        return self._counted(data)
+
+    def _counted(self, data: bytes) -> int:
+        if self.finder is None:
+            return sum(1 for _ in self._line_by_line(data, 0))
+        return sum(map(len, self._batches(data.decode("utf-8", "surrogateescape"))))
 
     def is_in_line(self, line: str) -> bool:
         """Whether *line*, without its end, matches."""
-        if self.expression is None:
-            return self.literals[0].decode("utf-8", "surrogatepass") in line
+        if self.literal is not None:
+            return self.literal in line
         return self._match(line, 0) is not None
 
     def is_in_piece(self, data: bytes, *, is_middle: bool, is_cut: bool) -> bool:
@@ -154,8 +185,8 @@ class SoughtLines:
         line = _shown(data)
         most = len(line) - OVERLAP_CHARS if is_cut else len(line)
         at = 1 if is_middle else 0  # so that it is not taken for the start of the line
-        if self.expression is None:
-            return line.find(self.literals[0].decode("utf-8", "surrogatepass"), at) >= 0
+        if self.literal is not None:
+            return line.find(self.literal, at) >= 0
         found = self._match(line, at)
         return found is not None and found[0] <= most
 
@@ -167,59 +198,160 @@ class SoughtLines:
                 "pattern, or literal"
             )
 
-    def _rare_in(self, data: bytes) -> bytes:
-        """Return the rarest literal, by a sample of *data*; empty if there is none, or if it is frequent.
+    def _rare_in(self, data: bytes) -> tuple[bytes, ...]:
+        """Return the rarest clause, by a sample of *data*; empty if there is none, or if it is frequent.
 
         Which one is taken changes the time, and not what is found.
         """
         sample = data[:_SAMPLE]
-        counts = [(sample.count(literal), number) for number, literal in enumerate(self.literals)]
+        counts = [(sum(map(sample.count, texts)), number) for number, texts in enumerate(self.clauses)]
         if not counts:
-            return b""
+            return ()
         least, number = min(counts)
-        return self.literals[number] if least * _RARE <= sample.count(b"\n") else b""
+        most = sample.count(b"\n") / (_RARE if self.quick is None else _RARE_TO_QUICK)
+        return self.clauses[number] if least <= most else ()
 
-    def _by_literal(self, data: bytes, literal: bytes, base: int) -> Iterator[tuple[int, int]]:
-        at = data.find(literal)
-        while at >= 0:
+    def _line_ends_of(self, data: bytes) -> str:
+        """Return whether the lines are what is between two LF (*plain*), between two CR LF, or *mixed*."""
+        if self.literal is not None or b"\r" not in data:
+            return "plain"
+        ends = data.count(b"\r\n")
+        if ends == 0 and not data.endswith(b"\r"):
+            return "plain"
+        return "returns" if ends == data.count(b"\r") == data.count(b"\n") else "mixed"
+
+    def _by_texts(self, data: bytes, texts: tuple[bytes, ...], base: int) -> Iterator[tuple[int, int]]:
+        is_enough = self.is_clause and texts is self.clauses[0]
+        places = {text: at for text in texts if (at := data.find(text)) >= 0}
+        while places:
+            at = min(places.values())
             first = data.rfind(b"\n", 0, at) + 1
             last = data.find(b"\n", at) + 1 or len(data)
-            if self.expression is None or self._match(_shown(data[first:last]), 0) is not None:
+            if is_enough or self._match(_shown(data[first:last]), 0) is not None:
                 yield base + first, base + last
-            at = data.find(literal, last)
+            for text, found in tuple(places.items()):
+                if found < last and (following := data.find(text, last)) >= 0:
+                    places[text] = following
+                elif found < last:
+                    del places[text]
+
+    def _counted_quickly(self, quick: QuickSearch, data: bytes) -> int:
+        """Return how many lines of *data*, which has plain line ends, match."""
+        data, before = _bordered(quick, data)
+        count, others, folded = 0, [], quick.folded(data)
+        for first, last, is_quick in self._stretches(data, before):
+            if not is_quick:
+                others.append(data[first:last])
+            elif quick.is_every:
+                count += data.count(b"\n", first, last)
+            elif quick.expression is not None:
+                for begin, end in _slices(data, first, last):
+                    self.check()
+                    since = thread_time()
+                    count += len(quick.expression.findall(folded, begin - quick.needs_end_before, end))
+                    if self._is_slow(since):
+                        others.append(data[end:last])
+                        break
+            if self.quick is None and is_quick:
+                return count + self._counted(b"".join((*others, data[last:])))
+        return count + (self._counted(b"".join(others)) if others else 0)
+
+    def _quickly(self, quick: QuickSearch, data: bytes, base: int) -> Iterator[tuple[int, int]]:
+        """Yield where the lines of *data*, which has plain line ends, are that match."""
+        whole, before = _bordered(quick, data)
+        size, base = base + len(data), base - before
+        for first, last in self._places(quick, whole, before):
+            yield base + first, min(base + last, size)
+
+    def _places(self, quick: QuickSearch, data: bytes, begin: int) -> Iterator[tuple[int, int]]:
+        """Yield where in *data* the lines are, from *begin* on, that match; all have line ends."""
+        folded = quick.folded(data)
+        for first, last, is_quick in self._stretches(data, begin):
+            if not is_quick:
+                look = self._by_text if last - first > _SLICE else self._line_by_line
+                yield from look(data[first:last], first)
+                continue
+            for start, end in _slices(data, first, last):
+                for at in self._ends_in(quick, folded, start, end):
+                    yield data.rfind(b"\n", 0, at) + 1, at + 1
+                if self.quick is None:
+                    yield from self._by_text(data[end:], end)
+                    return
+
+    def _ends_in(self, quick: QuickSearch, data: bytes, begin: int, end: int) -> list[int]:
+        """Return where the lines end that match, without their line ends."""
+        self.check()
+        if quick.is_every:
+            found = _LINE_END.finditer(data, begin, end)
+            return [match.start() for match in found]
+        if quick.expression is None:
+            return []
+        since = thread_time()
+        ends = [each.end() for each in quick.expression.finditer(data, begin - quick.needs_end_before, end)]
+        self._is_slow(since)
+        return ends
+
+    def _is_slow(self, since: float) -> bool:
+        """Whether the quick search took long for a slice; then it is left, as only the other has a bound."""
+        if self.literal is None and thread_time() - since > _SLOW_SECONDS:
+            self.quick = None
+        return self.quick is None
+
+    def _stretches(self, data: bytes, first: int) -> Iterator[tuple[int, int, bool]]:
+        """Yield lines that stand together, from *first* on, and whether the quick search is for them."""
+        if self.literal is not None:
+            yield first, len(data), True
+            return
+        at, others = first, 0
+        while at < len(data):
+            window = data[at : at + _WINDOW]
+            if window.isascii() and b"\n" in window:
+                at += _WINDOW
+                continue
+            place = at + _first_other(window)
+            begin = data.rfind(b"\n", first, place) + 1 or first
+            end = data.find(b"\n", place) + 1
+            others += 1
+            if others * _WINDOW * _OTHERS > end:  # nearly all are such lines, or there is a very long one
+                end = data.find(b"\n", min(end + _SAMPLE, len(data) - 1)) + 1
+            if first < begin:
+                yield first, begin, True
+            yield begin, end, False
+            at = first = end
+        if first < len(data):
+            yield first, len(data), True
 
     def _by_text(self, data: bytes, base: int) -> Iterator[tuple[int, int]]:
+        kind = self._line_ends_of(data)
+        if self.finder is None or kind == "mixed":
+            return self._line_by_line(data, base)
         text = data.decode("utf-8", "surrogateescape")
-        ends = data.count(b"\r\n")
-        is_plain = ends == 0 and not data.endswith(b"\r")
         is_ascii = data.isascii()
         own = base if is_ascii else 0
-        if self.finder is None or not (is_plain or ends == data.count(b"\r") == data.count(b"\n")):
-            found = self._line_by_line(text, own)
-        elif is_plain:
+        if kind == "plain":
             found = self._found_in(text, own)
         else:  # what stands before a line end is no part of the line
             found = _with_returns(text, self._found_in(text.replace("\r\n", "\n"), 0), own)
         return found if is_ascii else _in_bytes(text, found, base)
 
-    def _found_in(self, text: str | bytes, base: int) -> Iterator[tuple[int, int]]:
-        at, size, end = 0, len(text), _end_of(text)
+    def _found_in(self, text: str, base: int) -> Iterator[tuple[int, int]]:
+        at, size = 0, len(text)
         for batch in self._batches(text):
             for match in batch:
                 start, last = match.span()
-                first = text.rfind(end, at, start) + 1 or at
+                first = text.rfind("\n", at, start) + 1 or at
                 at = last
                 yield base + first, base + min(last, size)
 
-    def _batches(self, text: str | bytes) -> "Iterator[list[Match[Any]]]":
+    def _batches(self, text: str) -> "Iterator[list[Match[Any]]]":
         """Yield one match for each line of *text* that has one, in batches; each ends with the line end.
 
         An engine that lets other threads run takes twice as long where matches are frequent: there it holds
         them up, for a short time.
         """
-        at, end, finder, holds = 0, _end_of(text), self.finder, False
+        at, finder, holds = 0, self.finder, False
         assert finder is not None
-        text = text if text.endswith(end) else text + end
+        text = text if text.endswith("\n") else text + "\n"
         while True:
             left = self._left()
             seconds = min(left, _HELD_SECONDS) if holds else left
@@ -239,11 +371,11 @@ class SoughtLines:
             except MemoryError:
                 raise _too_much() from None
 
-    def _line_by_line(self, text: str, base: int) -> Iterator[tuple[int, int]]:
+    def _line_by_line(self, data: bytes, base: int) -> Iterator[tuple[int, int]]:
         at = 0
-        while at < len(text):
-            last = text.find("\n", at) + 1 or len(text)
-            if self._match(text[at:last].removesuffix("\n").removesuffix("\r"), 0) is not None:
+        while at < len(data):
+            last = data.find(b"\n", at) + 1 or len(data)
+            if self._match(_shown(data[at:last]), 0) is not None:
                 yield base + at, base + last
             at = last
 
@@ -272,8 +404,32 @@ def _shown(line: bytes) -> str:
     return line.decode("utf-8", "surrogateescape").removesuffix("\n").removesuffix("\r")
 
 
-def _end_of(text: str | bytes) -> Any:
-    return "\n" if isinstance(text, str) else b"\n"
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _bordered(quick: QuickSearch, data: bytes) -> tuple[bytes, int]:
+    """Return *data* with a line end behind it, and before it if needed, and how many are before it."""
+    before = b"\n" if quick.needs_end_before else b""
+    behind = b"" if data.endswith(b"\n") else b"\n"
+    return (b"".join((before, data, behind)) if before or behind else data), len(before)
+
+
+def _slices(data: bytes, first: int, last: int) -> Iterator[tuple[int, int]]:
+    """Yield parts of whole lines."""
+    while first < last:
+        end = data.find(b"\n", min(first + _SLICE, last - 1), last) + 1 or last
+        yield first, end
+        first = end
+
+
+def _first_other(window: bytes) -> int:
+    """Return where the first character beyond ASCII is; the end if there is none."""
+    try:
+        window.decode("ascii")
+    except UnicodeDecodeError as error:
+        return error.start
+    return len(window) - 1
 
 
 def _with_returns(text: str, found: Iterator[tuple[int, int]], base: int) -> Iterator[tuple[int, int]]:

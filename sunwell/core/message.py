@@ -151,11 +151,25 @@ def digest_of(*texts: str, start: bytes = b"") -> bytes:
     return _digest_of([text.encode("utf-8", "surrogatepass") for text in texts], start)
 
 
-def _digest_of(texts: Iterable[bytes], start: bytes) -> bytes:
-    hashed = [start]
+def framed(*texts: str) -> bytes:
+    """Return *texts* as :func:`digest_of` hashes them, for :func:`digest_of_framed`."""
+    return b"".join(_framed(text.encode("utf-8", "surrogatepass") for text in texts))
+
+
+def digest_of_framed(texts: bytes, start: bytes) -> bytes:
+    """Return the digest of what :func:`framed` returned after *start*."""
+    return hashlib.blake2b(start + texts, digest_size=16).digest()
+
+
+def _framed(texts: Iterable[bytes]) -> list[bytes]:
+    hashed: list[bytes] = []
     for text in texts:
         hashed += (len(text).to_bytes(8, "big"), text)
-    return hashlib.blake2b(b"".join(hashed), digest_size=16).digest()
+    return hashed
+
+
+def _digest_of(texts: Iterable[bytes], start: bytes) -> bytes:
+    return hashlib.blake2b(b"".join((start, *_framed(texts))), digest_size=16).digest()
 
 
 _MESSAGE_OVERHEAD_BYTES = 32  # role and punctuation of any wire format that we write

@@ -1,17 +1,13 @@
 """The interface of a model: a request in, one completion out."""
 
+import functools
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal, Protocol, Self, get_args, runtime_checkable
 
 import attrs
 
-from sunwell.core.message import History, Message, Part, Text, ToolCall, digest_of
-
-
-def _count(_: object, attribute: "attrs.Attribute[int]", value: int) -> None:
-    if value < 0:
-        raise ValueError(f"{attribute.name} must be 0 or more, got {value}")
+from sunwell.core.message import History, Message, Part, Text, ToolCall, digest_of_framed, framed
 
 
 @attrs.frozen
@@ -23,18 +19,31 @@ class Usage:
     ``Usage`` of zeros.
     """
 
-    input_tokens: int = attrs.field(default=0, validator=_count)
+    input_tokens: int = 0
     """All input, cached or not."""
-    output_tokens: int = attrs.field(default=0, validator=_count)
+    output_tokens: int = 0
     """All output, including reasoning."""
-    cache_read_tokens: int = attrs.field(default=0, validator=_count)
+    cache_read_tokens: int = 0
     """Part of the input that was read from the provider's cache."""
-    cache_write_tokens: int = attrs.field(default=0, validator=_count)
+    cache_write_tokens: int = 0
     """Part of the input that was written to the cache for the short lifetime."""
-    cache_write_1h_tokens: int = attrs.field(default=0, validator=_count)
+    cache_write_1h_tokens: int = 0
     """Part of the input that was written to the cache for 1 hour."""
-    reasoning_tokens: int = attrs.field(default=0, validator=_count)
+    reasoning_tokens: int = 0
     """Part of the output that the provider reports as reasoning."""
+
+    def __attrs_post_init__(self) -> None:
+        # One look at all: a validator for each would take longer than all else that a sum of two does.
+        if (
+            self.input_tokens < 0
+            or self.output_tokens < 0
+            or self.cache_read_tokens < 0
+            or self.cache_write_tokens < 0
+            or self.cache_write_1h_tokens < 0
+            or self.reasoning_tokens < 0
+        ):
+            wrong = next(field.name for field in attrs.fields(Usage) if getattr(self, field.name) < 0)
+            raise ValueError(f"{wrong} must be 0 or more, got {getattr(self, wrong)}")
 
     @property
     def total_tokens(self) -> int:
@@ -84,7 +93,7 @@ Stop = Literal["end", "tool_calls", "length", "refusal", "window", "pause", "oth
 not known as a normal end, so the answer may be incomplete."""
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)  # looked up with each request
 class ToolSpec:
     """A tool as a model sees it. ``parameters`` is the JSON schema of an object."""
 
@@ -130,6 +139,23 @@ def _utf8_bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
+def _told_texts(system: tuple[str, ...], tools: "tuple[ToolSpec, ...]") -> list[str]:
+    return [*system, *(text for tool in tools for text in (tool.name, tool.description, tool.schema_text))]
+
+
+# The same in all requests of a conversation, and each call asks for both several times.
+@functools.lru_cache(maxsize=64)
+def _told_bytes(system: tuple[str, ...], tools: "tuple[ToolSpec, ...]") -> int:
+    return sum(map(_utf8_bytes, _told_texts(system, tools)))
+
+
+@functools.lru_cache(maxsize=64)
+def _told(
+    model: str, choice: str, effort: str, schema: str, system: tuple[str, ...], tools: "tuple[ToolSpec, ...]"
+) -> bytes:
+    return framed(model, choice, effort, schema, *_told_texts(system, tools))
+
+
 def _history(value: Iterable[Message]) -> History:
     return value if isinstance(value, History) else History(value)
 
@@ -168,10 +194,9 @@ class Request:
         Limits, timeouts and caching are left out: they may differ when a run is resumed.
         """
         schema = self.response_schema
-        texts = [model, self.tool_choice, self.effort or "", schema.name if schema else "", *self.system]
-        for tool in self.tools:
-            texts += (tool.name, tool.description, tool.schema_text)
-        return digest_of(*texts, start=self.messages.digest).hex()
+        named = schema.name if schema else ""
+        texts = _told(model, self.tool_choice, self.effort or "", named, self.system, self.tools)
+        return digest_of_framed(texts, self.messages.digest).hex()
 
     def far_end_of_last(self) -> int | None:
         """Return the index of the message that ended the request before this one, if it is far from the end.
@@ -180,7 +205,7 @@ class Request:
         an earlier entry, 20 parts at most, would not find the one that ends there. ``None`` if it is near, or
         if no answer is among the messages.
         """
-        messages, parts = self.messages, 0
+        messages, parts = self.messages[:], 0
         for index in range(len(messages) - 1, 0, -1):
             parts += len(messages[index].parts)
             if messages[index].role == "assistant":
@@ -205,12 +230,8 @@ class Request:
     @property
     def size_bytes(self) -> int:
         """UTF-8 bytes of everything in the request that a model may see."""
-        texts = [*self.system]
-        for tool in self.tools:
-            texts += (tool.name, tool.description, tool.schema_text)
-        if self.response_schema is not None:
-            texts.append(str(self.response_schema.schema))
-        return sum(map(_utf8_bytes, texts)) + self.messages.size_bytes
+        schema = 0 if self.response_schema is None else _utf8_bytes(str(self.response_schema.schema))
+        return _told_bytes(self.system, self.tools) + schema + self.messages.size_bytes
 
 
 @attrs.frozen

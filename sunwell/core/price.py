@@ -60,9 +60,9 @@ class Rates:
         fallback = self.input_usd
         total = (
             max(0, input_ - cache_read - cache_write - hour_write) * self.input_usd
-            + cache_read * _or(self.cache_read_usd, fallback)
-            + cache_write * _or(self.cache_write_usd, fallback)
-            + hour_write * _or(self.cache_write_1h_usd, fallback)
+            + cache_read * (fallback if self.cache_read_usd is None else self.cache_read_usd)
+            + cache_write * (fallback if self.cache_write_usd is None else self.cache_write_usd)
+            + hour_write * (fallback if self.cache_write_1h_usd is None else self.cache_write_1h_usd)
             + output * self.output_usd
         )
         return total / _PER_MILLION
@@ -72,10 +72,14 @@ class Rates:
 
         *written* is the longest life of an entry that may be written; ``None``: nothing is written.
         """
-        possible = [self.input_usd, self.cache_read_usd]
-        possible += [self.cache_write_usd] if written else []
-        possible += [self.cache_write_1h_usd] if written == "1h" else []
-        return max(rate for rate in possible if rate is not None)
+        highest = self.input_usd
+        if self.cache_read_usd is not None and self.cache_read_usd > highest:
+            highest = self.cache_read_usd
+        if written and self.cache_write_usd is not None and self.cache_write_usd > highest:
+            highest = self.cache_write_usd
+        if written == "1h" and self.cache_write_1h_usd is not None and self.cache_write_1h_usd > highest:
+            highest = self.cache_write_1h_usd
+        return highest
 
 
 @attrs.frozen
@@ -143,6 +147,8 @@ class Price:
 
         *written* is the longest life of a cache entry that the request may write; ``None``: it writes none.
         """
+        if not self.tiers or input_tokens <= self.tiers[0].above_input_tokens:
+            return self.rates.highest_input_usd(written), self.rates.output_usd
         reachable = [self.rates]
         reachable += [tier.rates for tier in self.tiers if input_tokens > tier.above_input_tokens]
         return (
@@ -154,10 +160,6 @@ class Price:
         """Whether a token of input and one of output, without caching, cost more than at *other*."""
         mine, theirs = self.rates, other.rates
         return mine.input_usd + mine.output_usd > theirs.input_usd + theirs.output_usd
-
-
-def _or(rate: Decimal | None, fallback: Decimal) -> Decimal:
-    return fallback if rate is None else rate
 
 
 @attrs.frozen

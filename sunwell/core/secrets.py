@@ -35,6 +35,8 @@ _ESCAPED_LETTER = re.compile(  # one class of characters at its beginning: that 
     rf"[%&\\](?:(?<=%)(?:25)?{_LETTER}|(?<=\\)(?:x|u00|U000000){_LETTER}|(?<=\\)[01][0-7]{{2}}"
     rf"|(?<=&)#(?:[xX]0{{0,5}}{_LETTER}|0{{0,5}}(?:4[89]|5[0-7]|6[5-9]|[78][0-9]|90|9[7-9]|1[01][0-9]|12[0-2]));?)"
 )
+_ANSI_CODE_IN_BYTES = re.compile(_ANSI.encode())
+_ESCAPED_LETTER_IN_BYTES = re.compile(_ESCAPED_LETTER.pattern.encode())
 _MANY_LETTERS = 3
 """Letters and digits need no escape: a text with so many of them may hide a word by escaping some of it."""
 
@@ -138,7 +140,7 @@ class Secrets:
     def spans(self, text: str) -> list[tuple[int, int, str]]:
         """Return where known secrets are in *text*, in their order, and what is shown in place of each."""
         sought = self._sought()
-        return self._spans(sought, text) if sought.forms else []
+        return [] if not sought.forms or sought.is_free(text) else self._spans(sought, text)
 
     @staticmethod
     def _spans(sought: "_Sought", text: str) -> list[tuple[int, int, str]]:
@@ -166,6 +168,28 @@ class Secrets:
             was_piece = is_piece
         return spans
 
+    @property
+    def version(self) -> object:
+        """What is another object as soon as a value was added."""
+        return self._sought()
+
+    def may_be_in(self, data: bytes) -> bool:
+        """Whether a known secret can be in *data*, a text in UTF-8; if not, that is certain.
+
+        It is much quicker than :meth:`spans`.
+        """
+        sought = self._sought()
+        if not sought.forms:
+            return False
+        if sought.anchors is None:
+            return True
+        if b"\x1b" in data:
+            data = _ANSI_CODE_IN_BYTES.sub(b"", data)
+        if b"\r" in data:
+            data = data.replace(b"\r", b"")
+        data = data.replace(b"\n", b"")
+        return any(map(data.__contains__, sought.anchors_in_bytes)) or _may_hide_words_in(data)
+
     def cleaned(self, value: _Value) -> _Value:
         """Return *value* with every known secret replaced in all strings in it, at any depth.
 
@@ -176,9 +200,18 @@ class Secrets:
             return value
         found: list[str] = []
         _gather((value,), found)
-        if not self._spans(sought, "\0".join(found)):
+        text = "\0".join(found)
+        if sought.is_free(text) or not self._spans(sought, text):
             return value  # nearly always: much cheaper than building everything anew
         return cast(_Value, _replaced(value, self.redact))
+
+    def may_be_in_json(self, line: bytes) -> bool:
+        """Whether :meth:`cleaned` may find anything in a value that *line* is the JSON of, in UTF-8.
+
+        It looks at the whole line at once, which takes less time than to gather all texts of the value.
+        """
+        sought = self._sought()
+        return bool(sought.forms) and not sought.is_free_json(line)
 
     def may_show(self, text: str) -> bool:
         """Whether :meth:`redact` may put *text*, or a part of it, where it was not before."""
@@ -255,6 +288,11 @@ class _Sought:
         return frozenset(one[:size] for one in plain for size in range(1, len(one) + 1))
 
     @functools.cached_property
+    def anchors_in_bytes(self) -> tuple[bytes, ...]:
+        """The anchors, which are in ASCII."""
+        return tuple(map(str.encode, self.anchors or ()))
+
+    @functools.cached_property
     def longest_prefix(self) -> int:
         """Length of the longest of them."""
         return max((len(one) for form in self.forms for one in form.prefixes), default=0)
@@ -271,6 +309,33 @@ class _Sought:
     @functools.cached_property
     def _in_lower_case(self) -> frozenset[str]:
         return frozenset(map(str.lower, self.prefixes))
+
+    @functools.cached_property
+    def _anchors_in_bytes(self) -> tuple[bytes, ...]:
+        return tuple(anchor.encode() for anchor in self.anchors or ())
+
+    def is_free(self, text: str) -> bool:
+        """Whether no form can be in *text*: nothing in it is escaped, and no anchor is there."""
+        if self.anchors is None or "%" in text or "&" in text or "\\" in text or "\x1b" in text:
+            return False
+        squeezed = text.replace("\r", "").replace("\n", "")
+        for anchor in self.anchors:  # noqa: SIM110 - all records and events pass here
+            if anchor in squeezed:
+                return False
+        return True
+
+    def is_free_json(self, line: bytes) -> bool:
+        """The same for all texts in JSON: without a backslash, only line breaks are escaped in a text."""
+        if self.anchors is None or b"%" in line or b"&" in line:
+            return False
+        if b"\\" in line:
+            if b"\\\\" in line or b"\\u" in line:
+                return False
+            line = line.replace(b"\\r", b"").replace(b"\\n", b"")
+        for anchor in self._anchors_in_bytes:  # noqa: SIM110 - all records pass here
+            if anchor in line:
+                return False
+        return True
 
     def may_begin_in(self, text: str) -> bool:
         """Whether a form may be in *text*, or begin in it and end in what follows."""
@@ -411,6 +476,14 @@ def _may_hide_words(squeezed: str) -> bool:
     if not ("%" in squeezed or "&" in squeezed or "\\" in squeezed):
         return False
     letters = islice(_ESCAPED_LETTER.finditer(squeezed), _MANY_LETTERS)
+    return sum(1 for _ in letters) == _MANY_LETTERS
+
+
+def _may_hide_words_in(squeezed: bytes) -> bool:
+    """The same for bytes."""
+    if not (b"%" in squeezed or b"&" in squeezed or b"\\" in squeezed):
+        return False
+    letters = islice(_ESCAPED_LETTER_IN_BYTES.finditer(squeezed), _MANY_LETTERS)
     return sum(1 for _ in letters) == _MANY_LETTERS
 
 

@@ -59,6 +59,22 @@ def sound(value: Any, model: str) -> Completion:
     return attrs.evolve(completion, model=completion.model or model, parts=tuple(completion.parts))
 
 
+def is_made_here(model: ModelProtocol, value: Any) -> bool:
+    """Whether *value* is an answer that our own reader of a wire format has made, so that it is sound."""
+    kind = type(model)
+    return (
+        type(value) is Completion
+        and value.model != ""
+        and isinstance(model, HttpModel)
+        and kind.__module__ in _OWN_MODULES
+        and type(model.wire).__module__ == kind.__module__
+    )
+
+
+_WIRES = ("anthropic_messages", "openai_chat", "openai_responses")
+_OWN_MODULES = frozenset(f"sunwell.models.{name}" for name in _WIRES)
+
+
 def answer_in(error: BaseException, model: str) -> Completion | None:
     """Return the answer of *model* that came with *error*; ``None`` if there is none, or none of use."""
     answer = error.answer if isinstance(error, ModelError) else None
@@ -347,13 +363,15 @@ class Booking:
     ) -> None:
         clock = asyncio.get_running_loop()
         try:
-            await self.held(call, "ledger", held_seconds)
+            if held_seconds >= _NOTICED_SECONDS:
+                await self.held(call, "ledger", held_seconds)
             # Before the intent: once the answer is paid for, a full disk must not keep us from writing it
             # down.
             await self.journal.reserve_space(_answer_bytes(reservation))
             asked = clock.time()
             await pace(reservation)
-            await self.held(call, "rate", clock.time() - asked)
+            if (waited_seconds := clock.time() - asked) >= _NOTICED_SECONDS:
+                await self.held(call, "rate", waited_seconds)
         except BaseException:
             self.ledger.release(reservation)
             raise
@@ -478,6 +496,8 @@ class Booking:
     def _tell_doubts(self, call: ModelCall, priced: Priced) -> None:
         """Say what is doubtful about the cost of an answer, once for each model and kind of doubt."""
         completion = priced.completion
+        if not (completion.usage_doubt or priced.note):
+            return
         usage = f"the usage that {call.model.name} reports is contradictory: {completion.usage_doubt}"
         kinds = (
             ("usage", completion.usage_doubt and f"{usage}; the most expensive meaning is booked"),

@@ -1,7 +1,7 @@
 """Replaces known secrets in all that a provider sends, before anybody else sees it."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -50,7 +50,7 @@ def cleaned_answer(completion: Completion, secrets: Secrets) -> Completion:
     Arguments of tool calls stay JSON. What a provider wants back unchanged, such as signed reasoning, does
     not go back if there is a secret in it.
     """
-    if not secrets.spans("\0".join((_said(completion), *_texts_of(completion)))):
+    if not secrets.spans("\0".join(_texts_of(completion))):
         return completion  # nearly always
     redact = secrets.redact
     parts = [_cleaned_part(part, redact) for part in completion.parts]
@@ -75,21 +75,29 @@ def _said(completion: Completion) -> str:
     return "".join(part.text for part in completion.parts if isinstance(part, Text))
 
 
-def _texts_of(completion: Completion) -> Iterator[str]:
-    yield from (completion.model, completion.provider_stop, completion.id, completion.usage_doubt)
-    yield from (one.model for one in completion.consulted)
-    for part in completion.parts:
-        match part:
-            case Text():
-                yield part.extra
-            case Thinking():
-                yield from (part.text, _unfolded(part.raw))
-            case ToolCall():
-                yield from (part.id, part.name, _unfolded(part.arguments), _unfolded(part.extra))
+def _texts_of(completion: Completion) -> list[str]:
+    """Return all texts of an answer; its plain text is one, since a secret may go over the end of a part."""
+    said: list[str] = []
+    texts = [completion.model, completion.provider_stop, completion.id, completion.usage_doubt]
+    for part in completion.parts:  # by exact types: each answer passes here
+        kind = type(part)
+        if kind is Text:
+            said.append(part.text)  # type: ignore[union-attr]
+            texts.append(part.extra)  # type: ignore[union-attr]
+        elif kind is ToolCall:
+            texts += (part.id, part.name, _unfolded(part.arguments), _unfolded(part.extra))  # type: ignore[union-attr]
+        elif kind is Thinking:
+            texts += (part.text, _unfolded(part.raw))  # type: ignore[union-attr]
+    for one in completion.consulted:
+        texts.append(one.model)
+    texts.append("".join(said))
+    return texts
 
 
 def _unfolded(text: str) -> str:
     """Return JSON *text* without escapes that may hide a secret in it."""
+    if "\\" not in text:
+        return text
     return text.replace("\\r", "").replace("\\n", "").replace("\\u001b", "\x1b")
 
 

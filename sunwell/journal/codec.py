@@ -288,7 +288,10 @@ def _part_to_write(_: type, part: Any) -> _Form:
     if form is None:
         raise TypeError(f"a part of a message cannot be {type(part).__name__}")
     sparse, short = _short_part_forms().get(type(part), ((), form))
-    if not any(getattr(part, name) for name in sparse):
+    for name in sparse:
+        if getattr(part, name):
+            break
+    else:
         form = short
     return msgspec.convert(part, form, from_attributes=True)
 
@@ -316,13 +319,16 @@ def _made(value: Any) -> Any:
     return tuple(map(_made, value)) if type(value) is tuple else value
 
 
+_PLAIN = frozenset({str, int, bool, type(None)})
+
+
 def plain_json(value: Any, depth: int = 0) -> Any:
     """Return *value* if it consists of JSON values alone and would come back equal.
 
     Raises :exc:`TypeError` for anything else (tuples, keys that are not strings, NaN and infinity
     among them) and for nesting deeper than 64.
     """
-    if value is None or type(value) in (str, int, bool):
+    if type(value) in _PLAIN:
         return value
     if type(value) is float:
         if not math.isfinite(value):
@@ -331,11 +337,14 @@ def plain_json(value: Any, depth: int = 0) -> Any:
     if depth >= _DEEPEST_JSON:
         raise TypeError(f"a record holds JSON of at most {_DEEPEST_JSON} levels")
     if isinstance(value, Mapping):
-        if not all(type(key) is str for key in value):
-            raise TypeError("a record holds JSON: the keys of an object must be strings")
-        return {key: plain_json(item, depth + 1) for key, item in value.items()}
+        for key in value:
+            if type(key) is not str:
+                raise TypeError("a record holds JSON: the keys of an object must be strings")
+        return {
+            key: item if type(item) in _PLAIN else plain_json(item, depth + 1) for key, item in value.items()
+        }
     if type(value) is list:
-        return [plain_json(item, depth + 1) for item in value]
+        return [item if type(item) in _PLAIN else plain_json(item, depth + 1) for item in value]
     raise TypeError(f"a record holds JSON values, not {type(value).__name__}: make it a list, dict or string")
 
 

@@ -100,18 +100,26 @@ class PosixDisk:
     _lock: int
     threaded: bool = True
     """False syncs on the event loop itself: for a virtual clock, which knows no threads."""
-    _new_names: tuple[Path, ...] = ()
-    """Folders with names that the first sync makes durable."""
+    _folder: int = -1
+    """The open folder of a new file, until the first sync makes its name and that of the file durable."""
 
     @classmethod
-    def create(cls, path: Path, *, threaded: bool = True) -> Self:
+    def create(cls, path: Path, *, threaded: bool = True, folder: int | None = None) -> Self:
         """Make the file, which must not exist, in its folder, which must exist and may be new as well.
 
-        The first :meth:`sync` makes the names of both durable, too: file systems do all three in one step
-        if nothing else is made durable in between.
+        *folder* is that folder if it is open already; it is closed here or by the disk. The first
+        :meth:`sync` makes the names of both durable, too: file systems do all three in one step if nothing
+        else is made durable in between.
         """
-        made = cls._locked(path, "created", os.O_CREAT | os.O_EXCL, threaded)
-        made._new_names = (path.parent, path.parent.parent)
+        if folder is None:
+            with as_journal_error(path, "created"):
+                folder = open_folder(path.parent)
+        try:
+            made = cls._locked(path, "created", os.O_CREAT | os.O_EXCL, threaded, folder)
+        except BaseException:
+            os.close(folder)
+            raise
+        made._folder = folder
         return made
 
     @classmethod
@@ -121,25 +129,24 @@ class PosixDisk:
         Raises :exc:`~sunwell.errors.JournalError` if another process has it, or it is no file
         that can be written.
         """
-        return cls._locked(path, "opened", 0, threaded)
-
-    @classmethod
-    def _locked(cls, path: Path, doing: str, flags: int, threaded: bool) -> Self:
-        with as_journal_error(path, doing):
+        with as_journal_error(path, "opened"):
             folder = open_folder(path.parent)
             try:
-                if not flags:  # without a journal, no lock is left behind
-                    os.close(open_file(path, folder=folder))
-                lock = _take_lock(
-                    path, folder
-                )  # first: two processes must not both find the file and repair it
-                try:
-                    file = open_file(path, flags | os.O_RDWR | os.O_APPEND, folder=folder)
-                except (OSError, JournalError):
-                    os.close(lock)
-                    raise
+                return cls._locked(path, "opened", 0, threaded, folder)
             finally:
                 os.close(folder)
+
+    @classmethod
+    def _locked(cls, path: Path, doing: str, flags: int, threaded: bool, folder: int) -> Self:
+        with as_journal_error(path, doing):
+            if not flags:  # without a journal, no lock is left behind
+                os.close(open_file(path, folder=folder))
+            lock = _take_lock(path, folder)  # first: two processes must not both find the file and repair it
+            try:
+                file = open_file(path, flags | os.O_RDWR | os.O_APPEND, folder=folder)
+            except (OSError, JournalError):
+                os.close(lock)
+                raise
         return cls(path, file, lock, threaded)
 
     def size(self) -> int:
@@ -163,9 +170,14 @@ class PosixDisk:
             _sync_drive(self._file)
         else:
             os.fdatasync(self._file)
-        for folder in self._new_names:  # a sync of the file does not make its name durable
-            sync_folder(folder)
-        self._new_names = ()
+        if self._folder >= 0:  # a sync of the file makes neither its name durable nor that of its folder
+            os.fsync(self._folder)
+            above = os.open("..", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._folder)
+            try:
+                os.fsync(above)
+            finally:
+                os.close(above)
+            self._leave_folder()
 
     def truncate(self, size: int) -> None:
         """Cut the file to *size* bytes and give back what is allocated past them."""
@@ -192,8 +204,14 @@ class PosixDisk:
 
     def close(self) -> None:
         """Give up the file and its lock."""
+        self._leave_folder()
         os.close(self._file)
         os.close(self._lock)
+
+    def _leave_folder(self) -> None:
+        folder, self._folder = self._folder, -1
+        if folder >= 0:
+            os.close(folder)
 
 
 def sync_folder(folder: Path) -> None:

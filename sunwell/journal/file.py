@@ -1,9 +1,11 @@
 """The journal of a run as a file that is only added to."""
 
 import asyncio
+import functools
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 from typing import Self, cast
@@ -75,6 +77,17 @@ class Space:
             self._allocated_to = needed
 
 
+@functools.cache
+def _sync_threads() -> ThreadPoolExecutor:
+    """Return the threads that journals of this process sync in: one for each that does so at a time."""
+    return ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="sunwell-journal")
+
+
+# A forked process has none of the threads, and would wait for them.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_sync_threads.cache_clear)
+
+_MOST_THREADS = 64
 _SOON_SECONDS = 0.02
 _QUICK_SECONDS = 0.002
 _SLOW_IN_A_ROW = 2  # a quick disk has slow moments, too, and a thread for each short run costs more
@@ -103,7 +116,8 @@ class SharedSync:
     """Why the first sync that failed did."""
     _waiting: list["asyncio.Future[bool]"] = attrs.field(factory=list, init=False)
     _running: bool = attrs.field(default=False, init=False)
-    _thread: ThreadPoolExecutor | None = attrs.field(default=None, init=False)
+    _latest: "Future[None] | None" = attrs.field(default=None, init=False)
+    """The latest sync that was given to a thread."""
     _in_thread: int = attrs.field(default=0, init=False)
     """How many of the next syncs run in the thread."""
     _slow: int = attrs.field(default=0, init=False)
@@ -113,14 +127,20 @@ class SharedSync:
     _due_on: asyncio.AbstractEventLoop | None = attrs.field(default=None, init=False)
     """The event loop that will see to that; ``None``: nothing is due."""
 
-    def coming(self) -> "asyncio.Future[bool]":
-        """Return what becomes true once all that is written by now is durable, false if that failed."""
+    def coming(self, *, is_alone: bool = False) -> "asyncio.Future[bool]":
+        """Return what becomes true once all that is written by now is durable, false if that failed.
+
+        *is_alone*: whether nobody else can be about to append.
+        """
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[bool] = loop.create_future()
         self._waiting.append(waiter)
         if not self._running:
             self._running = True
-            loop.call_soon(self._begin)  # not at once: what else is ready to append shares the sync
+            if is_alone:
+                self._begin()
+            else:
+                loop.call_soon(self._begin)  # not at once: what else is ready to append shares the sync
         return waiter
 
     def soon(self) -> None:
@@ -151,9 +171,9 @@ class SharedSync:
         return self._threaded and self._in_thread > 0
 
     def close(self) -> None:
-        """End the thread, make the rest durable here, and tell everyone who still waits."""
-        if self._thread is not None:
-            self._thread.shutdown(wait=True)
+        """Wait for the thread, make the rest durable here, and tell everyone who still waits."""
+        if self._latest is not None:
+            self._latest.result()
         if self.failure is None and self.synced < self._written():
             self._sync_now(self._written())
         self._tell(self._waiting)
@@ -171,10 +191,27 @@ class SharedSync:
             self._finish(batch)
             return
         self._in_thread -= 1
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, thread_name_prefix="sunwell-journal")
-        done = asyncio.get_running_loop().run_in_executor(self._thread, self._sync_now, written)
+        loop = asyncio.get_running_loop()
+        if getattr(type(loop), "run_in_executor", None) is asyncio.BaseEventLoop.run_in_executor:
+            # Without it: two futures that are chained take two more turns of the loop.
+            self._latest = _sync_threads().submit(self._sync_there, written, batch, loop)
+            return
+        # A loop with a way of its own, such as a virtual clock, which knows no threads.
+        ended: Future[None] = Future()
+        self._latest = ended
+        done = loop.run_in_executor(_sync_threads(), self._sync_marked, written, ended)
         done.add_done_callback(lambda _: self._finish(batch))
+
+    def _sync_there(
+        self, written: int, batch: "list[asyncio.Future[bool]]", loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._sync_now(written)
+        with suppress(RuntimeError):  # the loop has ended, and nobody waits any more
+            loop.call_soon_threadsafe(self._finish, batch)
+
+    def _sync_marked(self, written: int, ended: "Future[None]") -> None:
+        self._sync_now(written)
+        ended.set_result(None)
 
     def _sync_here(self, written: int) -> None:
         began = self.clock()
@@ -205,6 +242,15 @@ class SharedSync:
                 waiter.set_result(self.failure is None)
 
 
+_SIZE_BITS = LONGEST_LINE_BYTES.bit_length()
+_SIZE_MASK = (1 << _SIZE_BITS) - 1
+
+
+def _place(offset: int, size_bytes: int) -> int:
+    """Return both as one number: an object less for each record, all of which live as long as the run."""
+    return offset << _SIZE_BITS | size_bytes
+
+
 @attrs.define(eq=False)
 class FileJournal:
     """The record of a run in ``journal.jsonl``; made by :meth:`create` or :meth:`open`.
@@ -222,8 +268,8 @@ class FileJournal:
     """What :meth:`open` cut off the end; ``None`` if the file was whole."""
     _size: int = 0
     _count: int = 0
-    _index: dict[tuple[str, Key], tuple[int, int]] = attrs.field(factory=dict)
-    """Offset and length of the latest line for each kind and key."""
+    _index: dict[str, dict[Key, int]] = attrs.field(factory=dict)
+    """Offset and length of the latest line for each kind and key, as one number: see :func:`_place`."""
     _key: bytes | None = None
     """What marks the first line as this user's; ``None``: nothing does."""
     unmarked: str = ""
@@ -252,9 +298,13 @@ class FileJournal:
         path = journal_path(directory, run_id)
         if disk is None:
             with as_journal_error(directory / FOLDER, "kept there"):
-                os.close(open_folder(path.parent, make=True))
-                require_folders(directory)
-            disk = PosixDisk.create(path, threaded=threaded)
+                folder = open_folder(path.parent, make=True)
+                try:
+                    require_folders(directory)
+                except BaseException:
+                    os.close(folder)
+                    raise
+            disk = PosixDisk.create(path, threaded=threaded, folder=folder)
         key, doubt = key_or_doubt(make=True)
         return cls(run_id, path, disk, key=key, unmarked=doubt and unmarked_warning(doubt))
 
@@ -278,12 +328,12 @@ class FileJournal:
     @classmethod
     def _read(cls, path: Path, disk: Disk) -> Self:
         scan = Scan(disk.read, str(path))
-        index: dict[tuple[str, Key], tuple[int, int]] = {}
+        index: dict[str, dict[Key, int]] = {}
         run_id = ""
         for entry in scan:
             record = entry.line.record
             if record.key is not None:
-                index[record.kind, record.key] = (entry.offset, entry.size)
+                index.setdefault(record.kind, {})[record.key] = _place(entry.offset, entry.size)
             if isinstance(record, RunOpened) and entry.line.seq == 0:
                 run_id = record.run_id
         size = scan.end
@@ -318,7 +368,7 @@ class FileJournal:
             return
         is_durable = self._sync.at_once() if is_alone else None
         if is_durable is None:
-            is_durable = await self._sync.coming()
+            is_durable = await self._sync.coming(is_alone=is_alone)
         if not is_durable:
             self._refuse_if_ended()
 
@@ -339,15 +389,20 @@ class FileJournal:
 
     def find(self, kind: type[R], key: Key) -> R | None:
         """Return the latest record of the class *kind* with *key*, or ``None``; read from the file."""
-        place = self._index.get((kind.kind, key))
+        of_kind = self._index.get(kind.kind)
+        place = None if of_kind is None else of_kind.get(key)
         if place is None:
             return None
-        offset, size = place
+        offset, size = place >> _SIZE_BITS, place & _SIZE_MASK
         with as_journal_error(self.path, "read"):
             line = decode(self._disk.read(offset, size))
         if line is None:
             raise JournalError(f"the journal {self.path} was changed by somebody else while the run goes on")
         return cast(R, line.record)
+
+    def has(self, kind: type[Record]) -> bool:
+        """Whether there is a record of the class *kind* with a key; nothing is read."""
+        return kind.kind in self._index
 
     def records(self) -> Iterator[Record]:
         """Yield the records that are there now, in order, from the file; memory does not grow."""
@@ -380,8 +435,8 @@ class FileJournal:
     def _write(self, record: Record) -> None:
         if not self._count and not (isinstance(record, RunOpened) and record.run_id == self.run_id):
             raise JournalError(f"the journal {self.path} begins with the record of run {self.run_id}")
-        record = self.secrets.cleaned(record)
-        key, line = record.key, encode(record, self._count, self._sync.synced)
+        record, line = self._encoded(record)
+        key = record.key
         if not self._count and self._key is not None:
             line = marked(line, self._key, self.path)
         if len(line) > LONGEST_LINE_BYTES:
@@ -397,11 +452,22 @@ class FileJournal:
             self._refusal = sentence(self.path, "written", error)
             raise JournalError(self._refusal) from error
         if key is not None:
-            self._index[record.kind, key] = (self._size, len(line))
+            self._index.setdefault(record.kind, {})[key] = _place(self._size, len(line))
         self._size += len(line) + 1
         self._count += 1
         if isinstance(record, (Intent, Answer, Failure)):
             self._space.note(record)
+
+    def _encoded(self, record: Record) -> tuple[Record, bytes]:
+        """Return *record* without secrets, and its line."""
+        try:
+            line = encode(record, self._count, self._sync.synced)
+        except TypeError:  # its sentence may name a value of the record
+            record = self.secrets.cleaned(record)
+            return record, encode(record, self._count, self._sync.synced)
+        if self.secrets.may_be_in_json(line) and (clean := self.secrets.cleaned(record)) is not record:
+            return clean, encode(clean, self._count, self._sync.synced)
+        return record, line
 
     def _refuse_if_ended(self) -> None:
         failure = self._sync.failure

@@ -106,6 +106,8 @@ def whole(text: str) -> str:
 
 def words(value: Any) -> str:
     """Return *value* if it is a string, else an empty string."""
+    if type(value) is str and value.isascii():  # nearly always
+        return value
     return whole(value) if isinstance(value, str) else ""
 
 

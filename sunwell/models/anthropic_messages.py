@@ -108,7 +108,7 @@ def encode_request(
     left out that the endpoint does not accept which only counts.
     """
     asked = asked_in_words(request, features.schema)
-    sections = tuple(section for section in request.system if section.strip()) + asked
+    sections = _written_sections(request.system) + asked
     life = request.caching.prefix if features.cache else None
     prefix_mark = "" if life is None else _cache_control(life if features.cache_life else None)
     returned = origin if features.returns_thinking else ""
@@ -172,6 +172,11 @@ def _block(part: Part, origin: str) -> str:
 def _id(text: str) -> str:
     """Return *text* as a valid id for the API: other servers allow more characters."""
     return sound_name(text, _LONGEST_ID)
+
+
+@lru_cache(maxsize=64)
+def _written_sections(system: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(section for section in system if section.strip())
 
 
 @lru_cache(maxsize=64)

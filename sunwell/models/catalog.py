@@ -323,9 +323,14 @@ def vendor_of(connection: Connection) -> Provider | None:
 
     In this order: the preset that the connection names, that of its host, that of its provider's name.
     """
-    if connection.vendor is not None:
-        return preset(connection.vendor)
-    return _BY_HOST.get(_host(connection.base_url)) or preset(connection.provider)
+    return _vendor(connection.vendor, connection.base_url, connection.provider)
+
+
+@functools.lru_cache(maxsize=256)  # asked for several times by each call
+def _vendor(vendor: str | None, base_url: str | None, provider: str) -> Provider | None:
+    if vendor is not None:
+        return preset(vendor)
+    return _BY_HOST.get(_host(base_url)) or preset(provider)
 
 
 def is_openai(connection: Connection) -> bool:

@@ -28,6 +28,7 @@ from sunwell.core.passed_on import passed_headers
 from sunwell.core.secrets import Secrets
 from sunwell.core.threads import in_thread
 from sunwell.errors import ConfigurationError, MissingKeyError
+from sunwell.models.direct_post import DirectAnswer, DirectHead, is_possible
 
 OWN_URLS = {"anthropic": "https://api.anthropic.com", "openai": "https://api.openai.com/v1"}
 """The providers' own addresses, used if a connection sets none."""
@@ -259,24 +260,25 @@ class _RequestHead:
 
     request: Any
     """The ``httpx2`` request without a body that the SDK has made."""
-    transport: Any
-    """The SDK's transport on aiohttp, used without ``httpx2``; ``None``: only ``httpx2`` knows it."""
-    url: Any = None
-    headers: Any = None
-    """The address and the headers as aiohttp wants them."""
+    direct: DirectHead | None
+    """The same for the connections of the SDK's session on aiohttp, which is used without ``httpx2``;
+    ``None``: only ``httpx2`` knows the transport."""
 
     @classmethod
     def of(cls, request: Any, http: Any) -> "_RequestHead":
         """Return the head for requests like *request* that the client *http* sends."""
         transport_for = getattr(http, "_transport_for_url", None)
         transport: Any = None if transport_for is None else transport_for(request.url)
-        if not _is_on_aiohttp(transport) or transport.proxy is not None:
+        if not _is_on_aiohttp(transport) or transport.proxy is not None or not is_possible():
             return cls(request, None)
         import multidict
         import yarl
 
+        if callable(transport.client):  # as the transport itself makes it at its first request
+            transport.client = transport.get_client()
         headers = multidict.CIMultiDict(request.headers.multi_items())
-        return cls(request, transport, yarl.URL(str(request.url)), headers)
+        url, seconds = yarl.URL(str(request.url)), http.timeout.connect
+        return cls(request, DirectHead.of(transport.client, url, headers, seconds))
 
 
 @attrs.define(eq=False)
@@ -286,7 +288,7 @@ class Sender:
     The SDK provides the address and headers of a request, including authentication, once for each path.
     What it would do again for every body and answer costs more than the rest of a call and is skipped:
     a request is only its address, its headers and the body. If the SDK's client is on aiohttp, the request
-    goes to its session without a detour over ``httpx2``.
+    goes to the connections of its session without a detour over ``httpx2``, see :class:`DirectHead`.
     """
 
     client: Any
@@ -314,49 +316,13 @@ class Sender:
             head = self._heads[path] = _RequestHead.of(await self._head(path), self._http)
         if flight is not None:
             flight.is_sent = not self._tells_sending
+        if head.direct is not None:
+            return _answer_of(await head.direct.post(body, flight, passed_headers()))
         token = _FLIGHT.set(flight)
         try:
-            post = self._post_by_httpx2 if head.transport is None else self._post_by_aiohttp
-            return await post(head, body)
+            return await self._post_by_httpx2(head, body)
         finally:
             _FLIGHT.reset(token)
-
-    async def _post_by_aiohttp(self, head: _RequestHead, body: bytes) -> HttpAnswer:
-        if callable(head.transport.client):  # as the transport itself makes it at its first request
-            head.transport.client = head.transport.get_client()
-        headers, more = head.headers, passed_headers()
-        if more:
-            headers = headers.copy()
-            headers.update(more)
-        response = await head.transport.client.request(
-            "POST",
-            head.url,
-            headers=headers,
-            data=body if len(body) < _LARGE_BODY_BYTES else _large_body_class()(body),
-            allow_redirects=False,
-            auto_decompress=False,
-            compress=False,
-            timeout=self._timeout,
-        )
-        named: dict[str, str] = {}
-        for name, value in response.headers.items():
-            key = name.lower()
-            named[key] = f"{named[key]}, {value}" if key in named else value
-
-        async def close() -> None:
-            response.release()
-            await response.wait_for_close()
-
-        pieces = response.content.iter_any()
-        if "content-encoding" in named:
-            pieces = _decoded(response.status, response.raw_headers, pieces)
-        return HttpAnswer(response.status, named, pieces, close)
-
-    @functools.cached_property
-    def _timeout(self) -> Any:
-        import aiohttp
-
-        return aiohttp.ClientTimeout(sock_connect=self._http.timeout.connect)
 
     async def _post_by_httpx2(self, head: _RequestHead, body: bytes) -> HttpAnswer:
         import httpx2
@@ -406,6 +372,17 @@ class Sender:
         return made[0]
 
 
+def _answer_of(found: DirectAnswer) -> HttpAnswer:
+    named: dict[str, str] = {}
+    for name, value in found.headers.items():
+        key = name.lower()
+        named[key] = f"{named[key]}, {value}" if key in named else value
+    pieces = found.content.iter_any()
+    if "content-encoding" in named:
+        pieces = _decoded(found.status, found.raw_headers, pieces)
+    return HttpAnswer(found.status, named, pieces, found.taken.aclose)
+
+
 async def _decoded(status: int, headers: Any, pieces: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
     """Yield *pieces* without the content encoding that *headers* name."""
     import httpx2
@@ -419,10 +396,6 @@ Sdk = Literal["anthropic", "openai"]
 _OPENAI_PLATFORMS: dict[str, Literal["Linux", "MacOS"]] = {"linux": "Linux", "darwin": "MacOS"}
 _PARALLEL = 2_000  # twice the 1,000 workers that a run may have at once
 _IDLE = 1_000
-_READ_BYTES = 64 * 2**10
-"""Most that is read from a connection at once. The 256 KB of asyncio are mapped and given back at each read,
-which takes 9 µs more (Linux, glibc)."""
-_LARGE_BODY_BYTES = 80 * 2**10
 _AMBIENT_HEADERS = {"anthropic": "ANTHROPIC_CUSTOM_HEADERS", "openai": "OPENAI_CUSTOM_HEADERS"}
 
 
@@ -650,24 +623,9 @@ def _request_class() -> Any:
             flight = _FLIGHT.get()
             if flight is not None:
                 flight.is_sent = True
-            if getattr(conn.transport, "max_size", 0) > _READ_BYTES:
-                conn.transport.max_size = _READ_BYTES
             return await super().send(conn)
 
     return _Request
-
-
-@functools.cache
-def _large_body_class() -> Any:
-    import aiohttp
-
-    class _LargeBody(aiohttp.BytesPayload):
-        async def write_with_length(self, writer: Any, content_length: int | None) -> None:
-            # Else aiohttp copies the body behind the headers: for 100 KB that takes more than a second write.
-            writer.send_headers()
-            await super().write_with_length(writer, content_length)
-
-    return _LargeBody
 
 
 @functools.cache

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import attrs
 
+from sunwell.core.alarms import Within
 from sunwell.core.model import Completion, Delta, Effort, Request
 from sunwell.errors import BadRequest, ModelError, RequestTooLong, SunwellError, mark_unsent
 from sunwell.models.answers import ErrorInAnswer, NotAnAnswer, ThoughtSplitter, decode_object
@@ -202,9 +203,9 @@ class HttpCall:
     async def whole(self) -> Completion:
         """Request the answer in one piece and return it."""
         sender = await self._sender()
-        limit = asyncio.timeout(self._limit_seconds)
+        limit = Within(self._limit_seconds)
         try:
-            async with limit:
+            with limit:
                 response = await self._send(sender, streaming=False)
                 try:
                     data = await _read_all(response)

@@ -2,6 +2,7 @@
 
 import datetime
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from functools import cache, lru_cache
@@ -399,7 +400,15 @@ class PriceBook:
     def _table_price(self, provider: str | None, model_id: str) -> Price | None:
         if provider is None:
             return None
-        return _price_in_table(provider, model_id, self._on or datetime.datetime.now(datetime.UTC).date())
+        return _price_in_table(provider, model_id, self._on or _day(int(time.time() // _DAY_SECONDS)))
+
+
+_DAY_SECONDS = 86_400
+
+
+@lru_cache(2)
+def _day(since_1970: int) -> datetime.date:
+    return datetime.date(1970, 1, 1) + datetime.timedelta(days=since_1970)
 
 
 def _with_window(price: Price | None, window_tokens: int | None) -> Price | None:

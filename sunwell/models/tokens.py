@@ -131,9 +131,12 @@ async def load_tokenizer(model: ModelProtocol) -> None:
 
 
 def _framing(model: ModelProtocol) -> Framing | None:
+    # The path first: it rules most models out, and each call asks.
+    if getattr(getattr(model, "wire", None), "path", None) not in _APIS:
+        return None
     from sunwell.models.http_model import HttpModel
 
-    if not isinstance(model, HttpModel) or model.wire.path not in _APIS or not is_openai(model.connection):
+    if not isinstance(model, HttpModel) or not is_openai(model.connection):
         return None
     return framing_of(model.model_id) if can_load() else None
 

@@ -163,6 +163,9 @@ ANY_CHAT = UsageDialect(
 """For servers that are not in the table of providers: every known place."""
 
 
+_COSTS = frozenset({"cost_in_usd_ticks", "cost", "estimated_cost"})
+
+
 def stated_cost_usd(usage: Any) -> Decimal | None:
     """Return the cost in US dollars that a provider states in its usage; ``None`` if it states none.
 
@@ -170,7 +173,7 @@ def stated_cost_usd(usage: Any) -> Decimal | None:
     model charges if the user brings their own key. Perplexity: ``cost.total_cost``. DeepInfra:
     ``estimated_cost``.
     """
-    if not isinstance(usage, dict):
+    if not isinstance(usage, dict) or _COSTS.isdisjoint(usage):
         return None
     ticks, cost = _amount(usage.get("cost_in_usd_ticks")), usage.get("cost")
     stated = _amount(cost.get("total_cost") if isinstance(cost, dict) else cost)
@@ -183,6 +186,10 @@ def stated_cost_usd(usage: Any) -> Decimal | None:
 
 def count(value: Any) -> int | None:
     """Return *value* if it is a valid number of tokens, else ``None``."""
+    if value is None:
+        return None
+    if type(value) is int:  # nearly always
+        return value if 0 <= value <= _LARGEST_COUNT else None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return int(value) if 0 <= value <= _LARGEST_COUNT and value == int(value) else None

@@ -22,7 +22,7 @@ def lens_test_sentence(test: LensTest) -> str:
         return f"not tested: {reason}"
     unknown = f", unknown in {test.unknown:,}" if test.unknown else ""
     counts = f"better in {test.better:,}, worse in {test.worse:,}{unknown}"
-    found = _WORDS[test.finding] + (f" ({reason})" if reason else "")
+    found = _WORDS.get(test.finding, test.finding) + (f" ({reason})" if reason else "")
     if test.withheld:
         why = " and costs more" if test.finding == "no gain" else ""
         found += f"{why}, so it is withheld from {counted(test.without_lens, 'item')}"

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 from sunwell.core.passed_on import passed_variables
 from sunwell.core.secrets import Secrets
@@ -23,12 +24,29 @@ def secrets_from_environment(environ: Mapping[str, str] | None = None) -> Secret
     :func:`~sunwell.tools.secret_values.is_telling`. *environ* is by default the process's.
     """
     secrets = Secrets()
-    found = os.environ if environ is None else environ
-    for name, value in found.items():
-        for secret in secrets_in(name, value):
-            if is_telling(secret):
-                secrets.add(secret, name)
+    for secret, name in _of_process() if environ is None else _telling_in(environ):
+        secrets.add(secret, name)
     return secrets
+
+
+def _telling_in(environ: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return each secret with the name of its variable."""
+    found = ((secret, name) for name, value in environ.items() for secret in secrets_in(name, value))
+    return [(secret, name) for secret, name in found if is_telling(secret)]
+
+
+_Found = tuple[dict[Any, Any] | None, list[tuple[str, str]]]
+_latest: list[_Found] = [(None, [])]
+"""The process's environment when it was last looked at, and what was found: each run asks."""
+
+
+def _of_process() -> list[tuple[str, str]]:
+    raw = getattr(os.environ, "_data", None)  # as it is: reading it as text takes most of the time
+    known, found = _latest[0]
+    if raw is None or known != raw:
+        found = _telling_in(os.environ)
+        _latest[0] = (None if raw is None else dict(raw), found)
+    return found
 
 
 def command_environment(environ: Mapping[str, str], secrets: Secrets) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Finds the protected files of a workspace: what a command must not see or change."""
 
+import functools
 import os
 import re
 import stat
@@ -172,13 +173,16 @@ class NamedKinds:
     """
 
     root: Path
-    of_user: dict[str, ProtectedKind] = attrs.field(init=False)
-    """The user's files and folders, as they were at first."""
     _by_links: dict[str, ProtectedKind] = attrs.field(factory=dict, init=False)
     _looked_at: float = attrs.field(default=-inf, init=False)
 
-    @of_user.default
-    def _find_of_user(self) -> dict[str, ProtectedKind]:
+    @functools.cached_property
+    def of_user(self) -> dict[str, ProtectedKind]:
+        """The user's files and folders, as they were when this was first asked for.
+
+        Most short runs never ask, and looking takes longer than one of their calls. Whatever may lead a link
+        elsewhere asks before it does so.
+        """
         return of_user_in(self.root)
 
     def found(self) -> dict[str, ProtectedKind]:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import attrs
 
+from sunwell.core.alarms import Within
 from sunwell.core.marks import guarded
 from sunwell.core.message import FileChange, ToolCall, ToolResult
 from sunwell.core.secrets import Secrets
@@ -274,9 +275,9 @@ class StagedRun:
     async def _run(self) -> Outcome:
         seconds = getattr(self.tool, "timeout_seconds", None) or self.terms.limits.call_seconds
         # Not every event loop accepts an infinite delay.
-        limit = asyncio.timeout(None if math.isinf(seconds) else seconds)
+        limit = Within(None if math.isinf(seconds) else seconds)
         try:
-            async with limit:
+            with limit:
                 gave = await self.tool.run(self.arguments)
             return gave if isinstance(gave, Outcome) else Outcome(guarded(as_text(gave)))
         except ToolError:

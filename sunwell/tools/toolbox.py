@@ -149,8 +149,10 @@ class Toolbox:
     def command_runner(self) -> CommandRunner | None:
         """Who runs the commands of models; ``None`` if this toolbox runs none."""
         tool = self._by_name.get("run_command")
-        is_open = isinstance(tool, RunCommand) and "run_command" in self._granted
-        return tool.runner if is_open and isinstance(tool, RunCommand) else None
+        if not isinstance(tool, RunCommand) or "run_command" not in self._granted:
+            return None
+        self._before_changes()
+        return tool.runner
 
     async def require_command_approval(self, command: str, what: str = "") -> None:
         """Ask for approval of *command* as of a call of ``run_command``; the question begins with *what*.
@@ -323,6 +325,8 @@ class Toolbox:
                 return StagedWrite(call, tool.plan(arguments), self._terms, self._terms.view)
             except ToolError as error:
                 return StagedAnswer(self._terms.failure(call, error.sentence))
+        if not tool.repeatable:
+            self._before_changes()
         staged = StagedRun(call, tool, arguments, self._terms)
         if self._claimant is None:
             return staged
@@ -342,6 +346,10 @@ class Toolbox:
             if isinstance(tool, WriteFile | EditFile):
                 plan = tool.plan(read_arguments(call, tool.spec))
                 view.planned[plan.path] = plan.new
+
+    def _before_changes(self) -> None:
+        if self.workspace is not None:
+            self.workspace.look_round()
 
     def _tool(self, name: str) -> AnyTool:
         if name not in self._by_name:

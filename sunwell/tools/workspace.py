@@ -2,6 +2,7 @@
 
 import copy
 import errno
+import functools
 import hashlib
 import os
 import re
@@ -528,7 +529,6 @@ class Workspace:
     _folds_case: bool
     _links: LinkedKinds
     _named: NamedKinds
-    _closed: Mapping[str, str]
     identity: tuple[int, int]
     """Device and number of the root: another folder in its place, or a link there, is refused."""
 
@@ -543,9 +543,6 @@ class Workspace:
         self._links = LinkedKinds(self.root)
         self.identity = identity_of(self.root.stat())
         self._named = NamedKinds(self.root)
-        of_user = self._named.of_user.items()
-        hidden = ("secret", "repository")
-        self._closed = {folded_path(path): kind.why for path, kind in of_user if kind.level in hidden}
         self.hidden = _hidden(ignore)
 
     def hiding(self, ignore: Iterable[str]) -> "Workspace":
@@ -553,6 +550,14 @@ class Workspace:
         made = copy.copy(self)
         made.hidden = self.hidden.joined(_hidden(ignore))
         return made
+
+    def look_round(self) -> None:
+        """Find the user's protected files now, if nobody has asked for them yet.
+
+        Call it before anything that may change what links lead to: the files that they led to before stay
+        protected.
+        """
+        self._named.of_user  # noqa: B018 - it is kept from now on
 
     def inside(self, path: str) -> str:
         """Return *path* relative to the root if it is an absolute path in it; any other unchanged.
@@ -722,8 +727,8 @@ class Workspace:
                     above = place.path.rpartition("/")[2] or self.root.name
                     found, has_more = _entries(folder, place.path, above, most)
                     shown = self._shown(found)
-                    if self._closed:
-                        shown = [entry for entry in shown if folded_path(entry.path) not in self._closed]
+                    if closed := self._closed:
+                        shown = [entry for entry in shown if folded_path(entry.path) not in closed]
                     return shown, has_more
                 finally:
                     os.close(folder)
@@ -738,6 +743,13 @@ class Workspace:
                 same_letters(one.path), is_folder=one.kind == "folder", is_link=one.kind == "link"
             )
         ]
+
+    @functools.cached_property
+    def _closed(self) -> dict[str, str]:
+        """Files and folders of the user's that no tool opens, in small letters, and why."""
+        hidden = ("secret", "repository")
+        of_user = self._named.of_user.items()
+        return {folded_path(path): kind.why for path, kind in of_user if kind.level in hidden}
 
     def _refuse_own_code(self, descent: Descent, place: FilePlace) -> None:
         require_not_own(self.root, descent.folders, place.path, place.status)

@@ -1,5 +1,6 @@
 """Telemetry that fails costs nobody a run, and telemetry that cannot be begun says so in a sentence."""
 
+import contextvars
 import logging
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 
@@ -18,18 +20,29 @@ from sunwell.core import Price, Rates
 from sunwell.core.task import TaskResult
 from sunwell.errors import ConfigurationError, JournalError
 from sunwell.events import (
+    CHECK_STARTED,
     MODEL_CALL_FINISHED,
+    MODEL_CALL_STARTED,
     RUN_FAILED,
+    RUN_FINISHED,
     RUN_STARTED,
     TOOL_CALL_FINISHED,
+    TOOL_CALL_STARTED,
     WORKER_FINISHED,
+    WORKER_QUEUED,
+    WORKER_STARTED,
+    CheckStarted,
     Event,
     ModelCallFinished,
+    ModelCallStarted,
     RunFailed,
     RunFinished,
     RunStarted,
     ToolCallFinished,
+    ToolCallStarted,
     WorkerFinished,
+    WorkerQueued,
+    WorkerStarted,
     emit,
 )
 from sunwell.journal.memory import MemoryJournal
@@ -125,6 +138,14 @@ def test_to_begin_twice_is_refused(traced: Telemetry) -> None:
     assert len(traced.spans("chat")) == 1
 
 
+def test_runs_have_the_name_that_the_caller_gives(telemetry: Telemetry) -> None:
+    """In the name of the span, and in its attribute."""
+    with telemetry.instrument(agent_name="writer"):
+        run_once()
+    [root] = telemetry.spans("invoke_agent")
+    assert (root.name, root.attributes["gen_ai.agent.name"]) == ("invoke_agent writer", "writer")
+
+
 def test_after_its_end_nothing_is_told(telemetry: Telemetry) -> None:
     """Not even if it is ended twice."""
     made = telemetry.instrument()
@@ -163,6 +184,27 @@ async def read(loop: AgentLoop, run: Run) -> None:
     async with loop.events_of(run) as events:
         async for _ in events:
             pass
+
+
+def test_what_begins_twice_or_is_left_behind_is_ended(telemetry: Telemetry) -> None:
+    """Each kind of work, begun twice in one place in contexts that are gone, and never ended."""
+    begun = [
+        (WORKER_QUEUED, WorkerQueued("run/task-0", "task-0", "Look", 1, "run")),
+        (WORKER_STARTED, WorkerStarted("run/task-0", "task-0", "haiku", 1)),
+        (CHECK_STARTED, CheckStarted("run/task-0", ("true",))),
+        (TOOL_CALL_STARTED, ToolCallStarted("run/task-0", "look", "")),
+        (MODEL_CALL_STARTED, ModelCallStarted("run/task-0", 0, "haiku", "work")),
+    ]
+    with telemetry.instrument():
+        emit(RUN_STARTED, None, RunStarted("r", "Say it", "haiku"), "r")
+        for _ in range(2):
+            for signal, event in begun:
+                contextvars.copy_context().run(emit, signal, None, event, "r")
+        assert telemetry.counting.open == 5
+        emit(RUN_FINISHED, None, RunFinished("r", run_once()), "r")
+        assert telemetry.counting.open == 0
+    assert telemetry.values("error.type") == ["abandoned"] * 8
+    assert trace.get_current_span() is trace.INVALID_SPAN
 
 
 class FullDisk(MemoryJournal):

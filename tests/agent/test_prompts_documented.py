@@ -28,7 +28,7 @@ LENS = EphemeralLens(
     target_files=("shop/cart.py", "tests/test_cart.py"),
 )
 EVIDENCE = "pytest -q: failed\nexit code 1\n1 failed, 11 passed in 0.31s"
-PARTS = prompts.parts_text(24_000, 600, 10_000, 40, 0.14)
+PARTS = prompts.parts_text(7_500, 0.09)
 BEGIN = """\
 # What models are told
 
@@ -101,6 +101,8 @@ def page() -> str:
             "The lens writer, if it may look first",
             prompts.scout_prompt("3 messages", MOST_CALLS, TURN_BYTES).strip(),
         ),
+        ("The lens writer, if a kept lens is to be changed", prompts.CHANGE_PROMPT.strip()),
+        ("What ends its request then", prompts.lens_change_limit(1_500)),
         ("The lens writer, when it may look no more", prompts.SCOUT_NO_MORE),
         ("The lens writer, after a check has failed", prompts.ATTEMPT_PROMPT.strip()),
         (
@@ -141,7 +143,7 @@ def page() -> str:
                 20,
                 5,
                 PARTS,
-                money=prompts.money_text("$0.4979", 24_000, "$0.0070", 150),
+                money=prompts.money_text("$0.4979", 7_500, "$0.0029", 150),
             ),
         ),
         (
@@ -161,7 +163,8 @@ def page() -> str:
         ),
     ]
     versions = (
-        f"Versions: lens {prompts.LENS_PROMPT_VERSION}, work {prompts.WORK_PROMPT_VERSION}, "
+        f"Versions: lens {prompts.LENS_PROMPT_VERSION}, changes of a lens "
+        f"{prompts.LENS_CHANGE_PROMPT_VERSION}, work {prompts.WORK_PROMPT_VERSION}, "
         f"orchestrator {prompts.ORCHESTRATOR_PROMPT_VERSION}, ladder {prompts.LADDER_PROMPT_VERSION}, "
         f"ask {prompts.ASK_PROMPT_VERSION}, judge {JUDGE_PROMPT_VERSION}."
     )

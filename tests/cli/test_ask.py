@@ -386,13 +386,19 @@ def test_a_context_outside_is_given_again_to_resume(sunwell, log: Path, elsewher
     again = ("resume", "0", "-w", elsewhere, "--max-calls", "20")
     refused = sunwell(*again, "--confirm-above", "2")
     assert refused.exit_code == 2
-    assert f"the context '{log}', which its record cannot name: give it again with -c FILE" in refused.stderr
+    assert (
+        f"the context '{log.name}', which its record cannot name: give it again with -c FILE"
+        in refused.stderr
+    )
     refused = sunwell(*again, "-c", log)
     assert (refused.exit_code, "add --confirm-above X" in refused.stderr) == (2, True)
     assert len(simulator.requests) == sent
     done = sunwell(*again, "-c", log, "--confirm-above", "2")
     assert done.exit_code == 0, done.output
     assert "3 lines hold ERROR." in done.stdout
+    sent_texts = [json.dumps(request.body["messages"]) for request in simulator.requests]
+    assert log.name in sent_texts[0]
+    assert not any(str(log.parent) in text for text in sent_texts)
     models = [request.model for request in simulator.requests]
     # The first and the closing one at the limit, then two more.
     assert (models.count("claude-opus-5-5"), models.count("claude-haiku-5-5")) == (4, 3)
@@ -419,7 +425,8 @@ def test_a_context_that_has_moved_is_found_by_its_text(
     moved = log.rename(log.parent / "moved.log")
     again = ("resume", "0", "-w", elsewhere, "--max-calls", "20", "-c", moved)
     refused = sunwell(*again, "-c", log.parent / "work" / "more.txt", "-c", __file__)
-    assert f"the run has no place for the context {__file__}: it has only " in refused.stderr
+    assert "the run has no place for the context " in refused.stderr
+    assert f"{Path(__file__).name}: it has only " in refused.stderr
     done = sunwell(*again)
     assert done.exit_code == 0, done.output
 

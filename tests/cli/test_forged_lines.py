@@ -210,6 +210,7 @@ def example(line: str) -> str:
         "words": "passed",
         "word": "restored",
         "event.rung": "lens",
+        "lens_test_sentence": "tested on 20 items",
         "seconds_text": "3 s",
         "cost": "$3",
         "_resume_command": "sunwell resume",

@@ -104,8 +104,8 @@ def test_a_lens_keeps_what_a_test_of_it_has_shown(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "name a lens file, or a run by --run"),
-        (("lens.json", "--run", "last"), "name a lens file, or a run by --run"),
+        ((), "name a lens file, a kept lens by its id, or a run by --run"),
+        (("lens.json", "--run", "last"), "name a lens file, a kept lens by its id, or a run by --run"),
         (("lens.json",), "say where to write it: --skill DIR, or -o LENS.json"),
         (("lens.json", "--skill", "quiz", "-o", "x.json"), "say where to write it"),
     ],

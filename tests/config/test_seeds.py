@@ -168,7 +168,12 @@ def test_every_other_setting_comes_to_something(path, kind, tmp_path):
     is_choice = typing.get_origin(present) is typing.Literal
     value = typing.get_args(present)[1] if is_choice else A_VALUE[present]
     base = {f"{path[0]}_model": "opus"} if len(path) == 2 and path[0] in ROLES else {}
-    on_anyway = ("scratchpad.persist_decisions", "orchestrator.enabled", "explore.answer_memory")
+    on_anyway = (
+        "scratchpad.persist_decisions",
+        "orchestrator.enabled",
+        "explore.answer_memory",
+        "workers.lens_gate",
+    )
     if dotted(path) in (*on_anyway, "workspace_advice", "scout", "lens_store"):
         value = False
     if path[-1] == "provider":

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sunwell.context.long_context import Handle, LongContext
+from sunwell.context.sought_lines import SoughtLines
 from sunwell.context.workspace_files import list_files
 from sunwell.core.secrets import Secrets
 from sunwell.errors import ConfigurationError, ToolError
@@ -172,6 +173,17 @@ def test_chunks_are_in_order_and_leave_nothing_out(text: str, characters: int, o
         assert len(found) <= 1 + len(text) / max(characters // 2 - overlap, 1)
 
 
+def test_chunks_of_many_megabytes_are_cut_at_characters_and_lines() -> None:
+    """Those are read in blocks; a border of a block within a character, or in a line, changes nothing."""
+    text = "é" + ("€" * 999 + "\n") * 6_000
+    with context_of(text) as context:
+        first, second = context.whole.chunks(4_000_500, 1_500)
+        assert first.text(most_bytes=1 << 30).count("€") == 4_000 * 999
+        assert (second.start, second.end) == (first.end - 2_998, context.size_bytes)
+        assert context.whole.chunks(6_000_001) == [context.whole]
+        assert context.whole.chunks(10**15) == [context.whole]
+
+
 def test_chunks_are_cut_at_line_ends_if_there_are_some(tmp_path: Path) -> None:
     """A line that fits into half of one is never cut."""
     text = "".join(f"line {number}\n" for number in range(200))
@@ -299,10 +311,60 @@ def test_a_line_of_many_megabytes_is_searched(tmp_path: Path, pattern: str) -> N
         assert len(context.whole.chunks(1_000_000)) < 40
 
 
+WORDS = ("größe", "naïve", "KELVIN \u212a")
+EXTRA = {9: "a\0\rb ms\n", 11: f"{'z' * 5_000} took 7 ms\n", 97: "\n"}
+MANY = "".join(
+    f"2026-11-{number % 28 + 1:02d} {'WARN' if number % 90 == 7 else 'INFO'} [worker-{number % 16}] "
+    f"{WORDS[number // 50 % 3] if number % 50 == 3 else 'index beta ' * 30}"
+    f" took {number % 400} ms id={number * 7919 % 65536:04x}\n{EXTRA.get(number % 500, '')}"
+    for number in range(3_000)
+)
+"""A megabyte and more: lines of every kind, in several pieces."""
+SOUGHT = (
+    "WARN", "took", "INFO|größe", "(?i)kelvin k", "(?i)info", r"took \d+ ms", r"\d{3} ms \w\w=",
+    "^2026-11-05", "ms$", "^$", "a.b", "WARN|größe|naïve", "(INFO|WARN) .* 39. ms", r"(?<=worker-)7(?!\d)",
+    r"\w+-\d+\] \w+ \w+ beta", r"([a-z])\1[a-z]\1", "[à-ÿ]{1,2}", r"\s\S+$", "x*", "^z+ took", "(?i)ÏVE",
+    r"\bms\b", "[^ -~]", "7 ms id=[0-9a-f]*f$",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "mixed"])
+def test_each_way_of_searching_finds_the_same_lines_of_a_long_text(end: str) -> None:
+    """Rare and frequent ones, over the borders of pieces, in lines that are long, or not in ASCII."""
+    import regex
+
+    text = MANY if end != "\r\n" else MANY.replace("\r", "").replace("\n", "\r\n")
+    text = text.replace("9 ms", "9\r\n") if end == "mixed" else text
+    data = text.removesuffix("\n").encode()
+    lines = lines_of(data)
+    shown = [line.decode().removesuffix("\n").removesuffix("\r") for line in lines]
+    guarded = Secrets()
+    guarded.add(KEY, "API_KEY")
+    with context_of(data) as context, context_of(data, secrets=guarded) as with_secret:
+        for pattern in SOUGHT:
+            expression = regex.compile(pattern)
+            wanted = [line for line, said in zip(lines, shown, strict=True) if expression.search(said)]
+            for whole in (context.whole, with_secret.whole):
+                assert whole.count(pattern) == len(wanted), pattern
+                found = whole.search(pattern, len(lines))
+                assert [data_of(each, data) for each in found] == wanted, pattern
+
+
+def test_a_quick_search_that_becomes_slow_is_left_and_finds_the_same() -> None:
+    """It cannot be stopped; the other can. Nothing is lost or found twice where one follows the other."""
+    easy, hard = "xa b\n" * 5_000, ("a" * 900 + "\n") * 45
+    data = (easy + hard + easy + "é ab\n").encode()
+    for counts in (True, False):
+        sought = SoughtLines.of("a.*[bc]?[b-d]", False, 60)
+        found = sought.count_in(data) if counts else len(list(sought.lines_in(data)))
+        assert found == 10_001
+        assert sought.quick is None
+
+
 def test_a_pattern_that_explodes_is_stopped() -> None:
     """With a sentence, after the time it may take."""
     stopped = pytest.raises(ToolError, match=r"stopped after 0\.2 seconds")
-    with context_of("a" * 5_000 + "!\n") as context, stopped:
+    with context_of("a" * 5_000 + "!z\n") as context, stopped:
         context.whole.search(r"(a|aa)+(b|$)c?(?<!!)z", seconds=0.2)
 
 
@@ -378,6 +440,69 @@ def test_many_lines_do_not_tell_of_a_secret_either(secrets: Secrets) -> None:
             assert found == [number + 1 for number in range(1_200) if number % 50]
             assert context.whole.count(pattern) == len(found)
         assert context.whole.count("end") == 1_200
+
+
+@given(
+    st.lists(
+        st.sampled_from(("plain sk-a", "é sk-a", KEY, f"{KEY} end", KEY[:9], KEY[9:], "", "x" * 50)),
+        max_size=40,
+    ),
+    st.sampled_from(("sk-a", "[s]k-a", "end|sk", "(?i)SK-[a-z]", "gh", "[h]1?")),
+)
+def test_counts_leave_out_what_matches_in_a_secret_alone(lines: list[str], pattern: str) -> None:
+    """As if each line were looked at by itself, with its secrets replaced; over line ends, too."""
+    import regex
+
+    known = Secrets()
+    known.add(KEY, "API_KEY")
+    text = "\n".join(["first plain line of many", *lines])
+    expression, wanted, at = regex.compile(pattern), 0, 0
+    with context_of(text, secrets=known) as context:
+        for line in lines_of(text.encode()):
+            said = context.whole[at : at + len(line)].text().removesuffix("\n")
+            wanted += bool(expression.search(said) and expression.search(line.decode()))
+            at += len(line)
+        assert context.whole.count(pattern) == len(context.whole.search(pattern, 1_000)) == wanted
+
+
+def test_a_secret_over_the_border_of_two_pieces_is_not_counted(secrets: Secrets) -> None:
+    """Also if it is broken by a line end there, and if it became known after the first count."""
+    step = 1 << 20
+    for cut in (1, 9, len(KEY) - 1):
+        filler = ("sk-a " + "x" * 1_018 + "\n") * (step // 1_024)
+        text = filler[: step - cut - 1] + "\n" + KEY[:cut] + "\n" + KEY[cut:] + " tail\n" + filler
+        late = Secrets()
+        with context_of(text, secrets=secrets) as context, context_of(text, secrets=late) as other:
+            own = [line for line in text.splitlines() if re.search("sk-a|78", line)]
+            hidden = sum(1 for line in own if line in (KEY[:cut], KEY[cut:] + " tail"))
+            late.add("something else", "OTHER")
+            assert other.whole.count("sk-a|78") == len(own)
+            late.add(KEY, "API_KEY")
+            for one in (context, other):
+                assert one.whole.count("sk-a|78") == len(own) - hidden
+                assert len(one.whole.search("sk-a|78", 10**6)) == len(own) - hidden
+
+
+def test_a_rare_line_far_behind_does_not_tell_of_a_secret_either(secrets: Secrets) -> None:
+    """Places count from the beginning of the context, and not of the piece that is searched."""
+    filler = ("x" * 1_023 + "\n") * 1_500
+    with context_of(f"{filler}{KEY}\nsk-a\n{filler}{KEY} sk-a\n", secrets=secrets) as context:
+        for pattern in ("sk-a", "[s]k-a|zz", "sk-a|yy"):
+            assert context.whole.count(pattern) == len(context.whole.search(pattern)) == 2
+
+
+def test_a_file_that_is_written_anew_is_looked_at_anew_for_secrets(tmp_path: Path, secrets: Secrets) -> None:
+    """What was known of the old one says nothing about it."""
+    file = tmp_path / "c.log"
+    file.write_text("sk-a 1\n" * 5_000)
+    with LongContext.of(file, secrets=secrets) as context:
+        assert context.whole.count("[s]k-a") == 5_000
+        with file.open("r+") as opened:
+            opened.seek(7 * 3_000)
+            opened.write(f"{KEY}\n")
+        os.utime(file, ns=(1, 1))
+        left = file.read_text().replace(KEY, "[API_KEY]").count("sk-a")
+        assert context.whole.count("[s]k-a") == left < 5_000
 
 
 # Sources
@@ -533,6 +658,7 @@ with LongContext.of(sys.argv[1]) as context:
     whole = context.whole
     whole.about(), whole.search("nothing of it"), whole.search("[xyz]{3} ?ERR"), whole.digest()
     whole.chunks(100_000), whole.lines(700_000, 700_010).text()
+    whole.chunks(10**12), whole.chunks(150_000_000, 40_000_000)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 

@@ -292,3 +292,53 @@ def test_a_secret_with_the_line_ends_of_windows_is_found_with_others() -> None:
     secrets = Secrets()
     secrets.add("lineone-Aq8Zk3\r\nlinetwo-Bq9Xk4", "TOKEN")
     assert secrets.redact("a lineone-Aq8Zk3\nlinetwo-Bq9Xk4 b") == "a [TOKEN] b"
+
+
+@given(
+    st.lists(
+        st.sampled_from(("", "abc ", "é", "\n", "\r\n", "\x1b[1m", "%41", "\\x41", "&#65;", "k3y")),
+        max_size=9,
+    ),
+    st.sampled_from(("Zebra7Quagga5", "correct horse battery", "zebra-quagga-yak", "k/3+y=é")),
+    st.sampled_from(
+        (
+            lambda key: key,
+            lambda key: key.encode().hex(),
+            lambda key: base64.b64encode(key.encode()).decode(),
+            lambda key: "\n".join(key),
+            coloured,
+            lambda key: "".join(f"\\x{ord(one):02x}" for one in key),
+            lambda key: "".join(f"%{byte:02X}" for byte in key.encode()),
+            lambda key: key[:4],
+        )
+    ),
+    st.integers(0, 9),
+)
+def test_no_secret_is_in_bytes_of_which_it_is_said_that_none_can_be(around, key, written, at) -> None:
+    """However it is written, and whatever is around it: searches look no further there."""
+    secrets = known(key)
+    text = "".join([*around[:at], written(key), *around[at:]])
+    assert secrets.may_be_in(text.encode()) or secrets.redact(text) == text
+    assert not Secrets().may_be_in(text.encode())
+    assert not known("Zebra7Quagga5").may_be_in(b"plain text, 100% of it")
+
+
+BESIDE = st.text(max_size=12) | st.sampled_from(
+    ("\\", "\\n", "\n", '"', "\t", "%41", "&#65;", "\x1b[1m", "\ud800")
+)
+WAYS = (*ENCODINGS.values(), coloured, lambda key: folded(key, 7), lambda key: f"{key[:9]}\\\n{key[9:]}")
+
+
+@given(st.sampled_from((KEY, LONG, "abcdef123456", "ndef-123456")), st.sampled_from(WAYS), BESIDE, BESIDE)
+def test_a_line_of_json_that_may_hold_a_secret_is_never_taken_for_free(key, write, before, after) -> None:
+    """Whatever is found in a value is suspected in its JSON: only what is not suspected is left as it is."""
+    secrets, value = known(key), {"a": f"{before}{write(key)}{after}", "b": [before, write(key)]}
+    line = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    assert secrets.may_be_in_json(line) or secrets.cleaned(value) == value
+
+
+def test_a_line_of_json_without_a_secret_is_free() -> None:
+    """Quotes, tabs and line breaks in texts make no difference; without secrets every line is."""
+    line = json.dumps({"a": 'He said "no".\n\tAnd\r\nwent.', "b": [1, None, "é"]}, ensure_ascii=False)
+    assert not known("abcdef123456").may_be_in_json(line.encode())
+    assert not Secrets().may_be_in_json(b'{"a":"%41 and \\\\u0041"}')

@@ -12,6 +12,8 @@ from sunwell.budget import Budget
 from sunwell.core import Completion, Delta, Price, Request, Text, ToolCall, ToolResult, Usage
 from sunwell.errors import BadAnswer, ConnectionFailed
 from sunwell.gateway import RetryPolicy
+from sunwell.models.anthropic_messages import AnthropicModel
+from sunwell.models.connection import Connection
 from sunwell.testing import run_virtual
 
 SOUND = Completion((Text("Yes."),), "end", Usage(10, 5), "theirs")
@@ -88,3 +90,18 @@ def test_what_ends_a_model_from_inside_is_not_the_runs_end(open_door, price, rai
         run_virtual(door.ask(Theirs(raises, price)))
     assert door.kinds() == (["intent", "failure", "held"] * attempts)[:-1]
     assert door.used.uncertain_tokens == sum(one.reserved_tokens for one in door.records[::3])
+
+
+class Changed(AnthropicModel):
+    """A model of a class of the caller's own, on a wire format of ours."""
+
+    async def complete(self, request: Request) -> Any:
+        return attrs.evolve(SOUND, stop="stop")  # type: ignore[arg-type]
+
+
+def test_an_answer_that_a_class_of_the_callers_has_made_is_looked_at(open_door) -> None:
+    """Only what our own reader has read is taken as it is."""
+    door = open_door(Budget(usd=1), retry=RetryPolicy(attempts=1))
+    model = Changed("claude-haiku-5-5", Connection("anthropic", "http://127.0.0.1:1", "a-key"))
+    with pytest.raises(BadAnswer, match="its stop 'stop' is none of"):
+        run_virtual(door.ask(model))

@@ -205,6 +205,47 @@ async def test_a_slow_disk_holds_the_loop_up_ever_more_rarely():
     assert [number for number, is_here in enumerate(here[:120]) if is_here] == [0, 1, 18, 51, 116]
 
 
+def test_a_slow_disk_under_a_virtual_clock_syncs_where_it_is():
+    """The clock knows no threads: a sync in one would look as if everybody waited for nothing."""
+    here, now = [], [0.0]
+
+    def sync():
+        now[0] += 0.005
+        here.append(threading.current_thread() is threading.main_thread())
+
+    async def main():
+        shared = SharedSync(sync, lambda: len(here) + 1, True, clock=lambda: now[0])
+        for _ in range(20):
+            assert await shared.coming()
+        shared.close()
+
+    run_virtual(main())
+    assert len(here) >= 20
+    assert all(here)
+
+
+async def test_journals_share_threads_and_each_waits_for_its_own_sync_at_the_end():
+    """A run on a slow disk starts no thread of its own, and ends when its records are durable."""
+    now, names, threads = [0.0], [], []
+
+    def sync():
+        now[0] += 0.005
+        names.append(threading.current_thread().name)
+
+    for _ in range(5):
+        begun = len(names)
+        shared = SharedSync(sync, lambda at=begun: len(names) - at + 1, True, clock=lambda: now[0])
+        for _ in range(4):
+            assert await shared.coming()
+        waiting = shared.coming(is_alone=True)
+        shared.close()
+        assert len(names) >= begun + 5
+        assert await waiting
+        threads.append(threading.active_count())
+    assert any(name.startswith("sunwell-journal") for name in names)
+    assert threads == threads[:1] * 5
+
+
 async def test_one_slow_moment_of_a_quick_disk_starts_no_thread():
     """Slow syncs that do not come in a row all run on the event loop."""
     here, now = [], [0.0]

@@ -15,11 +15,11 @@ from sunwell.context.session import SessionContext
 from sunwell.errors import JournalError
 from sunwell.events import RunFinished
 from sunwell.journal import FileJournal, journal_path
-from sunwell.journal.records import Answer, Intent, RunClosed
+from sunwell.journal.records import Answer, Intent, RunClosed, RunOpened
 from sunwell.models.registry import ModelRegistry
 from sunwell.simulator import InProcessModel
 from sunwell.simulator.scripts import smart, steps
-from sunwell.testing import run_virtual
+from sunwell.testing import ScriptedModel, run_virtual
 
 TASK = "Generate CRUD endpoints for 5 entities"
 TURNS = 6
@@ -154,3 +154,21 @@ def test_a_finished_run_is_closed_on_record(whole, fake_disk, tmp_path):
     assert isinstance(records[-1], RunClosed)
     count = {kind: sum(isinstance(r, kind) for r in records) for kind in (Intent, Answer)}
     assert count[Intent] == count[Answer] == whole[2]
+
+
+def test_a_run_is_opened_without_a_sync_of_its_own(tmp_path, fake_disk):
+    """One sync makes the first record and the first intent durable, before anybody is asked."""
+    disk = fake_disk()
+    seen = []
+
+    def say(request):
+        seen.append((disk.syncs, disk.durable_size == disk.size(), [type(r) for r in records()]))
+        return "Done."
+
+    def records():
+        return list(FileJournal.open(Path("anywhere"), disk=disk.survivor(0, set())).records())
+
+    agent = Agent(model=ScriptedModel("haiku", [say]), registry=ModelRegistry(), journals=OneDisk(disk))
+    result = run_virtual(agent.result(SessionContext.build(tmp_path, "Do it.", RunOptions(tools=()))))
+    assert result.success
+    assert seen == [(1, True, [RunOpened, Intent])]

@@ -82,6 +82,7 @@ def test_a_run_without_delegation_has_no_decision() -> None:
         "lens": None,
         "lens_left_out": [],
         "lens_source": None,
+        "lens_test": None,
         "not_delegated": None,
     }
     assert (told["smart_alone"], told["error"], told["cost_usd"]) == (None, "it is down", "0")

@@ -175,3 +175,23 @@ def test_a_browser_gets_all_but_secrets_and_what_loads_code() -> None:
     kept = {"DISPLAY": ":0", "XDG_RUNTIME_DIR": "/run/user/1", "HOME": "/home/a", "BROWSER": "firefox"}
     lost = {"A": f"x{VALUE}", "LD_PRELOAD": "/a.so", "DYLD_INSERT_LIBRARIES": "/a", "PYTHONSTARTUP": "/a.py"}
     assert desktop_environment({**kept, **lost}, secrets) == kept
+
+
+def test_a_variable_that_changes_between_two_runs_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was found before is used only while the environment is the same."""
+    text = "first-1f2e9a, second-7c3b5d"
+    for value, shown in (
+        ("first-1f2e9a", "[DB_PASSWORD], second-7c3b5d"),
+        ("second-7c3b5d", "first-1f2e9a, [DB_PASSWORD]"),
+    ):
+        monkeypatch.setenv("DB_PASSWORD", value)
+        assert [secrets_from_environment().redact(text) for _ in range(2)] == [shown, shown]
+    monkeypatch.delenv("DB_PASSWORD")
+    assert secrets_from_environment().redact(text) == text
+
+
+def test_what_one_run_learns_is_not_known_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment is looked at once, and each gets secrets of its own."""
+    monkeypatch.setenv("DB_PASSWORD", "first-1f2e9a")
+    secrets_from_environment().add("only-here-1f2e", "KEY")
+    assert secrets_from_environment().redact("only-here-1f2e") == "only-here-1f2e"

@@ -10,7 +10,7 @@ from sunwell.context.excerpts import gather
 from sunwell.context.surroundings import look_around
 from sunwell.core.message import ToolCall
 from sunwell.core.secrets import Secrets
-from sunwell.tools import Toolbox, Workspace
+from sunwell.tools import Toolbox, Workspace, tool
 from sunwell.tools.originals import Originals, undo
 from sunwell.tools.protected import kind_of_name, kind_of_path
 from tests.bubblewrap import WHY, needs_bubblewrap
@@ -376,3 +376,36 @@ async def test_a_missing_home_folder_stops_nothing(
     assert not (await ask(box, "read_file", path="b.txt")).is_error
     assert not (await ask(box, "write_file", path="b.txt", content="new\n")).is_error
     assert (folder / "a.txt").read_text() == "new\n"
+
+
+async def test_a_link_of_the_home_folder_that_changes_between_two_runs_is_seen(folder, home, ask) -> None:
+    """Each run looks anew, and only when a tool asks: what the link led to before is an ordinary file."""
+    make(folder, {"a.txt": f"{CANARY}\n", "b.txt": f"{CANARY}\n"})
+    (home / ".netrc").symlink_to(folder / "a.txt")
+    first = Toolbox(folder, secrets=Secrets())
+    assert CANARY not in (await ask(first, "read_file", path="a.txt")).content
+    (home / ".netrc").unlink()
+    (home / ".netrc").symlink_to(folder / "b.txt")
+    second = Toolbox(folder, secrets=Secrets())
+    said = [(await ask(second, "read_file", path=path)).content for path in ("a.txt", "b.txt")]
+    assert [CANARY in one for one in said] == [True, False]
+
+
+async def test_a_call_that_may_change_links_opens_no_file_of_the_users(folder, home, ask) -> None:
+    """What a link led to before the first such call stays closed, wherever it leads after it."""
+    make(folder, {"a.txt": f"{CANARY}\n"})
+    (home / ".netrc").symlink_to(folder / "a.txt")
+
+    @tool
+    async def move() -> str:
+        """Lead the link elsewhere."""
+        (home / ".netrc").unlink()
+        (home / ".netrc").symlink_to(home / "elsewhere")
+        return "moved"
+
+    async def agree(_: object) -> bool:
+        return True
+
+    box = Toolbox(folder, (move,), secrets=Secrets(), approve=agree)
+    assert (await ask(box, "move")).content == "moved"
+    assert CANARY not in (await ask(box, "read_file", path="a.txt")).content

@@ -1,9 +1,9 @@
 """The events of runs as spans: one for a run and each worker, for each model call, tool call and check."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from contextvars import Token
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 from opentelemetry import context as otel_context
@@ -34,7 +34,6 @@ from sunwell.events import (
     run_of_event,
 )
 
-_IN_TOOL = otel_context.create_key("sunwell-tool-of-run")
 _NO_OTHER_SPANS = (
     # What instrumentations of SDKs and HTTP clients look for. They would tell of the same call once more, and
     # those of HTTP clients would send the trace's id to the provider.
@@ -43,6 +42,7 @@ _NO_OTHER_SPANS = (
     "suppress_language_model_instrumentation",
 )
 _ABANDONED = "abandoned"
+_Key = TypeVar("_Key")
 
 
 @attrs.define(eq=False)
@@ -61,6 +61,11 @@ class OpenSpan:
         """Add what has become known."""
         self.attributes.update(attributes)
         self.span.set_attributes(attributes)
+
+    def abandon(self) -> None:
+        """End it although its end was not told, perhaps outside of the context in which it is current."""
+        self.token = None
+        self.end(_ABANDONED)
 
     def end(self, error_type: str = "", told: str = "") -> float:
         """End it, with an error if there is one, and return the seconds that it took."""
@@ -98,11 +103,11 @@ class RunTrace:
             path = path.rpartition("/")[0]
         return trace.set_span_in_context((self.works[path] if path else self.root).span, self.base)
 
-    def left(self) -> Iterator[OpenSpan]:
-        """Yield what is still open besides the run, the innermost first; then it is not."""
+    def abandon(self) -> None:
+        """End what is still open besides the run, the innermost first."""
         for opened in (self.calls, self.tools, self.checks, self.works):
             while opened:
-                yield opened.popitem()[1]
+                opened.popitem()[1].abandon()
 
 
 @attrs.define(eq=False)
@@ -148,9 +153,8 @@ class Recorder:
 
     def _abandon(self, run_id: str) -> None:
         run = self._runs.pop(run_id)
-        for opened in run.left():
-            opened.end(_ABANDONED)
-        run.root.end(_ABANDONED)
+        run.abandon()
+        run.root.abandon()
 
     def _open(self, name: str, above: Context, attributes: dict[str, Any], kind: SpanKind) -> OpenSpan:
         began = time.time_ns()
@@ -182,8 +186,7 @@ class Recorder:
 
     def _end_run(self, run_id: str, result: TaskResult | None, error_type: str, told: str) -> None:
         run = self._runs.pop(run_id)
-        for opened in run.left():
-            opened.end(_ABANDONED)
+        run.abandon()
         counts = {
             names.REPLAYED_CALLS: run.replayed_calls,
             names.REPLAYED_WORKERS: run.replayed_workers,
@@ -195,10 +198,11 @@ class Recorder:
         self.metrics.add_agent(run.root.end(error_type, self._told(told)), run.root.attributes)
 
     def _worker_queued(self, event: WorkerQueued, run_id: str) -> None:
-        run, now = self._runs[run_id], otel_context.get_current()
-        # A tool of the model may have asked for it; otherwise it is part of the work that did.
-        asked_by_tool = otel_context.get_value(_IN_TOOL) == run_id
-        run.queued[event.span] = now if asked_by_tool else run.place(event.parent)
+        run, now = self._runs[run_id], trace.get_current_span()
+        # A tool of that work may have asked for it. A worker's task inherits the context of the tool that
+        # started it, so that the current span may be one of other work.
+        by_tool = any(one.span is now for key, one in run.tools.items() if key[0] == event.parent)
+        run.queued[event.span] = otel_context.get_current() if by_tool else run.place(event.parent)
 
     def _worker_started(self, event: WorkerStarted, run_id: str) -> None:
         run = self._runs[run_id]
@@ -211,7 +215,8 @@ class Recorder:
             names.SPAN_PATH: event.span,
             names.TASK_ID: event.task_id,
         }
-        run.works[event.span] = self._open(f"invoke_agent {name}", above, attributes, SpanKind.INTERNAL)
+        opened = self._open(f"invoke_agent {name}", above, attributes, SpanKind.INTERNAL)
+        _keep(run.works, event.span, opened)
 
     def _worker_finished(self, event: WorkerFinished, run_id: str) -> None:
         run, result = self._runs[run_id], event.result
@@ -246,7 +251,7 @@ class Recorder:
         for key in _NO_OTHER_SPANS:
             now = otel_context.set_value(key, True, now)
         opened.token = otel_context.attach(now)
-        run.calls[event.span, event.number] = opened
+        _keep(run.calls, (event.span, event.number), opened)
 
     def _call_content(self, event: ModelContent, run_id: str) -> None:
         opened = self._runs[run_id].calls.get((event.span, event.number))
@@ -287,9 +292,8 @@ class Recorder:
             f"execute_tool {event.tool}", run.place(event.span), attributes, SpanKind.INTERNAL
         )
         # Current while the tool works: what it does itself, and the workers that it starts, are below it.
-        now = trace.set_span_in_context(opened.span)
-        opened.token = otel_context.attach(otel_context.set_value(_IN_TOOL, run_id, now))
-        run.tools[event.span, event.turn, event.index] = opened
+        opened.token = otel_context.attach(trace.set_span_in_context(opened.span))
+        _keep(run.tools, (event.span, event.turn, event.index), opened)
 
     def _tool_content(self, event: ToolContent, run_id: str) -> None:
         opened = self._runs[run_id].tools.get((event.span, event.turn, event.index))
@@ -311,7 +315,7 @@ class Recorder:
             attributes[names.CHECK_BY] = ", ".join(event.by)
         opened = self._open("sunwell.check", run.place(event.span), attributes, SpanKind.INTERNAL)
         opened.token = otel_context.attach(trace.set_span_in_context(opened.span))
-        run.checks[event.span] = opened
+        _keep(run.checks, event.span, opened)
 
     def _check_finished(self, event: CheckFinished, run_id: str) -> None:
         opened = self._runs[run_id].checks.pop(event.span, None)
@@ -324,6 +328,14 @@ class Recorder:
     def _told(self, words: str) -> str:
         """Return what a status says: the words of an error may be those of a model or a tool."""
         return words if self.content else ""
+
+
+def _keep(table: MutableMapping[_Key, OpenSpan], key: _Key, opened: OpenSpan) -> None:
+    """Keep *opened* until its end; one that was begun in its place before, and has no end, is ended now."""
+    before = table.pop(key, None)
+    if before is not None:
+        before.abandon()
+    table[key] = opened
 
 
 def _result_attributes(result: TaskResult) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from sunwell.tools.python_session import has_interpreter
 
 BYTES_PER_TOKEN = 4
 _ANSWER_TOKENS = 500
-_LEAST_TURNS, TURNS, _MANY_TURNS = 1, 4, 8
+LEAST_TURNS, TURNS, _MANY_TURNS = 1, 4, 8
 _LOW_INPUT, _HIGH_INPUT = 0.7, 1.25
 """How far the tokens of a text may be from the estimate by its bytes."""
 _SHORT_ANSWER_TOKENS, _LONG_ANSWER_TOKENS = 50, 2_000
@@ -131,7 +131,7 @@ def decide_way(
 _ASSUMPTIONS = (
     (
         f"exploring: {TURNS} turns, and all of the context is asked about once, in parts of "
-        f"{_CHUNK_TOKENS:,} tokens; at the low end {_LEAST_TURNS} turn that asks nothing, at the high end "
+        f"{_CHUNK_TOKENS:,} tokens; at the low end {LEAST_TURNS} turn that asks nothing, at the high end "
         f"{_MANY_TURNS} turns, and all is asked about twice"
     ),
     f"direct: an answer of {_ANSWER_TOKENS:,} tokens, {_SHORT_ANSWER_TOKENS:,} to {_LONG_ANSWER_TOKENS:,}",
@@ -178,6 +178,6 @@ def turns_usd(price: Price, count: int) -> Decimal:
 def _explored_side(tokens: int, price: Price | None, reader_price: Price | None) -> Side:
     if price is None or reader_price is None:
         return Side("explored", None, None, None)
-    low, turns, many = (turns_usd(price, count) for count in (_LEAST_TURNS, TURNS, _MANY_TURNS))
+    low, turns, many = (turns_usd(price, count) for count in (LEAST_TURNS, TURNS, _MANY_TURNS))
     once = part_usd(reader_price, _CHUNK_TOKENS) * -(-tokens // _CHUNK_TOKENS)
     return Side("explored", low, turns + once, None, many + 2 * once)

@@ -9,7 +9,7 @@ import attrs
 from sunwell.agent.asking.ask_price import (
     ANSWER_ABOUT_PART_TOKENS,
     BYTES_PER_TOKEN,
-    TURNS,
+    LEAST_TURNS,
     budget_warning,
     fits_one_call,
     part_usd,
@@ -329,7 +329,7 @@ class Asking:
         prices = run.gateway.prices
         room = prices.room(self.reader, MOST_ANSWER_TOKENS).prompt_tokens
         price = prices.price(self.model)
-        turns = Decimal(0) if price is None else turns_usd(price, TURNS)
+        turns = Decimal(0) if price is None else turns_usd(price, LEAST_TURNS)
         sizes = PartSizes.of(prices.price(self.reader), tokens, room_tokens=room, other_usd=turns)
         if not run.gateway.recorded_only:
             await run.journal.append(Note(*key, list(attrs.astuple(sizes))), durable=False)

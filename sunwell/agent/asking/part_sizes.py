@@ -1,7 +1,6 @@
 """How long the parts of a context should be that a cheaper model is asked about."""
 
 from decimal import Decimal
-from math import exp, sqrt
 from typing import Self
 
 import attrs
@@ -14,16 +13,19 @@ MOST_ANSWER_TOKENS = 600
 """Longest answer about a part, if a script says nothing else."""
 MOST_PARTS = 5_000
 """Longest fan-out."""
-_SHORT_ANSWER_TOKENS = 40
-_FALL_OFF_TOKENS = 40_000
-"""Assumed, and not measured: of what is in a part of n tokens, a reader finds the share exp(-n / this)."""
-_ANSWER_SHARE = 4
-"""Assumed: an answer has a quarter of the longest length that it may have."""
-_QUESTION_TOKENS = 100
+_MOST_OVERHEAD = 0.09
+"""Which share of the bill of reading may be prompts and answers besides the text: what a reader that
+overlooks nothing in any part would lose by short ones. It is to stay below a tenth."""
+_LEAST_ANSWER_TOKENS = 5
+"""Assumed: so long is what each answer says however little is in its part. What it says of more that was
+found costs the same in parts of any size."""
+_QUESTION_TOKENS = 40
 _PLACE_TOKENS = 30
 _ASSUMED_RATIO = 5.0
 _CHARACTERS_PER_TOKEN = 4
-_LEAST_TOKENS = 250
+_LEAST_TOKENS = 500
+"""A shorter part shows too little of what is around a place."""
+_LEAST_ROOM_TOKENS = 250
 _LONGEST_TOKENS = 100_000
 _MARGIN = 1.25
 """Tokens are estimates: so much shorter than a limit is a part."""
@@ -31,12 +33,13 @@ _MARGIN = 1.25
 
 @attrs.frozen
 class PartSizes:
-    """Proposes the size of parts that gives the most right answers for a dollar, under one assumption.
+    """Proposes the shortest parts whose questions cost little besides their text.
 
-    Each part costs its prompt and its answer besides its text, so short parts are dear; in long ones more is
-    overlooked. If a part of *n* tokens is worth ``exp(-n / fall_off)``, and its other tokens cost as much as
-    *k* tokens of text, the best *n* is ``(sqrt(k * k + 4 * k * fall_off) - k) / 2``, about the geometric
-    mean of both. What is paid anyway (the turns of the model that asks) makes those others count less.
+    Each part costs its prompt and what every answer says, so short parts are dear: that is known. In long
+    ones more is overlooked, and how fast that grows is not known: it may be slow, or begin at once at some
+    length. So the loss that is known is given a bound, and the parts are as short as it allows. If the rest
+    of a question costs as much as *k* tokens of text, parts of *k* / 9 % are 9 % dearer than one part. What
+    is paid anyway makes that share of the bill smaller.
     """
 
     prompt_tokens: int
@@ -58,7 +61,7 @@ class PartSizes:
             price: Of the model that reads; ``None``: unknown.
             tokens: Estimate for the whole context.
             room_tokens: Longest prompt of that model; ``None``: unknown.
-            other_usd: What is expected to be paid besides the questions about parts.
+            other_usd: What is paid at least besides the questions about parts.
         """
         prompt = sum(map(estimate_tokens, read_system(""))) + _QUESTION_TOKENS + _PLACE_TOKENS
         limits = [_LONGEST_TOKENS, *([] if room_tokens is None else [room_tokens - prompt])]
@@ -71,24 +74,23 @@ class PartSizes:
                 ratio = float(rates.output_usd / rates.input_usd)
             if reading:
                 share = float(reading / (reading + other_usd))
-        most = max(int(min(limits) / _MARGIN), _LEAST_TOKENS)
+        most = max(int(min(limits) / _MARGIN), _LEAST_ROOM_TOKENS)
         # There may be twice as many parts as their size would need.
         least = max(_LEAST_TOKENS, -(-2 * tokens // MOST_PARTS))
         return cls(prompt, ratio, share, min(least, most), most)
 
-    def characters(self, answer_tokens: int = MOST_ANSWER_TOKENS) -> int:
-        """Return the proposed size of parts for answers of at most *answer_tokens*, in two digits."""
-        other = self.prompt_tokens + self.output_ratio * max(answer_tokens, 1) / _ANSWER_SHARE
-        other *= self.read_share
-        best = (sqrt(other * other + 4 * other * _FALL_OFF_TOKENS) - other) / 2
+    def characters(self) -> int:
+        """Return the proposed size of parts, in two digits."""
+        best = self._other_tokens() / _MOST_OVERHEAD
         size = round(min(max(best, self.least_tokens), self.most_tokens)) * _CHARACTERS_PER_TOKEN
         step: int = 10 ** max(len(str(size)) - 2, 0)
         return size // step * step
 
+    def _other_tokens(self) -> float:
+        """Return what a question costs besides its part, in tokens of text, as a share of the whole bill."""
+        return (self.prompt_tokens + self.output_ratio * _LEAST_ANSWER_TOKENS) * self.read_share
+
     def sentence(self) -> str:
         """Return what a model that makes parts is told."""
-        usual = self.characters()
-        missed = 1 - exp(-usual / _CHARACTERS_PER_TOKEN / _FALL_OFF_TOKENS)
-        return parts_text(
-            usual, MOST_ANSWER_TOKENS, self.characters(_SHORT_ANSWER_TOKENS), _SHORT_ANSWER_TOKENS, missed
-        )
+        characters = self.characters()
+        return parts_text(characters, self._other_tokens() * _CHARACTERS_PER_TOKEN / characters)

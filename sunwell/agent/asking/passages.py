@@ -10,7 +10,7 @@ from typing import Any, Self, cast
 
 import attrs
 
-from sunwell.agent.asking.part_sizes import MOST_ANSWER_TOKENS, PartSizes
+from sunwell.agent.asking.part_sizes import PartSizes
 from sunwell.context.long_context import Handle
 from sunwell.core.threads import in_thread
 from sunwell.errors import ToolError
@@ -57,13 +57,12 @@ _METHODS: Mapping[str, tuple[str, ...]] = {
     "lines": ("first", "last"),
     "part": ("start", "end"),
     "around": ("characters",),
-    "chunks": ("characters", "overlap", "most_tokens"),
+    "chunks": ("characters", "overlap"),
     "place": (),
     "text": (),
 }
 _DEFAULTS: Mapping[str, Any] = {
     "limit": 100, "literal": False, "last": None, "end": None, "overlap": 0, "characters": None,
-    "most_tokens": MOST_ANSWER_TOKENS,
 }  # fmt: skip
 _KINDS: Mapping[str, tuple[type, ...]] = {
     "pattern": (str,),
@@ -211,8 +210,7 @@ class Passages:
             if method == "place":
                 return await in_thread(lambda: part.spot)
             if method == "chunks":
-                most = given.pop("most_tokens")
-                given["characters"] = given["characters"] or self.sizes.characters(most)
+                given["characters"] = given["characters"] or self.sizes.characters()
             found = await in_thread(getattr(part, method), **given)
         if method in ("search", "count", "text"):
             is_full = isinstance(found, list) and len(found) >= given["limit"]

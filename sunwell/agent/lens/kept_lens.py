@@ -384,6 +384,15 @@ def _files_of(run: Run, span: Span, reads: Sequence[FileRead]) -> dict[str, str 
     return files
 
 
+async def forget_failed_lens(run: Run) -> None:
+    """Drop the lens of *run* from the store if the check of its task failed: the next try gets another."""
+    found, source = run.verification, run.lens_source
+    if run.shelf is None or source is None or found is None or found.passed is not False:
+        return
+    if ids := {source.kept_id, source.from_id} - {""}:
+        await in_thread(run.shelf.store.drop, sorted(ids))
+
+
 def _digest(text: str) -> str:
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 

@@ -3,7 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sunwell.agent.prompts import LENS_PROMPT_VERSION, ORCHESTRATOR_PROMPT_VERSION, WORK_PROMPT_VERSION
+from sunwell.agent.prompts import (
+    LENS_CHANGE_PROMPT_VERSION,
+    LENS_PROMPT_VERSION,
+    ORCHESTRATOR_PROMPT_VERSION,
+    WORK_PROMPT_VERSION,
+)
 from sunwell.agent.run.toolset import Toolset
 from sunwell.core.message import digest_of
 from sunwell.core.model import ToolSpec
@@ -19,6 +24,7 @@ def code_of(tools: Toolset) -> dict[str, Any]:
         "tools": told,
         "prompts": {
             "lens": LENS_PROMPT_VERSION,
+            "lens_change": LENS_CHANGE_PROMPT_VERSION,
             "work": WORK_PROMPT_VERSION,
             "orchestrator": ORCHESTRATOR_PROMPT_VERSION,
         },

@@ -416,7 +416,8 @@ class RunStart:
         run.shelf = self._shelf(run, session)
         run.files.hashes = hashes_of(self.executor)
         if self.settings is None:
-            await run.journal.append(self.first_record(session, settings))
+            # Durable with the first record that must be: nothing is asked, changed or paid before that.
+            await run.journal.append(self.first_record(session, settings), durable="soon")
         else:
             restore(run)
             new = {} if settings == self.settings else settings

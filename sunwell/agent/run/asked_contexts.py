@@ -1,7 +1,7 @@
 """The contexts of a run that answers a question about them."""
 
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self
@@ -29,11 +29,31 @@ class GivenAgain:
     confirm: Confirm | None = None
 
 
-def _by_name(given: Sources) -> dict[str, Source]:
+def context_names(paths: Sequence[str], folder: Path) -> list[str]:
+    """Return what each of the *paths*, or globs, is called in prompts and records.
+
+    Of an absolute one that is its path from *folder* if it lies there, else its last part: the rest says
+    where a person keeps things. If two would be called the same, both keep their whole paths.
+    """
+    short = [_short_name(path, folder) for path in paths]
+    return [path if short.count(name) > 1 else name for path, name in zip(paths, short, strict=True)]
+
+
+def _short_name(path: str, folder: Path) -> str:
+    whole = Path(path).expanduser()
+    if not whole.is_absolute():
+        return path
+    within = os.path.relpath(whole, folder)
+    return whole.name or path if within.startswith((os.pardir, os.curdir)) else within
+
+
+def _by_name(given: Sources, folder: Path) -> dict[str, Source]:
     if isinstance(given, Mapping):
         return dict(given)
     sources = [given] if isinstance(given, LongContext | str | os.PathLike) else list(given)
-    named = {one.name if isinstance(one, LongContext) else os.fspath(one): one for one in sources}
+    paths = [os.fspath(one) for one in sources if not isinstance(one, LongContext)]
+    names = iter(context_names(paths, folder))
+    named = {one.name if isinstance(one, LongContext) else next(names): one for one in sources}
     if len(named) < len(sources):
         raise ConfigurationError("two contexts have the same name: give them as a mapping from names")
     return named
@@ -55,7 +75,7 @@ class AskedContexts:
     @classmethod
     def of(cls, given: Sources, workspace: str | Path, confirm: Confirm | None = None) -> Self:
         """Return the contexts of a new run. Raises ConfigurationError if there are none."""
-        sources = _by_name(given)
+        sources = _by_name(given, Path(workspace).absolute())
         if not sources:
             raise ConfigurationError("there is no context: name at least one")
         for name, source in sources.items():
@@ -73,7 +93,7 @@ class AskedContexts:
         the workspace. Raises :exc:`~sunwell.errors.ConfigurationError` for a context that the run has not.
         """
         given = given or GivenAgain()
-        more = {} if given.contexts is None else _by_name(given.contexts)
+        more = {} if given.contexts is None else _by_name(given.contexts, workspace.absolute())
         if recorded is None:
             if more:
                 raise ConfigurationError("the run asks about no contexts: give none")

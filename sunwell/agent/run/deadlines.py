@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from sunwell.budget.ledger_protocol import Ledger
+from sunwell.core.alarms import Alarms, Within, alarms_of
 from sunwell.journal.protocol import Journal
 from sunwell.journal.records import Paused, PauseReason
 
@@ -64,23 +65,24 @@ class _Limit:
 
     _limits: TimeLimits
     _left: Callable[[], float | None]
-    _scope: asyncio.Timeout = attrs.field(init=False)
-    _alarm: asyncio.TimerHandle | None = attrs.field(default=None, init=False)
+    _scope: Within = attrs.field(init=False)
+    _alarms: Alarms = attrs.field(init=False)
+    _alarm: int = attrs.field(default=-1, init=False)
 
     async def __aenter__(self) -> None:
         seconds = self._left()
         is_up = seconds is not None and seconds <= 0 and not self._limits._pauses
-        self._scope = asyncio.timeout(0 if is_up else None)
-        await self._scope.__aenter__()
+        self._scope = Within(0.0 if is_up else None)
+        self._scope.__enter__()
         if not is_up:
             self._set(seconds)
 
     async def __aexit__(self, *error: Any) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-        if self in self._limits._rung:
+        if self._alarm >= 0:
+            self._alarms.drop(self._alarm)
+        if self._limits._rung and self in self._limits._rung:
             self._limits._rung.remove(self)
-        await self._scope.__aexit__(*error)
+        self._scope.__exit__(*error)
 
     def look(self) -> None:
         """Raise the error if the time is up, else set the alarm again; in a pause, wait for its end."""
@@ -88,10 +90,12 @@ class _Limit:
         if self._limits._pauses:
             self._limits._rung.append(self)
         elif seconds is not None and seconds <= 0:
-            self._scope.reschedule(asyncio.get_running_loop().time())
+            self._scope.expire()
         else:
             self._set(seconds)
 
     def _set(self, seconds: float | None) -> None:
         if seconds is not None:
-            self._alarm = asyncio.get_running_loop().call_later(seconds, self.look)
+            loop = asyncio.get_running_loop()
+            self._alarms = alarms_of(loop)
+            self._alarm = self._alarms.set(loop.time() + seconds, self.look)

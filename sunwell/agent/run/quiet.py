@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 import attrs
 
@@ -17,16 +18,21 @@ class Quiet:
     _is_checking: bool = attrs.field(default=False, init=False)
     _changed: asyncio.Condition = attrs.field(factory=asyncio.Condition, init=False)
 
-    @asynccontextmanager
-    async def writing(self) -> AsyncIterator[None]:
+    def writing(self) -> AbstractAsyncContextManager[None]:
         """Let the body change files; wait until no check runs or waits."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: not self._checks)
+        return _Writing(self)
+
+    async def _begin(self) -> None:
+        if self._checks:
+            async with self._changed:
+                await self._changed.wait_for(lambda: not self._checks)
+                self._writing += 1
+        else:  # nearly always: nobody to wait for, and nobody can come between
             self._writing += 1
-        try:
-            yield
-        finally:
-            self._writing -= 1
+
+    async def _end(self) -> None:
+        self._writing -= 1
+        if self._checks:  # else nobody waits for it
             await self._tell()
 
     @asynccontextmanager
@@ -48,3 +54,16 @@ class Quiet:
     async def _tell(self) -> None:
         async with self._changed:
             self._changed.notify_all()
+
+
+@attrs.frozen
+class _Writing:
+    """The body of one writer: a class of its own, since every call of a tool that may write has one."""
+
+    _quiet: Quiet
+
+    async def __aenter__(self) -> None:
+        await self._quiet._begin()
+
+    async def __aexit__(self, *error: Any) -> None:
+        await self._quiet._end()

@@ -96,7 +96,9 @@ class School:
     pupil: Pupil
     teacher: ModelProtocol | None = None
     """The smart model, for batches that climb."""
-    events: list[Event] = attrs.field(factory=list)
+    events: list[Event] = attrs.field(factory=list, repr=False)
+    done: BatchResult | None = attrs.field(default=None, repr=False)
+    """What its one batch came to, if it is one for several tests."""
     stop_at: int | None = None
     """After how many events the batch is stopped."""
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sunwell.agent.batches.task_batch import BatchResult
 from sunwell.agent.policy.lens_trial import GROUP, MOST_PAIRS
 from sunwell.core import Budget, Task
 from sunwell.core.check import Checking, Verdict
@@ -283,19 +284,21 @@ def uneven(place: Path) -> School:
     folder.mkdir()
     paired = order_of(questions())
     worse, better = {*paired[:2], *paired[8:12]}, {paired[5]}
-    return School(folder, Pupil(lambda at: at not in worse, lambda at: at not in better))
+    school = School(folder, Pupil(lambda at: at not in worse, lambda at: at not in better))
+    school.done = school.batch(max_concurrent=3)
+    return school
 
 
-@pytest.fixture(scope="module")
-def whole(uneven: School) -> Any:
-    """Return what that batch came to."""
-    return uneven.batch(max_concurrent=3)
+def whole_of(school: School) -> BatchResult:
+    """Return what the one batch of *school* came to."""
+    assert school.done is not None
+    return school.done
 
 
 @settings(max_examples=8)
 @given(data=st.data())
 def test_cut_after_any_record_it_comes_to_the_same_and_asks_nothing_again(
-    uneven: School, whole: Any, data: st.DataObject
+    uneven: School, data: st.DataObject
 ) -> None:
     """What is answered is on record, and only the rest is asked: together it is what one run asked."""
     lines = uneven.journal.read_bytes().splitlines(keepends=True)
@@ -305,23 +308,24 @@ def test_cut_after_any_record_it_comes_to_the_same_and_asks_nothing_again(
     cut = School(folder / "copy", Pupil(uneven.pupil.right_with, uneven.pupil.right_without))
     cut.journal.write_bytes(b"".join(lines[:kept]))
     answered = len(cut.records(Answer))
-    done = cut.resume(whole.run.run_id)
-    assert outcome(done) == outcome(whole)
+    done = cut.resume(whole_of(uneven).run.run_id)
+    assert outcome(done) == outcome(whole_of(uneven))
     assert len(cut.pupil.asked) == len(uneven.pupil.asked) - answered
     assert len(cut.records(Answer)) == len(uneven.records(Answer))
-    assert done.run.bill.calls == whole.run.bill.calls
+    assert done.run.bill.calls == whole_of(uneven).run.bill.calls
     shutil.rmtree(folder)
 
 
-def test_three_looks_were_needed(whole: Any) -> None:
+def test_three_looks_were_needed(uneven: School) -> None:
     """Else the test above would say little."""
-    found = whole.run.lens_test
+    found = whole_of(uneven).run.lens_test
+    assert found is not None
     assert (found.finding, found.pairs, found.better, found.worse) == ("harms", 12, 1, 6)
 
 
 @settings(max_examples=6)
 @given(stop_at=st.integers(3, 120))
-def test_stopped_at_any_event_it_goes_on_to_the_same(uneven: School, whole: Any, stop_at: int) -> None:
+def test_stopped_at_any_event_it_goes_on_to_the_same(uneven: School, stop_at: int) -> None:
     """Also where pairs were cancelled half-way."""
     folder = Path(tempfile.mkdtemp(dir=uneven.workspace.parent))
     school = School(folder, Pupil(uneven.pupil.right_with, uneven.pupil.right_without), stop_at=stop_at)
@@ -329,16 +333,16 @@ def test_stopped_at_any_event_it_goes_on_to_the_same(uneven: School, whole: Any,
     if done.run.status == "cancelled":
         school.stop_at = None
         done = school.resume(done.run.run_id)
-    assert outcome(done) == outcome(whole)
+    assert outcome(done) == outcome(whole_of(uneven))
     answers = [(record.span, record.number) for record in school.records(Answer)]
     assert len(answers) == len(set(answers)) == len(uneven.records(Answer))
     shutil.rmtree(folder)
 
 
-def test_it_is_played_again_as_it_was(uneven: School, whole: Any) -> None:
+def test_it_is_played_again_as_it_was(uneven: School) -> None:
     """Without a call, and with the same words on its lens."""
     before = len(uneven.pupil.asked)
-    assert outcome(uneven.replay(whole.run.run_id)) == outcome(whole)
+    assert outcome(uneven.replay(whole_of(uneven).run.run_id)) == outcome(whole_of(uneven))
     assert len(uneven.pupil.asked) == before
 
 

@@ -10,6 +10,7 @@ import attrs
 import pytest
 
 from sunwell.agent.lens.kept_lens import MOST_SECONDS
+from sunwell.core.check import Verdict
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.task import Task
 from sunwell.events import EphemeralLensCreated, LensStarted, LensTaken, Warned
@@ -269,6 +270,21 @@ async def test_what_is_cut_off_is_not_kept(desk: LensDesk) -> None:
     desk.lens = whole
     await desk.run(max_lens_tokens=300)
     assert desk.kept() == ()
+
+
+@pytest.mark.parametrize("passes", [True, False])
+async def test_a_lens_under_which_a_check_failed_is_not_taken_again(desk: LensDesk, passes: bool) -> None:
+    """Nobody knows whether the lens is to blame; but who tries again wants another try."""
+
+    async def check(_: object) -> Verdict:
+        return Verdict(passes, "looked at")
+
+    for _ in range(2):
+        result = await desk.run(checks=(check,))
+        assert result.verification is not None
+        assert result.verification.passed is passes
+    assert len(desk.asked) == (1 if passes else 2)
+    assert len(desk.kept()) == (1 if passes else 0)
 
 
 async def test_no_secret_is_in_the_store(desk: LensDesk, monkeypatch: pytest.MonkeyPatch) -> None:
