@@ -51,7 +51,7 @@ from recording import record
 
 from sunwell.agent.policy.ladder import Attempt, Rung, Step, next_step
 from sunwell.agent.policy.rung_outcomes import DEFAULT_PRIORS, after_of, rungs_with
-from sunwell.memory.outcomes import KEPT_OUTCOMES, KnownOutcomes, RungOutcome
+from sunwell.memory.outcomes import KEPT_OUTCOMES, KnownOutcomes, WorkOutcome
 
 SEEDS = 200
 MOST_BILL = 1.05
@@ -288,7 +288,7 @@ def _climb(
             return attempts
         rung, passed = step.rung, not flags[step.rung.name]
         after = after_of(rungs, attempts)
-        known.add(RungOutcome(kind, rung.name, rung.model, after, passed, rung.cost_usd, 0.0))
+        known.add(WorkOutcome(kind, rung.name, rung.model, after, passed, rung.cost_usd, 0.0))
         attempts.append(Attempt(rung.name, passed, rung.cost_usd))
 
 

@@ -549,6 +549,38 @@ def ladder_worlds(found: Found) -> list[str]:
     ]
 
 
+def decisions(found: Found) -> list[str]:
+    """Regret of each way to decide in each sort of world, then how long a decision takes."""
+    policies = ("outcomes", "classifier", "words", "coin")
+    head = (
+        f"worlds, {found['seeds']} of each",
+        *policies,
+        "outcomes, before",
+        "outcomes, worst",
+        "words, worst",
+    )
+    body = [
+        [
+            name,
+            *(f"{row[policy]['after']:.1%}" for policy in policies),
+            f"{row['outcomes']['before']:.1%}",
+            f"{row['outcomes']['worst']:.1%}",
+            f"{row['words']['worst']:.1%}",
+        ]
+        for name, row in found["rows"].items()
+    ]
+    overall = found["overall"]
+    whole = (f"{overall[policy]['after']:.1%}" for policy in policies)
+    body.append(["first six together", *whole, f"{overall['outcomes']['before']:.1%}", "", ""])
+    missed = (f"- missed: {sentence}" for sentence in found["missed"])
+    took = found.get("took_ms")
+    said = "The time of a decision was not measured in this run."
+    if took:
+        times = f"{took['million'] / took['none']:.1f}"
+        said = f"A decision with 1,000,000 outcomes in the file took {times} times one without any outcome."
+    return [*rows(head, body), "", said, "", *missed]
+
+
 def ladder_twins(found: Found) -> list[str]:
     """Two worlds that look the same, and three models beside each other."""
     twin = ("twins", "cheap passed", "smart passed then", "bill", "solves")
@@ -752,6 +784,7 @@ TABLES: dict[str, Callable[[Found], list[str]]] = {
         chunk_sizes,
         gathering,
         ladder_worlds,
+        decisions,
         ladder_twins,
         lens_gate,
         ends,

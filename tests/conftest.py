@@ -1,5 +1,6 @@
 """What every test shares: an environment of its own, no network but loopback, recorded events."""
 
+import gc
 import ipaddress
 import os
 import sys
@@ -14,7 +15,10 @@ from hypothesis import HealthCheck, settings
 from sunwell.events import Event
 from sunwell.models.registry import ModelRegistry
 
-settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Where a test does not say how many examples it needs; ``--hypothesis-profile long`` looks at many more.
+_OURS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("suite", _OURS, max_examples=40)
+settings.register_profile("long", _OURS, max_examples=500)
 settings.load_profile("suite")
 
 _KEPT = ("PATH", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "CI")
@@ -52,6 +56,12 @@ def pytest_unconfigure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what may take longest, so that no worker is left alone with it at the end."""
     items.sort(key=_longest_seconds, reverse=True)
+
+
+def pytest_collection_finish() -> None:
+    """Have the garbage collector leave alone what is loaded by now: it finds nothing there, each time."""
+    gc.collect()
+    gc.freeze()
 
 
 def _longest_seconds(item: pytest.Item) -> float:

@@ -13,7 +13,7 @@ REPRESENTATIVE = (
     "cli/test_estimate.py",
     "cli/test_models.py",
     "cli/test_plain.py",
-    "cli/test_tree_lines.py",
+    "cli/test_tree_lines.py::test_every_line_fits_and_has_the_cost[all-80]",
     "cli/test_failing.py::test_closed_and_full_streams_leave_no_traceback[full]",
     "models/test_connection.py",
     "tools/test_environment.py",

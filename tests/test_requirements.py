@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "rfcs" / "requirements.md"
-MOST_OPEN = 2
+MOST_OPEN = 0
 """Rows that nothing holds yet. This number only ever goes down."""
 
 RANGES = {"A": 55, "B": 71, "C": 54, "D": 47, "E": 47}

@@ -35,13 +35,15 @@ from sunwell.agent.orchestration.handed_out_quote import (
 )
 from sunwell.agent.orchestration.orchestration import Delegating, check_delegating
 from sunwell.agent.orchestration.worker_checks import require_worker_checks
+from sunwell.agent.policy.delegation import lens_misfit
+from sunwell.agent.policy.task_kinds import kind_of
 from sunwell.agent.run.decision import (
     Candidates,
     LensOutlook,
     PricedModel,
-    after_outcomes,
     decide,
     expected_output,
+    may_choose,
     may_delegate,
 )
 from sunwell.agent.run.guidance import Guidance
@@ -50,6 +52,7 @@ from sunwell.agent.run.least_cap import too_small_a_cap
 from sunwell.agent.run.loop_config import DEFAULT_TURNS, LoopConfig
 from sunwell.agent.run.run_context import Ending, EventStream, Run
 from sunwell.agent.run.toolset import Toolset
+from sunwell.agent.run.way_decision import Grounds, classify, decided_way
 from sunwell.context.excerpts import Shown
 from sunwell.core.message import History, user
 from sunwell.core.model import ModelProtocol, Request
@@ -313,11 +316,14 @@ class AgentLoop:
         if recorded is not None:
             return recorded.decision, recorded.quote
         candidates = self._candidates()
-        usd_left = run.ledger.usd_left(path)
-
-        output = expected_output(run.task, self.config)  # once: the estimator may be the caller's own
-        tokens_left, asked = run.ledger.tokens_left(path), None
-        if run.given_lens is None and may_delegate(run.task, output, self.config, candidates, tokens_left):
+        grounds = await self._grounds(run, candidates)
+        usd_left, tokens_left = run.ledger.usd_left(path), run.ledger.tokens_left(path)
+        output = grounds.output(run.task, self.config)  # once: the estimator may be the caller's own
+        asked = None
+        if run.given_lens is None and (
+            may_delegate(run.task, output, self.config, candidates, tokens_left)
+            or may_choose(self.config, candidates)
+        ):
             # Only then is the workspace read, once: the lens is written from the same text.
             asked = await first_lens_request(
                 run, self._smart, reader=self._worker, may_split=self.config.split
@@ -333,18 +339,31 @@ class AgentLoop:
             tools=run.tools.specs,
             tokens_left=tokens_left,
             usd_left=usd_left,
+            redone=grounds.redone,
         )
-        decision, quote = decided(lens=outlook)
-        has_lens = asked is not None or outlook.kept is not None
-        if decision and has_lens and usd_left is not None:
+        words, quote = decided(lens=outlook)
+        least_usd, has_lens = None, asked is not None or outlook.kept is not None
+        if has_lens and usd_left is not None and (words or may_choose(self.config, candidates)):
             least_usd = await self._lens_usd(run, asked, usd_left)
-            decision, quote = decided(lens=attrs.evolve(outlook, least_usd=least_usd))
-        if decision:
-            decision = after_outcomes(decision, quote, await self._ladder(run).cheap_alone())
+            words, quote = decided(lens=attrs.evolve(outlook, least_usd=least_usd))
+        misfit = lens_misfit(tokens_left, quote, usd_left, least_usd)
+        is_given = run.given_lens is not None
+        decision = decided_way(words, quote, grounds, candidates, misfit=misfit, is_given=is_given)
         quote = with_handed_out(quote, decision, self._prompt_parts(run), self.config, candidates)
         await run.journal.append(Decided(path, decision, quote))
         self._warn_if_dearer(run, quote)
         return decision, quote
+
+    async def _grounds(self, run: Run, candidates: Candidates) -> Grounds:
+        """Return what the decision rests on besides words; a model is asked if the options say so."""
+        kind = kind_of(run.task)
+        grounds = Grounds.of(self.config, kind, await run.outcomes.of(kind), self.model, self._worker)
+        asks = grounds.mode == "classifier" and may_choose(self.config, candidates)
+        if not asks or run.given_lens is not None:
+            return grounds
+        grounds = grounds.with_class(await classify(run, self._worker))
+        await run.outcomes.of(grounds.kind)
+        return grounds
 
     async def _outlook(self, run: Run, whole: Request | None) -> tuple[LensOutlook, Request | None]:
         """Return what is known of the lens of *run*, and the request that is sent first for it, if any.
@@ -421,7 +440,8 @@ class AgentLoop:
             fell_back = ModelFellBack("delegation_model", worker.name, self.model.name, written.reason)
             run.tell(MODEL_FELL_BACK, fell_back)
             assert run.decision is not None
-            run.decision = attrs.evolve(run.decision, delegate=False, reason=f"no lens: {written.reason}")
+            reason = f"no lens: {written.reason}"
+            run.decision = attrs.evolve(run.decision, delegate=False, reason=reason, without_lens="model")
             run.not_delegated = f"no lens: {written.reason}; {self.model.name} did the work"
             return await self._do_directly(run, self.model)
         if len(written.items) > 1:
@@ -478,7 +498,7 @@ class AgentLoop:
 
     @property
     def _ladder_models(self) -> LadderModels:
-        return LadderModels(self._worker, self._smart, self.second_model)
+        return LadderModels(self._worker, self._smart, self.second_model, self.model)
 
     async def _lens_of_workers(self, run: Run) -> Ending | None:
         """Have the lens written that the workers of an orchestrated run read, if delegation is on.
@@ -496,7 +516,7 @@ class AgentLoop:
         return None
 
     def _delegating(self, run: Run) -> Delegating:
-        models = LadderModels(self._child, self._smart, self.second_model)
+        models = LadderModels(self._child, self._smart, self.second_model, self.model)
         return Delegating(run, self._child, self.config.delegation_tools or "delegate", models, run.lens)
 
     @property

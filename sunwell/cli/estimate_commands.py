@@ -96,12 +96,14 @@ def estimate(**chosen: Any) -> None:
 def _lines(made: "Forecast") -> list[str]:
     from sunwell.agent.orchestration.handed_out_quote import handed_out_sentence
     from sunwell.report.figures import exact
+    from sunwell.report.summary import DECIDERS
 
     verdict = "would be delegated" if made.decision else "would not be delegated"
     head = f"{verdict}: {made.decision.reason}"
     if made.is_orchestrated:
         head = f"would be orchestrated: {made.smart_model} hands all work out to {made.delegation_model}"
     compared = handed_out_sentence(made.quote)
+    is_decided = not made.is_orchestrated and made.lens is None
     who = {
         "delegated": f"{made.smart_model} writes the lens, {made.delegation_model} works"
         if made.lens is None
@@ -114,6 +116,7 @@ def _lines(made: "Forecast") -> list[str]:
     }
     lines = [
         *fitted_lines(head),
+        *(fitted_lines(f"Decided by {DECIDERS[made.decision.decided_by]}.") if is_decided else []),
         *(fitted_lines(compared) if compared else []),
         "",
         *_output_lines(made.quote.output),

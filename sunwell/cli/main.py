@@ -12,6 +12,7 @@ from sunwell.cli.estimate_commands import estimate
 from sunwell.cli.exit_codes import Commands
 from sunwell.cli.lens_commands import lens
 from sunwell.cli.mcp_command import mcp
+from sunwell.cli.outcome_commands import outcomes
 from sunwell.cli.own_process import start_telemetry
 from sunwell.cli.record_commands import adopt, export, prune, runs, show
 from sunwell.cli.report_command import report
@@ -48,6 +49,7 @@ for _command in (
     fork,
     lens,
     estimate,
+    outcomes,
     models,
     runs,
     show,

@@ -72,8 +72,8 @@ class Question:
 
 
 _OF_A_LENS = (
-    "enable_delegation", "delegation_threshold_tokens", "on_lens_failure", "max_lens_tokens", "split",
-    "scout", "scout_turns", "lens_store",
+    "enable_delegation", "decide", "delegation_threshold_tokens", "on_lens_failure", "max_lens_tokens",
+    "split", "scout", "scout_turns", "lens_store",
 )  # fmt: skip
 
 

@@ -52,6 +52,7 @@ _TOP: Mapping[str, tuple[Danger, str]] = {
     "worth_usd": ("money", "climbs rungs that cost up to {value} US dollars"),
     "passes_wrong": ("money", "takes it that checks pass {value} of the wrong results, and begins dearer"),
     "enable_delegation": ("money", "hands work to the cheaper model under a lens: {value}"),
+    "decide": ("money", "has this decide whether work is delegated: {value}"),
     "delegation_threshold_tokens": ("money", "delegates from an expected output of {value} tokens on"),
     "delegation_tools": ("money", "lets models start workers with the tools {value}"),
     "split": ("money", "lets the smart model split a task into many: {value}"),

@@ -77,6 +77,11 @@ _RULES: tuple[Rule, ...] = (
         "no lens is written; add --enable-delegation, without --lens or --orchestrate",
     ),
     (
+        ("decide",),
+        lambda use: (use.lens and not use.is_batch and not use.options.escalate) or use.is_question,
+        "nothing is decided; add --enable-delegation, without --lens, --orchestrate or --escalate",
+    ),
+    (
         ("max_explore", "max_commit_cycles", "answer_memory", "cache_dir"),
         lambda use: use.is_question,
         "nothing is asked about a context; use sunwell ask, or add --query",

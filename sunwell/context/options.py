@@ -26,6 +26,10 @@ from sunwell.errors import ConfigurationError, ToolError
 DelegationTools = Literal["delegate", "rlm", "subagent"]
 """Which tools a model hands work out with. ``delegate``: start, stream, await, inspect; ``rlm``: ask and
 wait for the answer, one question or several; ``subagent``: one question."""
+Decide = Literal["words", "classifier", "outcomes"]
+"""What decides which way a task is done. ``words``: the words and numbers of the task. ``classifier``: what
+the delegation model says when it is asked about the task. ``outcomes``: how checked work of earlier runs
+went, once enough is known of it."""
 OnLensFailure = Literal["direct", "generic", "fail"]
 Fallback = Literal["fail", "parent"]
 CacheChoice = Literal["at-once", "after-first", "pre-warm", "after-first-1h", "uncached", "padded"]
@@ -378,6 +382,14 @@ class RunOptions:
         default=2000,
         metadata=_option(
             "delegation", "Do not delegate if the expected output has at most N tokens.", metavar="N"
+        ),
+    )
+    decide: Decide = attrs.field(
+        default="words",
+        metadata=_option(
+            "delegation",
+            "What decides whether to delegate: words of the task, a classifier (one cheap call), or outcomes "
+            "of earlier checked work.",
         ),
     )
     smart_model: ModelReference | None = attrs.field(

@@ -129,7 +129,7 @@ def _begins_line(piece: str, content: str) -> bool:
 
 
 _COLUMNS = (
-    "adopted|bill|cancelled|changed|commands|cost|created|done|error|files|incomplete|journal|kept|lens"
+    "adopted|bill|cancelled|changed|commands|cost|created|decided|done|error|files|incomplete|journal|kept|lens"
     "|next|note|quoted|removed|restored|restores|resume|sandbox|skipped|total|unchanged|warning|workers|written"
 )
 """What stands in the first or second column of a report, before two blanks."""

@@ -231,6 +231,8 @@ class Quote:
     handed_out: Side | None = None
     """The way taken if a model hands the work out itself: an orchestrator's (``orchestrated``), or that of a
     model with delegation tools (``with-workers``); ``None``: no model does."""
+    delegated_once_usd: Decimal | None = None
+    """What delegating is expected to cost if nothing of it is done again; ``None``: a price is unknown."""
     smart_alone_usd: Decimal | None = None
     """What the smart model alone is expected to cost, to compare ``handed_out`` with; ``None``: unknown, or
     no model hands work out."""
@@ -292,6 +294,13 @@ class DelegationDecision:
     """Size of what the smart model reads to write the lens; ``None``: not measured."""
     scout_turns: int = 0
     """Turns in which the smart model may look for itself first; 0 if what it is shown is enough."""
+    decided_by: Literal["words", "classifier", "outcomes"] = "words"
+    """What decided: the words and numbers of the task, the answer of a model that was asked, or how earlier
+    checked work went."""
+    kind: str = ""
+    """The kind of the task; empty in records of older versions."""
+    noted: str = ""
+    """What outcomes say against work under a lens, in a sentence; empty: nothing."""
 
     def __bool__(self) -> bool:
         return self.delegate

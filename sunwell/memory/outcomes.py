@@ -1,251 +1,295 @@
-"""Outcomes of the rungs of ladders: counted by kind of task, and kept for later runs in one SQLite table.
+"""Outcomes: how checked pieces of work went, counted by kind of task, who did it and in which way.
 
-A row says that a rung with a model passed or failed a check on a task of some kind. No text of a task or a
-result is in it.
+No text of a task or a result is in an outcome. What keeps them for later runs is in ``outcome_store.py``.
 """
 
-import os
+import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Literal
 
 import attrs
 
-from sunwell.core.user_folders import state_folder
-from sunwell.memory.user_database import DatabaseError, UserDatabase, is_busy, said_of
-
-if TYPE_CHECKING:
-    from sqlite3 import Connection
-
 KEPT_OUTCOMES = 100
 """Outcomes of one kind that count, the latest ones: what was not tried for so long is unknown again."""
-_LONGEST_SECONDS = 0.5
-_FORMAT = 1
-_SCHEMA = {
-    "outcomes": "CREATE TABLE outcomes (id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, "
-    "rung TEXT NOT NULL, model TEXT NOT NULL, after TEXT NOT NULL, passed INTEGER, cost TEXT, "
-    "at REAL NOT NULL)",
-    "outcomes_of_a_kind": "CREATE INDEX outcomes_of_a_kind ON outcomes (kind, id)",
-    "sqlite_sequence": "CREATE TABLE sqlite_sequence(name,seq)",
-}
-_MOST_BYTES = 32 << 20
-_MOST_VALUE_BYTES = 100_000
-_COLUMNS = "kind, rung, model, after, passed, cost, at"
-_OFF = frozenset({"0", "off", "no", "false"})
+_LARGEST_LOG = math.log(8)
+Way = Literal["direct", "cheap", "delegated"]
+"""Who does a task that nobody hands out: the run's own model, the delegation model alone, or that model under
+a lens."""
+WAYS: tuple[Way, ...] = ("direct", "cheap", "delegated")
 
 
 @attrs.frozen
-class RungOutcome:
-    """One try of a rung."""
+class WorkOutcome:
+    """One checked piece of work."""
 
     kind: str
     """Of the task, as :func:`~sunwell.agent.policy.task_kinds.kind_of` tells it."""
     rung: str
+    """In which way: a rung of a ladder, ``direct``, ``cheap``, ``delegated``, or ``orchestrated`` and
+    ``with-workers`` for a run whose model handed the work out."""
     model: str
+    """Who did it."""
     after: str
     """The rungs that failed before, as :func:`~sunwell.agent.policy.rung_outcomes.after_of` writes them."""
     passed: bool | None
     """``None``: the check could not tell, so it is no try."""
     cost_usd: Decimal | None
+    """Of all its calls, those of the lens and of the check included; ``None``: a price is unknown."""
     at: float
     """Seconds since 1970."""
+    has_lens: bool = False
+    """Whether the work was done under a lens."""
+    output_tokens: int | None = None
+    """What the models wrote for the work, reasoning left out; ``None``: unknown."""
+    expected_tokens: int | None = None
+    """What the words of the task had let expect of it; ``None``: nobody asked."""
+    quoted_usd: Decimal | None = None
+    """What the quote for that output had said of this way; ``None``: nobody asked, or a price is unknown."""
+
+
+@attrs.frozen
+class Ratio:
+    """How many times a figure was what had been expected, as a sum of logarithms."""
+
+    count: int = 0
+    log_sum: float = 0.0
+    square_sum: float = 0.0
+
+    @classmethod
+    def of(cls, actual: float | Decimal | None, expected: float | Decimal | None) -> "Ratio":
+        """Return *actual* in multiples of *expected*; nothing if one is unknown or not above 0.
+
+        More than eight times, or less than an eighth, counts as that: one outcome must not move all others.
+        """
+        if actual is None or expected is None or actual <= 0 or expected <= 0:
+            return cls()
+        log = math.log(float(actual)) - math.log(float(expected))
+        log = max(-_LARGEST_LOG, min(_LARGEST_LOG, log))
+        return cls(1, log, log * log)
+
+    def plus(self, other: "Ratio", times: int = 1) -> "Ratio":
+        """Return both together, *other* counted so many times."""
+        return Ratio(
+            self.count + times * other.count,
+            self.log_sum + times * other.log_sum,
+            self.square_sum + times * other.square_sum,
+        )
 
 
 @attrs.frozen
 class OutcomeCount:
-    """Outcomes of one rung, counted."""
+    """Outcomes, counted."""
 
     tries: int = 0
     passes: int = 0
     cost_usd: Decimal | None = None
     """Mean of the known costs, also of tries that no check decided; ``None``: none is known."""
+    output_tokens: int | None = None
+    """Mean of the known outputs; ``None``: none is known."""
+    size: Ratio = Ratio()
+    """Output, in multiples of what the words of the task had let expect."""
+    price: Ratio = Ratio()
+    """Cost, in multiples of what the quote had said."""
 
 
-@attrs.define
-class _Tally:
+@attrs.frozen
+class OutcomeSums:
+    """Sums over outcomes of one kind, rung, model, past and lens: what is kept of kinds that are not asked
+    for."""
+
     tries: int = 0
     passes: int = 0
     costs: int = 0
     cost_usd: Decimal = Decimal(0)
+    outputs: int = 0
+    output_tokens: int = 0
+    size: Ratio = Ratio()
+    price: Ratio = Ratio()
 
-    def move(self, outcome: RungOutcome, by: int) -> None:
-        if outcome.passed is not None:
-            self.tries += by
-            self.passes += by * outcome.passed
-        if outcome.cost_usd is not None:
-            self.costs += by
-            self.cost_usd += by * outcome.cost_usd
+    @classmethod
+    def of(cls, outcome: WorkOutcome) -> "OutcomeSums":
+        """Return *outcome* alone."""
+        is_tried = outcome.passed is not None
+        return cls(
+            int(is_tried),
+            int(bool(outcome.passed)),
+            int(outcome.cost_usd is not None),
+            outcome.cost_usd or Decimal(0),
+            int(outcome.output_tokens is not None),
+            outcome.output_tokens or 0,
+            Ratio.of(outcome.output_tokens, outcome.expected_tokens),
+            Ratio.of(outcome.cost_usd, outcome.quoted_usd),
+        )
+
+    def plus(self, other: "OutcomeSums", times: int = 1) -> "OutcomeSums":
+        """Return both together, *other* counted so many times."""
+        return OutcomeSums(
+            self.tries + times * other.tries,
+            self.passes + times * other.passes,
+            self.costs + times * other.costs,
+            self.cost_usd + times * other.cost_usd,
+            self.outputs + times * other.outputs,
+            self.output_tokens + times * other.output_tokens,
+            self.size.plus(other.size, times),
+            self.price.plus(other.price, times),
+        )
+
+    @property
+    def count(self) -> OutcomeCount:
+        """The sums as means."""
+        cost = self.cost_usd / self.costs if self.costs else None
+        output = round(self.output_tokens / self.outputs) if self.outputs else None
+        return OutcomeCount(self.tries, self.passes, cost, output, self.size, self.price)
 
 
-def _count(tallies: Iterable[_Tally]) -> OutcomeCount:
-    tries = passes = costs = 0
-    usd = Decimal(0)
-    for tally in tallies:
-        tries, passes = tries + tally.tries, passes + tally.passes
-        costs, usd = costs + tally.costs, usd + tally.cost_usd
-    return OutcomeCount(tries, passes, usd / costs if costs else None)
+CountedAt = tuple[str, str, str, str, bool]
+"""Kind, rung, model, what failed before, and whether there was a lens."""
+
+
+def place_of(outcome: WorkOutcome) -> CountedAt:
+    """Return under what *outcome* is counted."""
+    return (outcome.kind, outcome.rung, outcome.model, outcome.after, outcome.has_lens)
+
+
+def sums_of(outcomes: Iterable[WorkOutcome]) -> dict[CountedAt, OutcomeSums]:
+    """Return the sums over *outcomes* by what they are counted under."""
+    sums: dict[CountedAt, OutcomeSums] = {}
+    for outcome in outcomes:
+        place = place_of(outcome)
+        sums[place] = sums.get(place, OutcomeSums()).plus(OutcomeSums.of(outcome))
+    return sums
+
+
+def _count(several: Iterable[OutcomeSums]) -> OutcomeCount:
+    total = OutcomeSums()
+    for one in several:
+        total = total.plus(one)
+    return total.count
 
 
 @attrs.define(eq=False)
 class KnownOutcomes:
-    """The latest outcomes of each kind of task, counted. Pure: it reads and writes nothing."""
+    """The latest outcomes of each kind of task, counted. Pure: it reads and writes nothing.
+
+    Of a kind that was read for, it has the outcomes themselves, of others only sums.
+    """
 
     kept: int = KEPT_OUTCOMES
     """Most outcomes of a kind that count."""
-    _latest: dict[str, deque[RungOutcome]] = attrs.field(factory=dict, init=False)
-    _tallies: dict[tuple[str, str], dict[str, dict[str, _Tally]]] = attrs.field(factory=dict, init=False)
-    """By rung and model, then kind, then what failed before."""
+    _latest: dict[str, deque[WorkOutcome]] = attrs.field(factory=dict, init=False)
+    _sums: dict[tuple[str, str], dict[str, dict[tuple[str, bool], OutcomeSums]]] = attrs.field(
+        factory=dict, init=False
+    )
+    """By rung and model, then kind, then what failed before and whether there was a lens."""
 
-    def add(self, outcome: RungOutcome) -> None:
+    def add(self, outcome: WorkOutcome) -> None:
         """Count *outcome*; the oldest of its kind no longer counts if there are too many."""
         latest = self._latest.setdefault(outcome.kind, deque())
         latest.append(outcome)
-        self._tally(outcome).move(outcome, 1)
+        self._move(place_of(outcome), OutcomeSums.of(outcome))
         if len(latest) > self.kept:
             oldest = latest.popleft()
-            self._tally(oldest).move(oldest, -1)
+            self._move(place_of(oldest), OutcomeSums.of(oldest), -1)
+
+    def take(self, kind: str, outcomes: Iterable[WorkOutcome]) -> None:
+        """Have *outcomes* be what is known of *kind*."""
+        for kinds in self._sums.values():
+            kinds.pop(kind, None)
+        self._latest.pop(kind, None)
+        for outcome in outcomes:
+            self.add(outcome)
+        self._latest.setdefault(kind, deque())
+
+    def take_sums(self, others: Mapping[CountedAt, OutcomeSums]) -> None:
+        """Have *others* be what is known of each kind whose outcomes were not taken."""
+        unknown = {place[0] for place in others} - self._latest.keys()
+        for kinds in self._sums.values():
+            for other in unknown:
+                kinds.pop(other, None)
+        for place, sums in others.items():
+            if place[0] in unknown:
+                self._move(place, sums)
+
+    def places(self) -> Iterator[tuple[CountedAt, OutcomeSums]]:
+        """Yield the sums, with what they are counted under."""
+        for (rung, model), kinds in self._sums.items():
+            for kind, places in kinds.items():
+                for (after, has_lens), sums in places.items():
+                    yield (kind, rung, model, after, has_lens), sums
+
+    def has(self, kind: str) -> bool:
+        """Whether the outcomes of *kind* themselves were taken."""
+        return kind in self._latest
 
     def counts(self, kind: str) -> Mapping[tuple[str, str, str], OutcomeCount]:
         """Return what is known of *kind*, by rung, model and what failed before."""
-        return {
-            (*rung, after): _count([tally])
-            for rung, kinds in self._tallies.items()
-            for after, tally in kinds.get(kind, {}).items()
-            if tally.tries or tally.costs
-        }
+        found: dict[tuple[str, str, str], list[OutcomeSums]] = {}
+        for rung, kinds in self._sums.items():
+            for (after, _), sums in kinds.get(kind, {}).items():
+                if sums.tries or sums.costs:
+                    found.setdefault((*rung, after), []).append(sums)
+        return {place: _count(sums) for place, sums in found.items()}
 
     def count(self, kind: str, rung: str, model: str, after: str) -> OutcomeCount:
         """Return the outcomes of a rung on *kind* after exactly these failures."""
-        tally = self._kinds(rung, model).get(kind, {}).get(after)
-        return _count([tally] if tally else [])
+        places = self._kinds(rung, model).get(kind, {})
+        return _count(sums for place, sums in places.items() if place[0] == after)
 
     def count_otherwise(self, kind: str, rung: str, model: str, after: str) -> OutcomeCount:
         """Return the outcomes of a rung on *kind* after other failures than these."""
-        afters = self._kinds(rung, model).get(kind, {})
-        return _count(tally for other, tally in afters.items() if other != after)
+        places = self._kinds(rung, model).get(kind, {})
+        return _count(sums for place, sums in places.items() if place[0] != after)
 
     def count_elsewhere(self, kind: str, rung: str, model: str) -> OutcomeCount:
         """Return the outcomes of a rung on all kinds but *kind*, whatever failed before."""
         kinds = self._kinds(rung, model)
-        return _count(tally for other, afters in kinds.items() if other != kind for tally in afters.values())
+        return _count(sums for other, places in kinds.items() if other != kind for sums in places.values())
 
-    def _kinds(self, rung: str, model: str) -> dict[str, dict[str, _Tally]]:
-        return self._tallies.get((rung, model), {})
+    def of_way(self, kind: str, way: Way, model: str) -> OutcomeCount:
+        """Return the outcomes of *model* on *kind* in one way, from the start of a task on."""
+        return _count(sums for other, sums in self._of_way(way, model) if other == kind)
 
-    def _tally(self, outcome: RungOutcome) -> _Tally:
-        kinds = self._tallies.setdefault((outcome.rung, outcome.model), {})
-        return kinds.setdefault(outcome.kind, {}).setdefault(outcome.after, _Tally())
+    def of_way_elsewhere(self, kind: str, way: Way, model: str) -> OutcomeCount:
+        """Return the outcomes of *model* on all kinds but *kind* in one way, from the start of a task on."""
+        return _count(sums for other, sums in self._of_way(way, model) if other != kind)
 
+    def by_kind(self, way: Way, model: str) -> dict[str, OutcomeCount]:
+        """Return the outcomes of *model* in one way, from the start of a task on, by kind."""
+        kinds: dict[str, list[OutcomeSums]] = {}
+        for kind, sums in self._of_way(way, model):
+            kinds.setdefault(kind, []).append(sums)
+        return {kind: _count(several) for kind, several in kinds.items()}
 
-def outcomes_file(environ: Mapping[str, str] | None = None) -> Path | None:
-    """Return the file of the user's outcomes, which may not exist.
-
-    ``None`` if ``SUNWELL_OUTCOMES`` is ``off``. The file is in ``SUNWELL_HOME`` if that is set, otherwise in
-    the platform's folder for the state of programs.
-    """
-    read = os.environ if environ is None else environ
-    if read.get("SUNWELL_OUTCOMES", "").strip().lower() in _OFF:
-        return None
-    return state_folder(read) / "outcomes.sqlite3"
-
-
-@attrs.define(eq=False)
-class OutcomeStore:
-    """Outcomes in a file that many processes may read and write at once.
-
-    It never raises for what is wrong with the file: it calls *warn* once, with a sentence, and from then on
-    reads nothing and writes nothing. Both methods block for at most *longest_seconds*: outcomes are a hint,
-    for which no run waits. A file is used only if it is the user's alone, and its schema is exactly that of
-    this version: a view or a trigger that somebody else put there would be run.
-    """
-
-    file: Path | None
-    """``None``: nothing is kept."""
-    warn: Callable[[str], None] = attrs.field(kw_only=True)
-    kept: int = attrs.field(default=KEPT_OUTCOMES, kw_only=True)
-    """Most outcomes of one kind in the file; older ones are deleted."""
-    longest_seconds: float = attrs.field(default=_LONGEST_SECONDS, kw_only=True)
-    """How long one call may take, waiting for others that write included."""
-    _is_usable: bool = attrs.field(default=True, init=False)
-
-    def read(self) -> KnownOutcomes:
-        """Return the outcomes in the file; none if there is no file or it cannot be used."""
-        known = KnownOutcomes(self.kept)
-        if self.file is None or not self._is_usable:
-            return known
-        found: list[RungOutcome] = []
-        with self._warned("read"), self._database(self.file).reading() as opened:
-            if opened is not None:
-                connection, require_time = opened
-                for row in connection.execute(f"SELECT {_COLUMNS} FROM outcomes ORDER BY id"):
-                    require_time()
-                    found.append(_outcome(row))
-        for outcome in found:
-            known.add(outcome)
-        return known
-
-    def record(self, outcomes: Iterable[RungOutcome]) -> None:
-        """Write *outcomes*, all or none, and delete those of their kinds that are too old to count."""
-        rows = [_row(outcome) for outcome in outcomes]
-        if self.file is None or not self._is_usable or not rows:
-            return
-        with self._warned("written"), self._database(self.file).writing() as connection:
-            self._write(connection, rows)
-
-    def _database(self, file: Path) -> UserDatabase:
-        return UserDatabase(
-            file,
-            _FORMAT,
-            _SCHEMA,
-            self.longest_seconds,
-            _MOST_BYTES,
-            _MOST_VALUE_BYTES,
-            frozenset({"sqlite_sequence"}),
+    def of_kind(self, kind: str) -> OutcomeCount:
+        """Return all outcomes on *kind* from the start of a task on, whoever did it."""
+        return _count(
+            sums
+            for kinds in self._sums.values()
+            for (after, _), sums in kinds.get(kind, {}).items()
+            if not after
         )
 
-    def _write(self, connection: "Connection", rows: Sequence[tuple[Any, ...]]) -> None:
-        connection.executemany(f"INSERT INTO outcomes ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-        for kind in sorted({row[0] for row in rows}):
-            connection.execute(
-                "DELETE FROM outcomes WHERE kind = ? AND id <= "
-                "(SELECT id FROM outcomes WHERE kind = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
-                (kind, kind, self.kept),
-            )
+    def _of_way(self, way: Way, model: str) -> Iterator[tuple[str, OutcomeSums]]:
+        """Yield kind and sums of all that *model* did in one way. What a given lens helped is delegated."""
+        for rung in _RUNGS_OF_WAYS[way]:
+            for kind, places in self._kinds(rung, model).items():
+                for (after, has_lens), sums in places.items():
+                    if not after and has_lens == (way == "delegated"):
+                        yield kind, sums
 
-    @contextmanager
-    def _warned(self, done: str) -> Iterator[None]:
-        """Turn what is wrong with the file into one warning."""
-        from sqlite3 import Error
+    def _kinds(self, rung: str, model: str) -> dict[str, dict[tuple[str, bool], OutcomeSums]]:
+        return self._sums.get((rung, model), {})
 
-        try:
-            yield
-        except (Error, OSError, UnicodeError, DatabaseError) as error:
-            self._is_usable = False
-            said = said_of(error, self.longest_seconds)
-            advice = "Move the file away, or set SUNWELL_OUTCOMES=off"
-            advice = "Nothing needs to be done" if is_busy(error) else advice
-            self.warn(
-                f"outcomes of rungs cannot be {done}: {self.file}: {said}; the run goes on without them. "
-                f"{advice}"
-            )
+    def _move(self, place: CountedAt, sums: OutcomeSums, times: int = 1) -> None:
+        kind, rung, model, after, has_lens = place
+        places = self._sums.setdefault((rung, model), {}).setdefault(kind, {})
+        places[after, has_lens] = places.get((after, has_lens), OutcomeSums()).plus(sums, times)
 
 
-def _row(outcome: RungOutcome) -> tuple[Any, ...]:
-    passed = None if outcome.passed is None else int(outcome.passed)
-    cost = None if outcome.cost_usd is None else str(outcome.cost_usd)
-    return (outcome.kind, outcome.rung, outcome.model, outcome.after, passed, cost, outcome.at)
-
-
-def _outcome(row: tuple[Any, ...]) -> RungOutcome:
-    kind, rung, model, after, passed, cost, at = row
-    try:
-        cost_usd = None if cost is None else Decimal(cost)
-    except (ArithmeticError, TypeError, ValueError):
-        raise DatabaseError(f"a cost is not a number: {str(cost)[:40]!r}") from None
-    if passed not in (None, 0, 1) or (cost_usd is not None and not cost_usd.is_finite()):
-        raise DatabaseError("a row holds what is no outcome")
-    is_passed = None if passed is None else bool(passed)
-    return RungOutcome(str(kind), str(rung), str(model), str(after), is_passed, cost_usd, at)
+_RUNGS_OF_WAYS: Mapping[Way, tuple[str, ...]] = {
+    "direct": ("direct", "smart"),
+    "cheap": ("cheap",),
+    "delegated": ("delegated", "cheap"),
+}

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from sunwell.agent.asking.ask_price import budget_warning, way_of
-from sunwell.agent.ladder.climb_outcomes import ClimbOutcomes, ExpectedClimb, cheap_alone
+from sunwell.agent.ladder.climb_outcomes import ClimbOutcomes, ExpectedClimb
 from sunwell.agent.ladder.rungs import LadderModels, plan_rungs
 from sunwell.agent.lens.kept_lens import WantedLens, look_up
 from sunwell.agent.lens.lens_request import LensOrder
@@ -29,6 +29,7 @@ from sunwell.agent.orchestration.handed_out_quote import (
     with_handed_out,
 )
 from sunwell.agent.orchestration.orchestrator_place import orchestrator_place
+from sunwell.agent.policy.delegation import lens_misfit
 from sunwell.agent.policy.handed_out_cost import ASSUMED, HandedOutShape
 from sunwell.agent.policy.task_kinds import kind_of
 from sunwell.agent.run.context_lookup import with_context_query
@@ -36,14 +37,13 @@ from sunwell.agent.run.decision import (
     Candidates,
     LensOutlook,
     PricedModel,
-    after_outcomes,
     decide,
-    expected_output,
 )
 from sunwell.agent.run.guidance import Guidance, surroundings_of
 from sunwell.agent.run.lens_shelf import lasting_name
 from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.toolset import Toolset
+from sunwell.agent.run.way_decision import Grounds, decided_way
 from sunwell.budget.ledger_protocol import Claim
 from sunwell.context.options import ModelReference, RunOptions
 from sunwell.context.session import SessionContext
@@ -55,7 +55,8 @@ from sunwell.core.secrets import Secrets
 from sunwell.errors import ConfigurationError, MissingKeyError, UnknownModelError
 from sunwell.gateway.booking import first_claim
 from sunwell.memory.lens_store import LensStore, lenses_file
-from sunwell.memory.outcomes import KnownOutcomes, OutcomeStore, outcomes_file
+from sunwell.memory.outcome_store import OutcomeStore, outcomes_file
+from sunwell.memory.outcomes import KnownOutcomes
 from sunwell.models.catalog import DEFAULT_SMART_MODEL, parse_reference
 from sunwell.models.http_model import Tuning
 from sunwell.models.prices import PriceBook
@@ -156,20 +157,20 @@ def forecast(
     outlook, decides = LensOutlook(given=lens), _takes_decision(config)
     if lens is None and decides:
         outlook = _lens_outlook(session, secrets, (models.smart, found), known.specs, config, said.append)
-    output = expected_output(text, config)  # once: the estimator may be the caller's own
-    decision, made = decide(
-        text,
-        output,
-        config,
-        models,
+    grounds, warnings = _grounds(text, config, found)
+    output = grounds.output(text, config)  # once: the estimator may be the caller's own
+    words, made = decide(
+        *(text, output, config, models),
         system=guidance.sections(),
         tools=known.specs,
         tokens_left=options.budget.tokens,
         lens=outlook,
+        redone=grounds.redone,
     )
-    outcomes, warnings = _outcomes()
-    decision = after_outcomes(decision, made, cheap_alone(outcomes, text, found.worker))
-    decision = _off(decision, models) if lens is None and not decides else decision
+    decision = _off(words, models)
+    if lens is not None or decides:
+        misfit = lens_misfit(options.budget.tokens, made, None, None)
+        decision = decided_way(words, made, grounds, models, misfit=misfit, is_given=lens is not None)
     made = with_handed_out(made, decision, parts, config, models, assumed=assumed)
     return Forecast(
         session.goal,
@@ -181,7 +182,7 @@ def forecast(
         first.most_usd(first.least_output_tokens),
         first.input_tokens + first.least_output_tokens,
         lens,
-        _ladder(text, output, config, found, (guidance.sections(), known.specs), outcomes),
+        _ladder(text, output, config, found, (guidance.sections(), known.specs), grounds.known),
         (*warnings, *said),
     )
 
@@ -259,11 +260,12 @@ def _first_claim(
     return first_claim(model, asked, config.prices, "work")
 
 
-def _outcomes() -> tuple[KnownOutcomes, tuple[str, ...]]:
-    """Return the outcomes of earlier runs, and what is wrong with their file, in sentences."""
+def _grounds(task: str, config: LoopConfig, found: _Models) -> tuple[Grounds, tuple[str, ...]]:
+    """Return what is known for tasks of this kind, and what is wrong with the file of it, in sentences."""
     warnings: list[str] = []
-    known = OutcomeStore(outcomes_file(), warn=warnings.append).read()
-    return known, tuple(warnings)
+    kind = kind_of(task)
+    known = OutcomeStore(outcomes_file(), warn=warnings.append).read(kind)
+    return Grounds.of(config, kind, known, found.own, found.worker), tuple(warnings)
 
 
 def _guidance(session: SessionContext, known: Toolset, secrets: Secrets) -> Guidance:

@@ -196,6 +196,7 @@ def summary_text(
     """Return status, files and bill of *result* as text. No line is cut; only the bill adapts to *width*."""
     lines = [
         _ended(result),
+        *_decided(result),
         *_not_delegated(result),
         *_lens_of(result),
         *_files(result),
@@ -280,6 +281,25 @@ def _ended(result: TaskResult) -> str:
         return f"done     {took}"
     why = "" if result.stop_reason == result.status else f"{result.stop_reason}, "
     return f"{result.status:<8} {why}after {took}: {one_line(result.error)}"
+
+
+DECIDERS = {
+    "words": "the words and numbers of the task",
+    "classifier": "what the delegation model said of the task",
+    "outcomes": "the outcomes of earlier checked work",
+}
+"""What decides whether a task is delegated, in words."""
+
+
+def _decided(result: TaskResult) -> Iterator[str]:
+    """Yield who decided, if it was not the words alone, and what outcomes say against a lens."""
+    decision = result.decision
+    if decision is None:
+        return
+    if decision.decided_by != "words":
+        yield f"decided  by {DECIDERS[decision.decided_by]}: {one_line(decision.reason)}"
+    elif decision.noted:
+        yield f"note     {one_line(decision.noted)}"
 
 
 def _not_delegated(result: TaskResult) -> Iterator[str]:

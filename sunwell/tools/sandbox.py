@@ -28,7 +28,7 @@ OFF_WARNING = (
     "the sandbox is off: commands run with all rights of your account "
     "(they can read and delete other files and use the network)"
 )
-_PROBE_SECONDS = 5.0
+_PROBE_SECONDS = 30.0  # on a busy machine; with a thousand protected files there is much to mount
 _LONGEST_NAME = 60
 _PROBE_SCRIPT = """
 while read -r name value; do

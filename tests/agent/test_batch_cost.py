@@ -30,7 +30,7 @@ from sunwell.simulator import PRICES, Billing, InProcessModel, ModelPrice, Model
 from sunwell.testing import run_virtual
 
 MODELS = {"anthropic": "claude-haiku-5-5", "openai": "gpt-6-luna"}
-POINTS = 8
+POINTS = 5
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
@@ -44,8 +44,9 @@ def bench(monkeypatch) -> Any:
 @pytest.mark.parametrize(
     ("workers", "prefix_tokens"),
     [
-        *((workers, tokens) for workers in (2, 10, 100) for tokens in (0, 300, 512, 1_024, 2_000, 30_000)),
-        (1_000, 2_000),
+        *((workers, tokens) for workers in (2, 10) for tokens in (0, 300, 512, 1_024, 2_000, 30_000)),
+        *((100, tokens) for tokens in (300, 512, 30_000)),
+        (400, 2_000),
     ],
 )
 @pytest.mark.parametrize("name", MODELS.values(), ids=MODELS)
@@ -119,7 +120,7 @@ def test_no_way_that_can_be_tried_is_cheaper(bench, chunk: int) -> None:
     "more",
     [
         pytest.param({"workers": 1}, id="one"),
-        pytest.param({"workers": 100, "slots": 100}, id="many"),
+        pytest.param({"workers": 60, "slots": 60}, id="many"),
         pytest.param({"workers": 30, "slots": 4, "is_warm": True}, id="warm"),
         pytest.param({"workers": 1, "is_warm": True}, id="one-warm"),
         pytest.param({"workers": 30, "slots": 4, "latency_seconds": 400.0, "is_known": True}, id="slow"),

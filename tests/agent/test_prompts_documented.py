@@ -95,6 +95,7 @@ def page() -> str:
             ),
         ),
         ("What stands after a brief", prompts.BRIEF_STANDING),
+        ("A classifier, which says who may do a task", prompts.CLASSIFY_PROMPT),
         ("The lens writer", prompts.LENS_PROMPT),
         ("The lens writer, if the task may be split", prompts.SPLIT_PROMPT.strip()),
         (
@@ -166,7 +167,8 @@ def page() -> str:
         f"Versions: lens {prompts.LENS_PROMPT_VERSION}, changes of a lens "
         f"{prompts.LENS_CHANGE_PROMPT_VERSION}, work {prompts.WORK_PROMPT_VERSION}, "
         f"orchestrator {prompts.ORCHESTRATOR_PROMPT_VERSION}, ladder {prompts.LADDER_PROMPT_VERSION}, "
-        f"ask {prompts.ASK_PROMPT_VERSION}, judge {JUDGE_PROMPT_VERSION}."
+        f"ask {prompts.ASK_PROMPT_VERSION}, judge {JUDGE_PROMPT_VERSION}, "
+        f"classifier {prompts.CLASSIFY_PROMPT_VERSION}."
     )
     parts = [f"## {title}\n\n{fenced(text)}" for title, text in shown]
     return "\n\n".join([BEGIN.strip(), versions, *parts]) + "\n"

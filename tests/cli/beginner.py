@@ -83,6 +83,7 @@ while True:
     os.close(state)
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # who started the tests may ignore both
     told = json.loads(asked)
     for number, is_open in enumerate(told["open"]):
         os.close(number)
@@ -142,12 +143,13 @@ class Beginner:
         os.close(writing)
         return Begun(os.fdopen(reading, "rb", buffering=0))
 
-    def piped(self, arguments: Sequence[str], env: Mapping[str, str]) -> "Begun":
-        """Begin a command with an empty standard input, whose streams are read as text."""
+    def piped(self, arguments: Sequence[str], env: Mapping[str, str], stdin: int | None = None) -> "Begun":
+        """Begin a command whose streams are read as text; standard input is empty unless it is given."""
         out, output = os.pipe()
         err, errors = os.pipe()
         with Path("/dev/null").open("rb") as nothing:
-            begun = self.begin(arguments, env, [nothing.fileno(), output, errors])
+            given = nothing.fileno() if stdin is None else stdin
+            begun = self.begin(arguments, env, [given, output, errors])
         os.close(output)
         os.close(errors)
         begun.stdout, begun.stderr = os.fdopen(out, encoding="utf-8"), os.fdopen(err, encoding="utf-8")

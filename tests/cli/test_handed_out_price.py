@@ -12,9 +12,12 @@ QUESTION = "Say what this project does"
 ORCHESTRATED = (*MODELS, "--orchestrate")
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.parts}-{case.task[:24]}")
+@pytest.mark.parametrize("case", [*CASES[::2], CASES[-1]], ids=lambda case: f"{case.parts}-{case.task[:24]}")
 def test_the_bill_of_an_orchestrated_run_lies_in_the_range_that_was_printed(case, shop: Path) -> None:
-    """For runs of different sizes; and what the result says was quoted is what the estimate has printed."""
+    """For runs of different sizes; and what the result says was quoted is what the estimate has printed.
+
+    ``benchmarks/orchestrated_cost.py`` has more of them.
+    """
     run = priced(case, shop)
     print(f"billed to expected: {run.actual_usd / run.expected_usd:.2f}")
     assert run.low_usd <= run.actual_usd <= run.high_usd

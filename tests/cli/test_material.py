@@ -2,13 +2,12 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from sunwell.simulator import Simulator, echo, running_simulator
+from tests.cli.beginner import Done, beginner, done
 
 from .conftest import Invoke
 
@@ -120,46 +119,40 @@ def test_material_that_fits_no_window_is_refused(sunwell: Invoke, tmp_path: Path
 def test_a_pipe_that_stays_open_is_waited_for_and_said(keys, tmp_path: Path) -> None:
     """Nobody has to guess why nothing happens."""
     reading, writing = os.pipe()
-    arguments = [sys.executable, "-m", "sunwell", "run", "Say hello", "-w", str(tmp_path), "-m", "haiku"]
-    with subprocess.Popen(
-        arguments, env={**os.environ, **keys}, stdin=reading, stderr=subprocess.PIPE, text=True
-    ) as process:
-        os.close(reading)
-        assert process.stderr is not None
-        said = process.stderr.readline()
-        assert "waiting for the material of the task on standard input" in said
-        os.close(writing)
-        process.communicate()
+    words = ["run", "Say hello", "-w", str(tmp_path), "-m", "haiku"]
+    process = beginner().piped(words, {**os.environ, **keys}, reading)
+    os.close(reading)
+    assert process.stderr is not None
+    said = process.stderr.readline()
+    os.close(writing)
+    process.communicate()
+    assert "waiting for the material of the task on standard input" in said
     assert process.returncode == 0
 
 
-def test_a_pipe_that_nobody_writes_to_does_not_hang_a_task() -> None:
+def test_a_pipe_that_nobody_writes_to_does_not_hang_a_task(tmp_path: Path) -> None:
     """A program that starts Sunwell and leaves a pipe open gets an error with what to do about it."""
     code = "from sunwell.cli.terminal import read_input; read_input('the material', longest_seconds=0.05)"
     reading, writing = os.pipe()
-    done = subprocess.run(
-        [sys.executable, "-c", code], stdin=reading, capture_output=True, text=True, timeout=60, check=False
-    )
+    ended = done("-c", code, folder=tmp_path, env=os.environ, stdin=reading)
     os.close(reading)
     os.close(writing)
-    assert "waiting for the material" in done.stderr
-    assert "TimeoutError: nothing arrived within 0.05 s" in done.stderr
+    assert b"waiting for the material" in ended.stderr
+    assert b"TimeoutError: nothing arrived within 0.05 s" in ended.stderr
 
 
 def test_standard_input_can_be_named_as_the_material(keys, tmp_path: Path) -> None:
     """It is then waited for as long as it takes; a task cannot come from there, too."""
-    line = [sys.executable, "-m", "sunwell", "run", "-w", str(tmp_path), "-m", "haiku", "-c", "-"]
-    runs = [
-        subprocess.run(
-            [*line, task],
-            env={**os.environ, **keys},
-            input="alpha",
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        for task in ("Say hello", "-")
-    ]
-    assert [done.returncode for done in runs] == [0, 2], runs
-    assert "alpha" in runs[0].stdout
-    assert "both to come from standard input" in runs[1].stderr
+
+    def given(task: str) -> Done:
+        reading, writing = os.pipe()
+        os.write(writing, b"alpha")
+        os.close(writing)
+        with os.fdopen(reading) as pipe:
+            words = ("run", "-w", tmp_path, "-m", "haiku", "-c", "-", task)
+            return done(*words, folder=tmp_path, env={**os.environ, **keys}, stdin=pipe.fileno())
+
+    taken, refused = given("Say hello"), given("-")
+    assert (taken.returncode, refused.returncode) == (0, 2), (taken, refused)
+    assert b"alpha" in taken.stdout
+    assert b"both to come from standard input" in refused.stderr

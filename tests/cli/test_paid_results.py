@@ -2,11 +2,8 @@
 
 import json
 import os
-import resource
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +14,7 @@ from sunwell.core.message import Text, ToolCall
 from sunwell.events import ModelCallFinished, ModelCallStarted, ModelRetried, ModelTextArrived
 from sunwell.simulator import Fault, FaultRule, Simulator, echo, running_simulator
 from sunwell.simulator.script import Asked, Reply
-from tests.cli.beginner import Done, done
+from tests.cli.beginner import Done, beginner, done
 
 MODEL = "gpt-6-luna"
 WORDS = "Grüße — 你好 😀"
@@ -135,27 +132,24 @@ def test_a_results_file_that_is_lost_meanwhile_costs_no_result(tmp_path: Path, a
         assert "Hello" in json.loads((place / "out.jsonl").read_text())["answer"]
 
 
+_LIMITED = """
+import resource, sys
+import sunwell.__main__
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (240_000, 240_000))
+del sys.argv[1:3]
+sunwell.__main__.main()
+"""
+
+
 def test_a_journal_that_cannot_be_written_after_a_call_ends_with_the_bill(tmp_path: Path) -> None:
     """Code 1 and not 2: the bill, the run, the journal's name, and the command that goes on."""
 
     def talkative(asked: Asked) -> Reply:
         return Reply((Text("word " * 30_000), ToolCall("1", "list_files", "{}")), output_tokens=50)
 
-    def limited() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (240_000, 240_000))
-
     with running_simulator(Simulator({MODEL: talkative})) as simulator:
-        line = [sys.executable, "-m", "sunwell", "run", "Hello", "-m", MODEL, "--json"]
-        ended = subprocess.run(
-            line,
-            cwd=tmp_path,
-            env=keys(simulator),
-            preexec_fn=limited,
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            timeout=100,
-            check=False,
-        )
+        ended = command(simulator, "-c", _LIMITED, "run", "Hello", "-m", MODEL, "--json", folder=tmp_path)
         asked = len(simulator.requests)
     [run] = (tmp_path / ".sunwell" / "runs").iterdir()
     told = json.loads(ended.stdout)
@@ -193,15 +187,14 @@ def test_a_pipe_that_does_not_block_takes_the_whole_answer(tmp_path: Path) -> No
     with running_simulator(Simulator({MODEL: lambda _: answer})) as simulator:
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
-        environ = keys(simulator)
-        line = [sys.executable, "-m", "sunwell", "run", "Hello", "-m", MODEL]
-        with subprocess.Popen(
-            line, cwd=tmp_path, env=environ, stdout=writing, stdin=subprocess.DEVNULL
-        ) as process:
-            os.close(writing)
-            with os.fdopen(reading, "rb") as output:
-                assert output.read().decode().strip() == words.strip()
-        assert process.returncode == 0
+        line = ["run", "Hello", "-m", MODEL]
+        with Path("/dev/null").open("rb") as nothing, Path("/dev/null").open("wb") as lost:
+            streams = [nothing.fileno(), writing, lost.fileno()]
+            process = beginner().begin(line, keys(simulator), streams, tmp_path)
+        os.close(writing)
+        with os.fdopen(reading, "rb") as output:
+            assert output.read().decode().strip() == words.strip()
+        assert process.wait() == 0
 
 
 @pytest.mark.parametrize(
@@ -213,31 +206,30 @@ def test_a_pipe_that_does_not_block_takes_the_whole_answer(tmp_path: Path) -> No
     ],
 )
 def test_an_open_pipe_is_told_to_be_waited_for(
-    simulator: Simulator, start: Callable[..., Any], tmp_path: Path, words: list[str], what: str
+    simulator: Simulator, tmp_path: Path, words: list[str], what: str
 ) -> None:
     """A command that reads standard input says so if nothing comes, and goes on when it does."""
-    env = keys(simulator)
-    line = [sys.executable, "-m", "sunwell", *words, "-m", MODEL, "-w", str(tmp_path)]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(line, env=env, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
-        assert process.stderr is not None
+    reading, writing = os.pipe()
+    line = [*words, "-m", MODEL, "-w", str(tmp_path)]
+    process = beginner().piped(line, keys(simulator), reading)
+    os.close(reading)
+    assert process.stderr is not None
+    with os.fdopen(writing, "w") as pipe:
         assert process.stderr.readline().startswith(f"sunwell: waiting for {what}")
-        out, err = process.communicate('"Hello"', timeout=60)
-        assert (process.returncode, "Hello" in out) == (0, True), err
+        pipe.write('"Hello"')
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, "Hello" in out) == (0, True), err
 
 
 def test_a_provider_that_says_nothing_is_told_after_seconds(tmp_path: Path) -> None:
     """A line on standard error names the model and the seconds while the call goes on."""
     slow = FaultRule(Fault(stall_before_seconds=60))
     with running_simulator(Simulator({MODEL: echo}, faults=[slow])) as simulator:
-        env = keys(simulator)
-        line = [sys.executable, "-m", "sunwell", "run", "Hello", "-m", MODEL, "-w", str(tmp_path)]
-        with subprocess.Popen(
-            line, env=env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stderr is not None
-            lines = [process.stderr.readline() for _ in range(2)]
-            process.kill()
+        process = beginner().piped(["run", "Hello", "-m", MODEL, "-w", str(tmp_path)], keys(simulator))
+        assert process.stderr is not None
+        lines = [process.stderr.readline() for _ in range(2)]
+        process.kill()
+        process.communicate()
     assert lines[1].startswith(f"waiting for {MODEL}, "), lines
     assert lines[1].endswith(" s\n")
 

@@ -3,8 +3,6 @@
 import json
 import os
 import re
-import subprocess
-import sys
 import threading
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +14,7 @@ from sunwell.core import Text, ToolCall
 from sunwell.simulator import Asked, Reply, Simulator, echo, running_simulator
 from sunwell.simulator.scripts.conversation_state import ScriptedConversation
 from sunwell.simulator.scripts.scripted_orchestrator import orchestrator, part_worker
+from tests.cli.beginner import done
 
 
 @pytest.fixture
@@ -138,15 +137,12 @@ def test_a_wrong_question_is_refused(sunwell, tmp_path: Path, arguments, sentenc
 @pytest.mark.parametrize("kind", ["terminal", "closed"])
 def test_nobody_is_waited_for(tmp_path: Path, keys: dict[str, str], kind: str) -> None:
     """A terminal may type nothing for ever, and a closed input has nothing: the question stands alone."""
-    command = [sys.executable, "-m", "sunwell", "run", "-q", "Who?", "-m", "opus", "-w", str(tmp_path)]
     ours, theirs = os.openpty()
     with os.fdopen(ours), os.fdopen(theirs) as terminal:
-        if kind == "closed":
-            command = ["sh", "-c", 'exec "$@" <&-', "sh", *command]
-        done = subprocess.run(
-            command, stdin=terminal, env={**os.environ, **keys}, capture_output=True, text=True, timeout=60
-        )
-    assert (done.returncode, done.stdout) == (0, "Who?\n"), done.stderr
+        stdin = None if kind == "closed" else terminal.fileno()
+        words = ("run", "-q", "Who?", "-m", "opus", "-w", tmp_path)
+        ended = done(*words, folder=tmp_path, env={**os.environ, **keys}, stdin=stdin)
+    assert (ended.returncode, ended.stdout) == (0, b"Who?\n"), ended.stderr
 
 
 @pytest.mark.parametrize("place", ["nowhere/trace.json", "."])

@@ -4,13 +4,13 @@ import json
 import os
 import pty
 import select
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
 import pytest
+
+from tests.cli.beginner import Begun, beginner
 
 WIDE = 'checks = ["make check"]\nallow_shell = true\n[providers.lab]\nbase_url = "https://lab.example/v1"\n'
 QUESTION = b"[y]es, [n]o: "
@@ -35,7 +35,7 @@ def file(tmp_path: Path) -> Path:
 class Question:
     """``sunwell config trust`` at a real terminal."""
 
-    process: "subprocess.Popen[bytes]"
+    process: Begun
     master: int
     seen: bytes = b""
 
@@ -60,15 +60,8 @@ def ask(env: dict[str, str], file: Path) -> Iterator[object]:
     def begin(typed: bytes = b"") -> Question:
         master, slave = pty.openpty()
         os.write(master, typed)
-        command = [sys.executable, "-m", "sunwell", "config", "trust", str(file)]
-        process = subprocess.Popen(
-            command,
-            env={**os.environ, **env, "COLUMNS": "500"},
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            start_new_session=True,
-        )
+        words = ("config", "trust", str(file))
+        process = beginner().begin(words, {**os.environ, **env, "COLUMNS": "500"}, [slave] * 3)
         os.close(slave)
         opened.append(Question(process, master))
         return opened[-1]

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from sunwell.journal.ownership import user_key
-from sunwell.memory.outcomes import OutcomeStore
+from sunwell.memory.outcome_store import OutcomeStore
 from tests.bubblewrap import needs_bubblewrap
 from tests.cli.conftest import TASK
 from tests.memory.test_outcomes import CHEAP
 
 ENDLESS = "WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r)"
 MODELS = ("--smart-model", "claude-opus-5-5", "--delegation-model", "claude-haiku-5-5")
-NOTE = "note: outcomes of rungs cannot be read: "
+NOTE = "note: outcomes cannot be read: "
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_a_hostile_file_of_outcomes_holds_no_estimate_up(sunwell, shop: Path, ho
     """What could not be used is a part of the forecast."""
     done = sunwell("estimate", TASK, *MODELS, "-w", shop)
     assert done.exit_code == 0
-    assert f"warning: outcomes of rungs cannot be read: {hostile}" in " ".join(done.stdout.split())
+    assert f"warning: outcomes cannot be read: {hostile}" in " ".join(done.stdout.split())
     told = json.loads(sunwell("estimate", TASK, *MODELS, "-w", shop, "--json").stdout)
     assert len(told["warnings"]) == 1
 

@@ -251,7 +251,7 @@ TREES = st.recursive(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=50)
 @given(st.dictionaries(KEYS, TREES, max_size=5))
 def test_any_tree_loads_or_is_refused_in_one_sentence(tmp_path_factory, tree):
     """Whatever stands where: a configuration, or one error of the house."""

@@ -247,7 +247,7 @@ def test_the_users_provider_is_not_dropped_by_naming_the_same_model(project):
 
 FREE = (
     {("dry_run",), ("on_lens_failure",), ("fallback",), ("scout",), ("workspace_advice",), ("ignore",)}
-    | {("lens_store",)}
+    | {("lens_store",), ("workers", "lens_gate")}
     | {
         ("explore", "answer_memory"),
     }

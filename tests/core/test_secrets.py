@@ -204,14 +204,14 @@ def test_of_a_very_long_secret_no_part_is_shown():
 @pytest.mark.parametrize(
     "text",
     [
-        pytest.param("\\" * 3_000_000, id="backslashes"),
-        pytest.param("sk-abc" + " " * 3_000_000, id="spaces"),
-        pytest.param("sk-abc" + "\n" * 3_000_000, id="lines"),
-        pytest.param("sk-abc def" * 300_000, id="beginnings"),
-        pytest.param("s\x1b[1m" * 600_000, id="colours"),
-        pytest.param("%73" * 1_000_000, id="percent"),
-        pytest.param("&#115;" * 500_000, id="entities"),
-        pytest.param("\\x73" * 800_000, id="escapes"),
+        pytest.param("\\" * 600_000, id="backslashes"),
+        pytest.param("sk-abc" + " " * 600_000, id="spaces"),
+        pytest.param("sk-abc" + "\n" * 600_000, id="lines"),
+        pytest.param("sk-abc def" * 60_000, id="beginnings"),
+        pytest.param("s\x1b[1m" * 120_000, id="colours"),
+        pytest.param("%73" * 200_000, id="percent"),
+        pytest.param("&#115;" * 100_000, id="entities"),
+        pytest.param("\\x73" * 150_000, id="escapes"),
     ],
 )
 def test_no_text_takes_long(text):

@@ -483,7 +483,7 @@ class Meter:
 MOVES = st.sampled_from(["turn", "turn", "turn", "compact", "effort", "tools", "sibling", "rewrite"])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)  # each plays up to 13 calls three times
 @given(data=st.data(), moves=st.lists(MOVES, min_size=1, max_size=12))
 def test_a_provider_that_bills_alike_never_exceeds_a_bound(data, moves) -> None:
     """Whatever becomes of the conversation; and a run that is taken up anywhere reserves the same."""

@@ -13,15 +13,10 @@ from pathlib import Path
 import attrs
 import pytest
 
-from sunwell.memory.outcomes import (
-    KnownOutcomes,
-    OutcomeCount,
-    OutcomeStore,
-    RungOutcome,
-    outcomes_file,
-)
+from sunwell.memory.outcome_store import OutcomeStore, outcomes_file
+from sunwell.memory.outcomes import KnownOutcomes, OutcomeCount, WorkOutcome
 
-CHEAP = RungOutcome("fix", "cheap", "haiku", "", True, Decimal("0.0100"), 1_700_000_000.0)
+CHEAP = WorkOutcome("fix", "cheap", "haiku", "", True, Decimal("0.0100"), 1_700_000_000.0)
 FAILED = attrs.evolve(CHEAP, passed=False, cost_usd=Decimal("0.03"))
 
 
@@ -37,7 +32,7 @@ def store(tmp_path: Path, warnings: list[str]) -> OutcomeStore:
     return OutcomeStore(tmp_path / "state" / "outcomes.sqlite3", warn=warnings.append)
 
 
-def known_of(*outcomes: RungOutcome, kept: int = 100) -> KnownOutcomes:
+def known_of(*outcomes: WorkOutcome, kept: int = 100) -> KnownOutcomes:
     """Return *outcomes* counted."""
     known = KnownOutcomes(kept)
     for outcome in outcomes:
@@ -88,7 +83,7 @@ def test_what_is_recorded_is_read_by_the_next_process(store: OutcomeStore, warni
 
 
 def test_the_file_is_for_its_user_alone_and_holds_no_texts(store: OutcomeStore) -> None:
-    """Its columns are kind, rung, model, what failed before, whether it passed, cost and time."""
+    """Its columns are names, what failed before, whether it passed, cost, time, lens and tokens."""
     store.record([CHEAP])
     assert store.file is not None
     assert stat.S_IMODE(store.file.stat().st_mode) == 0o600
@@ -96,34 +91,37 @@ def test_the_file_is_for_its_user_alone_and_holds_no_texts(store: OutcomeStore) 
     connection = sqlite3.connect(store.file)
     columns = [row[1] for row in connection.execute("PRAGMA table_info(outcomes)")]
     connection.close()
-    assert columns == ["id", "kind", "rung", "model", "after", "passed", "cost", "at"]
+    first = ["id", "kind", "rung", "model", "after", "passed", "cost", "at"]
+    assert columns == [*first, "lens", "output", "expected", "quoted"]
 
 
-def test_old_outcomes_of_a_kind_are_deleted(tmp_path: Path, warnings: list[str]) -> None:
-    """The file holds no more than count, and keeps the latest."""
-    store = OutcomeStore(tmp_path / "outcomes.sqlite3", warn=warnings.append, kept=5)
+def test_the_oldest_outcomes_are_deleted(tmp_path: Path, warnings: list[str]) -> None:
+    """Whatever their kind, once there are more than the file may have; then they no longer count either."""
+    store = OutcomeStore(tmp_path / "outcomes.sqlite3", warn=warnings.append, most=8, kept=5)
     store.record([attrs.evolve(CHEAP, kind="docs")] * 3)
-    for _ in range(4):
+    for _ in range(2):
         store.record([CHEAP, FAILED, FAILED])
-    connection = sqlite3.connect(tmp_path / "outcomes.sqlite3")
-    rows = dict(connection.execute("SELECT kind, count(*) FROM outcomes GROUP BY kind"))
-    connection.close()
-    assert rows == {"docs": 3, "fix": 5}
-    assert store.read().count("fix", "cheap", "haiku", "").passes == 1
+    assert [outcome.kind for outcome in store.rows()] == ["docs"] * 2 + ["fix"] * 6
+    assert store.read().count("docs", "cheap", "haiku", "").tries == 2
+    assert store.read("fix").count("fix", "cheap", "haiku", "") == known_of(
+        CHEAP, FAILED, FAILED, CHEAP, FAILED, FAILED, kept=5
+    ).count("fix", "cheap", "haiku", "")
+    assert warnings == []
 
 
 WRITER = """
 import sys
 from decimal import Decimal
 from pathlib import Path
-from sunwell.memory.outcomes import OutcomeStore, RungOutcome
+from sunwell.memory.outcome_store import OutcomeStore
+from sunwell.memory.outcomes import WorkOutcome
 
 def warn(sentence):
     raise SystemExit(sentence)
 
 store = OutcomeStore(Path(sys.argv[1]), warn=warn, kept=1_000, longest_seconds=30.0)
 for number in range(25):
-    store.record([RungOutcome("fix", "cheap", sys.argv[2], "", number % 2 == 0, Decimal("0.1"), 1.0)])
+    store.record([WorkOutcome("fix", "cheap", sys.argv[2], "", number % 2 == 0, Decimal("0.1"), 1.0)])
     store.read()
 """
 
@@ -164,6 +162,7 @@ def _strange_cost(file: Path) -> None:
     OutcomeStore(file, warn=print).record([CHEAP])
     connection = sqlite3.connect(file)
     connection.execute("UPDATE outcomes SET cost = 'much'")
+    connection.execute("UPDATE sums SET cost = 'much'")
     connection.commit()
     connection.close()
 
@@ -186,7 +185,7 @@ def test_a_file_that_cannot_be_used_is_one_warning(
     store.record([CHEAP])
     assert store.read().counts("fix") == {}
     assert len(warnings) == 1
-    assert warnings[0].startswith(f"outcomes of rungs cannot be read: {file}: ")
+    assert warnings[0].startswith(f"outcomes cannot be read: {file}: ")
     assert warnings[0].endswith("Move the file away, or set SUNWELL_OUTCOMES=off")
     assert before == (None if file.is_dir() else file.read_bytes())
 
@@ -226,7 +225,7 @@ def _many_rows(connection: sqlite3.Connection) -> None:
     columns = "kind, rung, model, after, at"
     connection.execute(
         f"INSERT INTO outcomes ({columns}) WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r "
-        "LIMIT 600000) SELECT 'fix', 'cheap', 'haiku', '', x FROM r"
+        "LIMIT 200000) SELECT 'fix', 'cheap', 'haiku', '', x FROM r"
     )
 
 
@@ -245,14 +244,14 @@ def test_a_file_with_a_hostile_schema_is_not_used_and_holds_nothing_up(
     connection.close()
     for use in (OutcomeStore.read, lambda store: store.record([CHEAP])):
         began = time.monotonic()
-        store = OutcomeStore(file, warn=warnings.append, kept=10_000)
+        store = OutcomeStore(file, warn=warnings.append)
         use(store)
         assert time.monotonic() - began < 5.0  # without a limit it never ends
-    if harm is not _many_rows:  # it is only long: writing to it is quick
+    if harm is not _many_rows:  # it is only long: of it little is read
         assert [sentence.count("its tables are not those") for sentence in warnings] in ([1, 1], [0, 0])
         assert [sentence.partition(":")[0] for sentence in warnings] == [
-            "outcomes of rungs cannot be read",
-            "outcomes of rungs cannot be written",
+            "outcomes cannot be read",
+            "outcomes cannot be written",
         ]
 
 
@@ -264,7 +263,7 @@ def test_a_statement_that_does_not_end_is_broken_off(tmp_path: Path, warnings: l
     assert store.read().counts("fix") == {}
     (said,) = warnings
     assert said == (
-        f"outcomes of rungs cannot be read: {file}: it took longer than 0 s; the run goes on without them. "
+        f"outcomes cannot be read: {file}: it took longer than 0 s; the run goes on without them. "
         "Move the file away, or set SUNWELL_OUTCOMES=off"
     )
 
@@ -281,7 +280,7 @@ def test_a_file_that_others_write_is_not_waited_for(tmp_path: Path, warnings: li
     other.close()
     (said,) = warnings
     assert said == (
-        f"outcomes of rungs cannot be written: {file}: another program was writing it; the run goes on "
+        f"outcomes cannot be written: {file}: another program was writing it; the run goes on "
         "without them. Nothing needs to be done"
     )
 
@@ -313,7 +312,7 @@ OPEN_TO_OTHERS = {
     "link": (_link, "it is a link"),
     "hard link": (_hard_link, "it has another name (a hard link)"),
     "pipe": (_pipe, "it is not a file"),
-    "large": (_large, "it has more than 32 MB"),
+    "large": (_large, "it has more than 512 MB"),
     "folder writable by all": (
         lambda file: file.parent.chmod(0o777),
         "{folder} can be written by every user (",
@@ -337,7 +336,7 @@ def test_a_file_that_others_can_change_is_not_used(
     store.record([CHEAP])
     assert len(warnings) == 1
     expected = said.format(folder=store.file.parent)
-    assert warnings[0].startswith(f"outcomes of rungs cannot be read: {store.file}: {expected}")
+    assert warnings[0].startswith(f"outcomes cannot be read: {store.file}: {expected}")
 
 
 @needs_root
@@ -364,7 +363,7 @@ def test_a_folder_that_cannot_be_made_is_one_warning(tmp_path: Path, warnings: l
     store.record([CHEAP])
     assert store.read().counts("fix") == {}
     assert [sentence.partition(";")[0] for sentence in warnings] == [
-        f"outcomes of rungs cannot be written: {store.file}: {tmp_path / 'state'} is not a folder"
+        f"outcomes cannot be written: {store.file}: {tmp_path / 'state'} is not a folder"
     ]
 
 

@@ -9,6 +9,7 @@ otherwise a record has one of the ways, by turns. Prints one JSON line for the u
 """
 
 import asyncio
+import gc
 import json
 import os
 import random
@@ -147,6 +148,7 @@ def run_to_its_end(folder: Path, turns: int, journals: DeadlyJournals) -> None:
 
 def in_a_process(work: Callable[[], None]) -> int:
     """Run *work* in a forked process and return how it ended; negative is a signal."""
+    gc.freeze()  # what is loaded is not looked through again in each of them
     child = os.fork()
     if child == 0:
         try:

@@ -5,8 +5,6 @@ import json
 import os
 import random
 import re
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -30,6 +28,7 @@ from sunwell.events import BatchPlanned, RunFinished
 from sunwell.journal import list_runs, read_records
 from sunwell.journal.records import Answer
 from sunwell.simulator import Asked, Fault, FaultRule, Reply, Simulator, running_simulator
+from tests.cli.beginner import beginner
 from tests.cli.terminals import Terminal
 
 SMART, CHEAP = "claude-opus-5-5", "claude-haiku-5-5"
@@ -220,12 +219,15 @@ def test_a_cap_in_the_middle_holds_and_what_was_paid_is_paid_once(tmp_path: Path
 
 @pytest.mark.timeout(300)
 def test_cut_off_at_every_record_and_resumed_nothing_is_paid_twice(desk: Desk) -> None:
-    """The answer is the same, and the provider gets the requests that have no recorded answer."""
+    """The answer is the same, and the provider gets the requests that have no recorded answer.
+
+    At each third record; ``tests/agent/asking/test_resumed_questions.py`` has each of them.
+    """
     whole = desk.ask("--no-answer-memory")
     lines = desk.journal.read_bytes().splitlines(keepends=True)
     answers = [isinstance(record, Answer) for record in read_records(desk.journal)]
     assert sum(answers) == ANSWERS
-    for kept in range(1, len(lines)):
+    for kept in (1, 2, *range(3, len(lines) - 1, 3), len(lines) - 1):
         desk.journal.write_bytes(b"".join(lines[:kept]))
         before = len(desk.simulator.requests)
         again = desk.run("resume", "last")
@@ -234,21 +236,18 @@ def test_cut_off_at_every_record_and_resumed_nothing_is_paid_twice(desk: Desk) -
         assert sum(row["calls"] for row in again["by_model"]) == ANSWERS, kept
 
 
-def killed(desk: Desk, words: tuple[str, ...], size: int, pause: float) -> "subprocess.CompletedProcess[str]":
+def killed(desk: Desk, words: tuple[str, ...], size: int, pause: float) -> int:
     """Run a command, and kill it *pause* seconds after its journal has grown beyond *size*."""
-    command = [sys.executable, "-m", "sunwell", *desk.typed(*words)]
-    with subprocess.Popen(
-        command, env={**os.environ, **desk.env}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        while process.poll() is None:
-            runs = list_runs(desk.folder)
-            if runs and runs[-1].path.stat().st_size > size:
-                time.sleep(pause)  # any moment will do
-                process.kill()
-                break
-            time.sleep(0.002)
-        out, error = process.communicate()
-    return subprocess.CompletedProcess(command, process.returncode, out, error)
+    process = beginner().piped(desk.typed(*words), {**os.environ, **desk.env})
+    while process.poll() is None:
+        runs = list_runs(desk.folder)
+        if runs and runs[-1].path.stat().st_size > size:
+            time.sleep(pause)  # any moment will do
+            process.kill()
+            break
+        time.sleep(0.02)
+    process.communicate()
+    return process.wait()
 
 
 @pytest.mark.timeout(300)
@@ -256,13 +255,13 @@ def test_a_command_that_is_killed_again_and_again_pays_no_answer_twice(desk: Des
     """The provider's bill has at most one fan-out of calls more for the kills: those that were under way."""
     chance, words, size, kills = random.Random(7), ("ask", QUESTION, "-c", str(desk.folder / "log.txt")), 0, 0
     while kills < 5:
-        done = killed(
+        code = killed(
             desk,
             (*words, *(("--no-answer-memory",) if words[0] == "ask" else ())),
             size,
             chance.uniform(0, 0.02),
         )
-        if done.returncode != -9:
+        if code != -9:
             break
         kills += 1
         size = desk.journal.stat().st_size + chance.randrange(0, 6_000)

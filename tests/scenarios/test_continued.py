@@ -35,13 +35,13 @@ def stories(is_orchestrated: bool, stride: int) -> tuple[dict[str, Any], list[di
 @pytest.mark.timeout(280)
 @pytest.mark.parametrize(
     ("is_orchestrated", "stride", "least"),
-    [pytest.param(False, 1, 24, id="direct"), pytest.param(True, 4, 10, id="orchestrated")],
+    [pytest.param(False, 2, 12, id="direct"), pytest.param(True, 9, 5, id="orchestrated")],
 )
 def test_continued_runs_survive_a_kill_at_any_record(is_orchestrated: bool, stride: int, least: int) -> None:
     """Resumed, they end as if nothing had been; a run that is continued as a kill left it answers, too.
 
-    The three ways of a kill take turns. Only a call that was in flight at a kill is asked again, and it is
-    listed as uncertain.
+    The three ways of a kill take turns; the program with a step of one kills at each record. Only a call that
+    was in flight at a kill is asked again, and it is listed as uncertain.
     """
     whole, killed = stories(is_orchestrated, stride)
     assert whole["ends"] == [["ok", f"File {number} is written."] for number in range(3)]

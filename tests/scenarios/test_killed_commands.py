@@ -3,8 +3,6 @@
 import json
 import os
 import random
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,21 +12,16 @@ from sunwell.journal import list_runs, read_records
 from sunwell.journal.records import Answer
 from sunwell.simulator import Simulator, running_simulator
 from sunwell.simulator.scripts import smart, steps
+from tests.cli.beginner import Begun, beginner
 
 TASK = "Generate CRUD endpoints for 5 entities"
 MODELS = {"claude-opus-5-5": smart, "claude-haiku-5-5": steps(16, calls_per_turn=2)}
 
 
-def start(simulator: Simulator, *arguments: str) -> "subprocess.Popen[str]":
+def start(simulator: Simulator, *arguments: str) -> Begun:
     """Start ``sunwell`` with the simulator as its provider."""
     environment = {**os.environ, "ANTHROPIC_BASE_URL": simulator.url, "ANTHROPIC_API_KEY": "simulated-key"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "sunwell", *arguments, "--json"],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return beginner().piped([*arguments, "--json"], environment)
 
 
 def files_of(workspace: Path) -> dict[str, bytes]:
@@ -36,13 +29,13 @@ def files_of(workspace: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(workspace.rglob("*.txt"))}
 
 
-def wait_until_written(workspace: Path, size: int, process: "subprocess.Popen[str]") -> None:
+def wait_until_written(workspace: Path, size: int, process: Begun) -> None:
     """Wait until the journal is longer than *size* bytes, or the process has ended."""
     while process.poll() is None:
         runs = list_runs(workspace)
         if runs and runs[-1].path.stat().st_size > size:
             return
-        time.sleep(0.002)
+        time.sleep(0.01)
 
 
 def killed_and_resumed(simulator: Simulator, workspace: Path, chance: random.Random) -> tuple[dict, int]:

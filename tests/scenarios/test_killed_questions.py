@@ -47,26 +47,34 @@ def simulator() -> Iterator[Simulator]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def program() -> Iterator["subprocess.Popen[str]"]:
+    """Start the program that forks a process for each question; it is loaded once."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, str(PROGRAM)], stdin=pipe, stdout=pipe, text=True) as started:
+        assert started.stdin is not None
+        yield started
+        started.stdin.close()
+
+
 @pytest.fixture
-def ask(tmp_path: Path, simulator: Simulator) -> Iterator[Callable[..., dict[str, Any]]]:
+def ask(
+    program: "subprocess.Popen[str]", tmp_path: Path, simulator: Simulator
+) -> Callable[..., dict[str, Any]]:
     """Return what asks about a log in a process of its own, or takes the run up."""
     lines = [f"line {number} is fine".ljust(99) + "\n" for number in range(PARTS * 100)]
     (tmp_path / "context.txt").write_text("".join(lines))
     job = {"folder": str(tmp_path), "url": simulator.openai_url, "models": [ROOT, READER], "question": "Q?"}
-    pipe = subprocess.PIPE
-    with subprocess.Popen([sys.executable, str(PROGRAM)], stdin=pipe, stdout=pipe, text=True) as program:
+
+    def asked(**more: Any) -> dict[str, Any]:
         assert program.stdin is not None
         assert program.stdout is not None
-        stdin, stdout = program.stdin, program.stdout
+        program.stdin.write(json.dumps({**job, **more}) + "\n")
+        program.stdin.flush()
+        told: dict[str, Any] = json.loads(program.stdout.readline())
+        return told
 
-        def asked(**more: Any) -> dict[str, Any]:
-            stdin.write(json.dumps({**job, **more}) + "\n")
-            stdin.flush()
-            told: dict[str, Any] = json.loads(stdout.readline())
-            return told
-
-        yield asked
-        stdin.close()
+    return asked
 
 
 @pytest.mark.timeout(180)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-SEEDS = 12
+SEEDS = 5
 
 
 @pytest.fixture

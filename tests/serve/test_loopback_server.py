@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -129,26 +131,45 @@ async def ends(reader: asyncio.StreamReader) -> bool:
         return False
 
 
-async def test_a_client_that_takes_nothing_is_given_up() -> None:
-    """Its connection is ended after some time without progress, and its place is free for others."""
+MUCH = 16 << 20
+"""More bytes than the system keeps for a client that takes none."""
 
-    async def much(_: PageRequest) -> PageResponse:
-        return PageResponse(200, b"x" * (64 << 20))
 
-    async with LoopbackServer(much, LIMITS) as server:
-        slow = [await asyncio.open_connection("127.0.0.1", server.port, limit=1024) for _ in range(2)]
+async def much(_: PageRequest) -> PageResponse:
+    """Answer with more than a client that takes nothing can be sent."""
+    return PageResponse(200, b"x" * MUCH)
+
+
+@asynccontextmanager
+async def clients_that_take_nothing(
+    server: LoopbackServer, count: int
+) -> AsyncIterator[list[asyncio.StreamReader]]:
+    """Give the streams of so many clients that have read the first line of their answer, and no more."""
+    slow = [await asyncio.open_connection("127.0.0.1", server.port, limit=1024) for _ in range(count)]
+    try:
         for reader, writer in slow:
             writer.write(head("GET / HTTP/1.1"))
             await reader.readline()
-        refused = 0
-        while len(await told(server, head("GET / HTTP/1.1"))) < 64 << 20:
-            refused += 1
-        assert refused > 0
-        reader, writer = slow[0]
-        with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):
-            await reader.readexactly(64 << 20)
+        yield [reader for reader, _ in slow]
+    finally:
         for _, writer in slow:
             writer.close()
+
+
+async def test_a_client_that_takes_nothing_has_a_place_of_few() -> None:
+    """Until it is given up, others are told to come later."""
+    limits = ServerLimits(head_seconds=30, piece_seconds=3_600, heads=4, requests=2)
+    async with LoopbackServer(much, limits) as server, clients_that_take_nothing(server, 2):
+        assert (await told(server, head("GET / HTTP/1.1"))).startswith(b"HTTP/1.1 503")
+
+
+async def test_a_client_that_takes_nothing_is_given_up() -> None:
+    """Its connection is ended after some time without progress, and its place is free for others."""
+    async with LoopbackServer(much, LIMITS) as server, clients_that_take_nothing(server, 2) as slow:
+        while len(await told(server, head("GET / HTTP/1.1"))) < MUCH:
+            pass  # refused as long as both have their places, and served afterwards
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):
+            await slow[0].readexactly(MUCH)
 
 
 async def test_too_many_requests_at_once_are_told_to_come_later() -> None:

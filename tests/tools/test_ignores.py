@@ -202,7 +202,7 @@ FILES = st.lists(LINES, max_size=6).map("\n".join)
 
 
 @needs_git
-@settings(max_examples=150)
+@settings(max_examples=50)  # each starts git up to four times
 @given(
     paths=st.lists(PATHS, max_size=14),
     rules=st.dictionaries(st.one_of(st.just(""), PATHS), FILES, max_size=4),

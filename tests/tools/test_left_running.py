@@ -4,10 +4,8 @@ import asyncio
 import os
 import select
 import signal
-import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,10 +13,11 @@ import pytest
 from sunwell.core.secrets import Secrets
 from sunwell.simulator import Simulator, running_simulator
 from sunwell.tools.shell import CommandRunner
+from tests.cli.beginner import beginner
 from tests.cli.terminals import calling
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who began a process")
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 DEAF = "trap '' INT TERM HUP"
 HOLDS = f"{DEAF}; exec 9>held; echo x >&9; exec sleep 777"
 WAYS = {
@@ -132,22 +131,6 @@ async def test_the_end_of_a_command_is_told_as_it_was(command: str, code: int, t
     }
 
 
-def started(arguments: Sequence[str | Path], env: dict[str, str]) -> "subprocess.Popen[str]":
-    """Start ``python -m sunwell`` in a process of its own, which Ctrl-C reaches.
-
-    A shell that starts the tests in the background has them ignore SIGINT, and children inherit that.
-    """
-    return subprocess.Popen(
-        [sys.executable, "-m", "sunwell", *map(str, arguments)],
-        env={**os.environ, **env},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
-    )
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_it_ends_with_sunwell(number: signal.Signals, tmp_path: Path, held: Held) -> None:
     """The attack: a deaf child in a session of its own, and the run is stopped, or killed."""
@@ -155,8 +138,8 @@ def test_it_ends_with_sunwell(number: signal.Signals, tmp_path: Path, held: Held
     script = calling(("run_command", {"command": command, "timeout_seconds": None}))
     with running_simulator(Simulator({"claude-haiku-5-5": script})) as simulator:
         env = {"ANTHROPIC_BASE_URL": simulator.url, "ANTHROPIC_API_KEY": "simulated-key"}
-        line = ["run", "Do it", "-w", tmp_path, "--model", "haiku", "--allow-shell", "--sandbox", "off"]
-        process = started(line, env)
+        line = ["run", "Do it", "-w", str(tmp_path), "--model", "haiku", "--allow-shell", "--sandbox", "off"]
+        process = beginner().piped(line, {**os.environ, **env})
         held.wait_until_open()
         process.send_signal(number)
         process.communicate(timeout=PATIENCE_SECONDS)

@@ -17,6 +17,7 @@ from sunwell.core.secrets import Secrets
 from sunwell.errors import ConfigurationError, ToolError
 from sunwell.tools.mcp_client import McpConnection, McpServer
 from tests.bubblewrap import needs_bubblewrap
+from tests.tools.loaded_servers import loaded_command
 
 SERVERS = Path(__file__).parent / "servers"
 Connect = Callable[..., McpConnection]
@@ -27,11 +28,16 @@ async def connect(tmp_path: Path) -> AsyncIterator[Connect]:
     """Return a connection to one of the servers; each ends with the test."""
     made: list[McpConnection] = []
 
-    def make(file: str = "everything", *arguments: str, **given: object) -> McpConnection:
+    def make(
+        file: str = "everything", *arguments: str, is_loaded: bool = True, **given: object
+    ) -> McpConnection:
         environ = {"PATH": os.environ["PATH"], **given.pop("environ", {})}  # type: ignore[dict-item]
         given.setdefault("sandbox", "off")
         words = arguments or (str(tmp_path),)
-        command = (sys.executable, str(SERVERS / f"{file}.py"), *words)
+        if file == "everything" and is_loaded:
+            command = loaded_command(f"{file}.py", *words)
+        else:
+            command = (sys.executable, str(SERVERS / f"{file}.py"), *words)
         server = McpServer(name="some", command=command, **given)  # type: ignore[arg-type]
         made.append(McpConnection(server, tmp_path, environ))
         return made[-1]
@@ -141,10 +147,10 @@ async def test_a_caller_that_gives_up_cancels_the_call(connect: Connect, tmp_pat
 
 
 async def test_a_long_answer_is_cut_with_a_count(connect: Connect) -> None:
-    """Ten megabytes come as their beginning and end."""
-    answer = await connect().call("huge", {"letters": 10_000_000})
+    """Two megabytes come as their beginning and end."""
+    answer = await connect().call("huge", {"letters": 2_000_000})
     assert len(answer.text) < 26_000
-    assert "[9,975,000 of 10,000,000 characters were cut out here]" in answer.text
+    assert "[1,975,000 of 2,000,000 characters were cut out here]" in answer.text
 
 
 async def test_an_answer_beyond_all_bounds_ends_the_connection(connect: Connect) -> None:
@@ -268,7 +274,7 @@ async def test_it_ends_with_all_that_it_started(connect: Connect, tmp_path: Path
     (tmp_path / "child").write_text("#!/bin/sh\nexec 9>held; echo x >&9; exec sleep 777\n")
     (tmp_path / "child").chmod(0o755)
     held = os.open(tmp_path / "held", os.O_RDONLY | os.O_NONBLOCK)
-    connection = connect()
+    connection = connect(is_loaded=False)
     await connection.call("child", {})
     stubborn = connect("plain", "stubborn")
     await stubborn.offered()

@@ -1,6 +1,7 @@
 """Python that a model wrote computes, reads what it may read, and does nothing else."""
 
 import asyncio
+import datetime
 import os
 import subprocess
 import tracemalloc
@@ -13,7 +14,14 @@ from sunwell.core.secrets import Secrets
 from sunwell.errors import ConfigurationError
 from sunwell.tools import Toolbox
 from sunwell.tools.limits import ToolLimits
-from sunwell.tools.python_session import Printed, require_interpreter, run_script
+from sunwell.tools.python_session import (
+    Printed,
+    PythonSession,
+    ScriptHost,
+    SessionLost,
+    require_interpreter,
+    run_script,
+)
 from tests.tools.conftest import CANARY
 
 
@@ -176,6 +184,72 @@ async def test_output_is_cut_and_said(folder, ask):
     assert result.content.startswith("abab")
     assert len(result.content) < 3_000
     assert "more characters it printed were cut off here" in result.content
+
+
+class Nothing(ScriptHost):
+    """A host that has nothing to reach."""
+
+    def value_of(self, name: str) -> tuple[object, bool]:
+        """There is no name."""
+        return None, False
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        pytest.param("while True:\n    pass", id="endless"),
+        pytest.param(
+            "try:\n    while True:\n        pass\nexcept BaseException:\n    while True:\n        pass",
+            id="endless-and-catches",
+        ),
+    ],
+)
+async def test_a_session_whose_script_never_ends_is_lost(code: str) -> None:
+    """After the time that a script may compute, which the sentence names; scripts before it kept names."""
+    limits = ToolLimits(python_seconds=0.4)
+    now = datetime.datetime.now(datetime.UTC)
+    async with PythonSession.opened(limits, at=now, seed=1) as session:
+        printed = Printed(100)
+        assert await session.feed("kept = 7", Nothing(), printed) == ""
+        assert await session.feed("print(kept)", Nothing(), printed) == ""
+        assert printed.text == "7\n"
+        with pytest.raises(SessionLost, match=r"a script may compute for 0\.4 seconds: this was stopped"):
+            await session.feed(code, Nothing(), printed)
+
+
+async def called(*_: object) -> str:
+    """Answer a call of a script."""
+    return "yes"
+
+
+class Answering(Nothing):
+    """A host with one function."""
+
+    def value_of(self, name: str) -> tuple[object, bool]:
+        """There is only ``called``."""
+        return called, name == "called"
+
+    async def call(self, function: str, owner: object, args: tuple[object, ...], named: object) -> object:
+        """Answer."""
+        return await called(function)
+
+
+async def test_a_script_that_calls_for_ever_is_stopped() -> None:
+    """An error after the calls that it may make; one that catches it and goes on costs the session."""
+    limits = ToolLimits(python_seconds=60, python_calls=50)
+    now = datetime.datetime.now(datetime.UTC)
+    async with PythonSession.opened(limits, at=now, seed=1) as session:
+        printed, host = Printed(100), Answering()
+        assert await session.feed("for i in range(50):\n    last = called()", host, printed) == ""
+        said = await session.feed("for i in range(1_000_000):\n    called()", host, printed)
+        assert "50 calls, not more" in said
+        assert await session.feed("print(last)", host, printed) == ""
+        assert printed.text == "yes\n"
+        catches = (
+            "for i in range(1_000_000):\n    try:\n        called()\n    except RuntimeError:\n        pass"
+        )
+        with pytest.raises(SessionLost, match="50 calls, not more, and it went on"):
+            await session.feed(catches, host, printed)
 
 
 async def test_endless_output_is_stopped(folder, ask):

@@ -154,6 +154,7 @@ def dispatcher_for(
         model,
         run.tools,
         run.guidance.sections(lens),
+        has_lens=lens is not None,
         max_output_tokens=own_output_tokens(model, config.max_output_tokens),
         stream=config.stream,
         timeout_seconds=config.worker_timeout_seconds,

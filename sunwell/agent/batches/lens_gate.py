@@ -177,7 +177,7 @@ class LensGate:
         return self.run.root.child(NO_LENS)
 
     def _plain_terms(self) -> WorkerTerms:
-        return attrs.evolve(self.dispatcher.terms, system=self.run.guidance.sections())
+        return attrs.evolve(self.dispatcher.terms, system=self.run.guidance.sections(), has_lens=False)
 
     async def _test(self, with_lens: _Way, without: _Way) -> None:
         """Run pairs, group after group, until they are evidence enough or there is no room for more."""

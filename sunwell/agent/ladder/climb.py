@@ -17,6 +17,7 @@ from sunwell.agent.lens.lens_writer import LensPlace, write_lens_at
 from sunwell.agent.policy.ladder import Attempt, Rung, Step, next_step
 from sunwell.agent.prompts import attempt_text, before_you, repair_text
 from sunwell.agent.run.run_context import Ending, Run, Work
+from sunwell.agent.run.run_outcomes import SpentOnWork
 from sunwell.agent.run.toolset import Toolset
 from sunwell.core.addresses import without_addresses
 from sunwell.core.lens import EphemeralLens
@@ -203,7 +204,13 @@ class Climb:
         )
         self._tried.append(_Tried(attempt, ended, work, has_asked))
         if is_new:
-            await self.outcomes.record(attempt, [one.attempt for one in self._tried[:-1]])
+            bill = run.tally.bill(self.errand.span.path)
+            await self.outcomes.record(
+                attempt,
+                [one.attempt for one in self._tried[:-1]],
+                has_lens=rung.name == "lens" or run.given_lens is not None,
+                output_tokens=SpentOnWork.of(bill, rung.name).output_tokens,
+            )
 
     def _span_of(self, rung: PlannedRung) -> Span:
         span = self.errand.span

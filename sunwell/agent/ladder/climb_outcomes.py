@@ -1,36 +1,18 @@
 """What a climb knows of outcomes so far, what it adds to them, and what it is expected to cost."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
-from urllib.parse import urlsplit
 
 import attrs
 
 from sunwell.agent.ladder.rungs import PlannedRung, open_to
 from sunwell.agent.policy.ladder import Attempt, Rung, next_step
 from sunwell.agent.policy.rung_outcomes import DEFAULT_PRIORS, EXPECTED_PRIORS, after_of, rungs_with
-from sunwell.agent.policy.task_kinds import kind_of
-from sunwell.core.model import ModelProtocol
+from sunwell.agent.run.run_outcomes import known_as
 from sunwell.core.price import Side
-from sunwell.core.threads import in_thread
 from sunwell.core.verdict import RungAttempt
-from sunwell.memory.outcomes import KnownOutcomes, OutcomeCount, OutcomeStore, RungOutcome
-
-
-def known_as(model: ModelProtocol) -> str:
-    """Return under which name outcomes of *model* are kept: with its host, if that is not the provider's own.
-
-    A model of the same name at another address, such as a simulator's, is another model.
-    """
-    address = getattr(getattr(model, "connection", None), "base_url", None)
-    host = urlsplit(address).netloc.rpartition("@")[2] if isinstance(address, str) else ""
-    return f"{model.name}@{host}" if host else model.name
-
-
-def cheap_alone(known: KnownOutcomes, task: str, model: ModelProtocol) -> OutcomeCount:
-    """Return the outcomes of *model* alone, before any other rung, on tasks of the kind of *task*."""
-    return known.count(kind_of(task), "cheap", known_as(model), "")
+from sunwell.memory.outcomes import KnownOutcomes, WorkOutcome
 
 
 @attrs.define(eq=False)
@@ -39,8 +21,10 @@ class ClimbOutcomes:
 
     kind: str
     known: KnownOutcomes
-    store: OutcomeStore | None = None
-    """Where outcomes are kept for later runs; ``None``: nowhere."""
+    keep: Callable[[WorkOutcome], Awaitable[None]] | None = None
+    """Adds an outcome to what is known, and keeps it for later runs; ``None``: it is only added."""
+    expected_tokens: int | None = None
+    """What the words of the task let expect of the output; ``None``: nobody asked."""
     _names: dict[str, str] = attrs.field(factory=dict, init=False)
     """Under which name outcomes of each model are kept."""
 
@@ -59,24 +43,34 @@ class ClimbOutcomes:
         found = rungs_with(self.known, self.kind, plain, attempts)
         return tuple(attrs.evolve(rung, model=shown[rung.name]) for rung in found)
 
-    async def record(self, attempt: RungAttempt, before: Sequence[RungAttempt]) -> None:
+    async def record(
+        self,
+        attempt: RungAttempt,
+        before: Sequence[RungAttempt],
+        *,
+        has_lens: bool = False,
+        output_tokens: int | None = None,
+    ) -> None:
         """Add what the check said of *attempt*, which came after *before*."""
         tried = [Attempt(one.rung, one.passed, one.cost_usd) for one in before]
         names = self._names
         rungs = [Rung(one.rung, names.get(one.model, one.model), one.cost_usd) for one in before]
-        after = after_of(rungs, tried)
-        made = RungOutcome(
+        made = WorkOutcome(
             self.kind,
             attempt.rung,
             names.get(attempt.model, attempt.model),
-            after,
+            after_of(rungs, tried),
             attempt.passed,
             attempt.cost_usd,
             time.time(),
+            has_lens,
+            output_tokens,
+            self.expected_tokens,
         )
-        self.known.add(made)
-        if self.store is not None and self.store.file is not None:
-            await in_thread(self.store.record, [made])  # others may write, and it waits for them
+        if self.keep is None:
+            self.known.add(made)
+        else:
+            await self.keep(made)
 
 
 @attrs.frozen

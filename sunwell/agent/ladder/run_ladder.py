@@ -1,7 +1,8 @@
 """How the work of a run is verified: checked once at its end, or carried up the ladder."""
 
-import asyncio
+import time
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from pathlib import Path
 
 import attrs
@@ -9,26 +10,28 @@ import attrs
 from sunwell.agent.conversation.conversation import Assignment, Conversation
 from sunwell.agent.ladder.checking import Checker, WorkDone
 from sunwell.agent.ladder.climb import Climb, Climbed, Errand, not_passed
-from sunwell.agent.ladder.climb_outcomes import ClimbOutcomes, cheap_alone
+from sunwell.agent.ladder.climb_outcomes import ClimbOutcomes
 from sunwell.agent.ladder.rungs import LadderModels, plan_rungs
 from sunwell.agent.ladder.workers_at_work import WorkersAtWork
+from sunwell.agent.policy.cost_model import Prices, quote
 from sunwell.agent.policy.task_kinds import kind_of
-from sunwell.agent.run.decision import expected_output
+from sunwell.agent.run.decision import Candidates, LensOutlook, PricedModel, expected_output, shape_of
 from sunwell.agent.run.loop_config import DEFAULT_TURNS, LoopConfig
 from sunwell.agent.run.run_context import Ending, Run, Work
+from sunwell.agent.run.run_outcomes import SpentOnWork, known_as
 from sunwell.agent.workers.dispatcher import Carried
 from sunwell.agent.workers.worker import Worker
 from sunwell.checks.suite import ChosenChecks
 from sunwell.core.confinement import Confinement
+from sunwell.core.lens import EphemeralLens
+from sunwell.core.model import ModelProtocol
 from sunwell.core.secrets import Secrets
 from sunwell.core.span import Span
 from sunwell.core.task import Budget, Task, TaskResult
-from sunwell.core.threads import in_thread
 from sunwell.core.tool import ToolExecutor
 from sunwell.core.verdict import Verification
-from sunwell.events import WARNED, Warned
 from sunwell.journal.records import Checked, RungChosen
-from sunwell.memory.outcomes import KnownOutcomes, OutcomeCount, OutcomeStore
+from sunwell.memory.outcomes import Way, WorkOutcome
 from sunwell.tools.toolbox import Toolbox
 from sunwell.tools.workspace import Workspace
 
@@ -81,9 +84,6 @@ class RunLadder:
     siblings: WorkersAtWork = attrs.field(factory=WorkersAtWork, init=False)
     _workers: dict[str, str] = attrs.field(factory=dict, init=False)
     """Ids of workers, by the paths of their spans."""
-    _known: KnownOutcomes | None = attrs.field(default=None, init=False)
-    _store: OutcomeStore | None = attrs.field(default=None, init=False)
-    _loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop, init=False)
 
     async def do_task(self) -> Ending:
         """Carry the task of the run up the ladder; leave what the checks found in the run."""
@@ -128,8 +128,10 @@ class RunLadder:
             turns=result.turns,
             models=tuple(dict.fromkeys(line.model for line in result.bill.lines if line.purpose == "work")),
         )
-        climbed = await _checked_once(self._checker(run.root), done, ended)
+        climbed, is_new = await _checked_once(self._checker(run.root), done, ended)
         run.verification = climbed.verification
+        if is_new:
+            await keep_outcome_of_run(run, self.models, climbed.verification.passed)
         return climbed.ended
 
     def __attrs_post_init__(self) -> None:
@@ -197,7 +199,9 @@ class RunLadder:
             if not self._has_checks(worker) or ended.status == "error":
                 return Carried(ended, None)
             done = WorkDone.of(worker.task.text, ended.answer, [first], (first.given.model.name,))
-            climbed = await _checked_once(checker, done, ended)
+            climbed, is_new = await _checked_once(checker, done, ended)
+            if is_new:
+                await keep_outcome_of_worker(self.run, worker, self.models, climbed.verification.passed)
             return Carried(climbed.ended, climbed.verification)
         errand = Errand(
             task=worker.task.text,
@@ -214,33 +218,22 @@ class RunLadder:
         return Carried(climbed.ended, climbed.verification)
 
     async def _climb(self, errand: Errand, works: list[Work]) -> Climbed:
-        outcomes = ClimbOutcomes(kind_of(errand.task), await self._outcomes(), self._store)
-        run = self.run
+        run, kind = self.run, kind_of(errand.task)
         system, tools = run.guidance.sections(), run.tools.specs
         output = expected_output(errand.task, run.config)
+        outcomes = ClimbOutcomes(
+            kind, await run.outcomes.of(kind), run.outcomes.record, output.expected_tokens
+        )
         rungs = plan_rungs(self.models, run.config, errand.task, output, system=system, tools=tools)
         return await Climb(self.run, errand, self.models, rungs, outcomes, works).to_the_end()
 
-    async def cheap_alone(self) -> OutcomeCount:
-        """Return the outcomes of the cheap model alone on tasks of the kind of the run's."""
-        return cheap_alone(await self._outcomes(), self.run.task, self.models.worker)
 
-    async def _outcomes(self) -> KnownOutcomes:
-        if self._known is None:
-            self._store = OutcomeStore(self.run.ladder_terms.outcomes, warn=self._warn)
-            self._known = await in_thread(self._store.read) if self._store.file else KnownOutcomes()
-        return self._known
-
-    def _warn(self, sentence: str) -> None:
-        # Called in a thread, and events are told in the loop.
-        self._loop.call_soon_threadsafe(self.run.tell, WARNED, Warned(sentence))
-
-
-async def _checked_once(checker: Checker, done: WorkDone, ended: Ending) -> Climbed:
-    checked, _ = await checker.check(done)
+async def _checked_once(checker: Checker, done: WorkDone, ended: Ending) -> tuple[Climbed, bool]:
+    """Return what *done* came to, and whether the checks looked just now."""
+    checked, is_new = await checker.check(done)
     verification = Verification(checked.passed, checked.by, checked.evidence, missed=checked.missed)
     ended = not_passed(checker.in_time(ended), checked.passed, checked.missed or checked.by)
-    return Climbed(ended, verification)
+    return Climbed(ended, verification), is_new
 
 
 def verification_of(results: Sequence[TaskResult]) -> Verification | None:
@@ -253,3 +246,100 @@ def verification_of(results: Sequence[TaskResult]) -> Verification | None:
     by = tuple(dict.fromkeys(name for one in checked for name in one.by))
     count = sum(one is True for one in found)
     return Verification(passed, by, f"{count:,} of {len(results):,} tasks passed their checks")
+
+
+_CONTINUED = "continued"
+"""Stands for what failed before, where work goes on with an earlier conversation: it is no first try."""
+
+
+@attrs.frozen
+class _CheckedWork:
+    """A piece of checked work, and who did it."""
+
+    task: str
+    path: str
+    """Of the span that all its calls are at or below."""
+    rung: str
+    model: ModelProtocol
+    has_lens: bool
+    lens_unpaid: EphemeralLens | None
+    """The lens that was there before the work began, so that it is not in its cost; ``None``: none was."""
+    after: str = ""
+
+
+def way_of(model: ModelProtocol, own: ModelProtocol | None, *, has_lens: bool) -> Way:
+    """Return in which way *model* works; *own* is the run's own model, if it is known."""
+    if has_lens:
+        return "delegated"
+    return "cheap" if own is not None and model.name != own.name else "direct"
+
+
+async def keep_outcome_of_run(run: Run, models: LadderModels, passed: bool | None) -> None:
+    """Keep what the checks found of the work of *run* as a whole."""
+    work = _work_of_run(run, models)
+    await run.outcomes.record(_outcome(run, models, work, run.kind, passed))
+
+
+async def keep_outcome_of_worker(run: Run, worker: Worker, models: LadderModels, passed: bool | None) -> None:
+    """Keep what the checks found of the work of *worker*. The lens that siblings share is not in its cost."""
+    model, has_lens = worker.terms.model, worker.terms.has_lens
+    way = way_of(model, models.own, has_lens=has_lens)
+    lens = run.lens if has_lens else None
+    work = _CheckedWork(worker.task.text, worker.span.path, way, model, has_lens, lens)
+    await run.outcomes.record(_outcome(run, models, work, kind_of(work.task), passed))
+
+
+def _work_of_run(run: Run, models: LadderModels) -> _CheckedWork:
+    config, has_lens, decision = run.config, run.lens is not None, run.decision
+    own = models.own or models.smart
+    is_cheap = decision is not None and not decision and decision.without_lens == "delegation_model"
+    model = models.worker if has_lens or is_cheap else own
+    rung: str = way_of(model, own, has_lens=has_lens)
+    if config.orchestrate:
+        rung, model = "orchestrated", models.smart
+    elif config.delegation_tools is not None:
+        rung = "with-workers"
+    elif run.asked is not None:
+        rung, model = "asked", models.smart
+    after = "" if run.begun is None else _CONTINUED
+    is_paid = any(line.purpose == "lens" for line in run.tally.bill(run.root.path).lines)
+    return _CheckedWork(run.task, run.root.path, rung, model, has_lens, None if is_paid else run.lens, after)
+
+
+def _outcome(
+    run: Run, models: LadderModels, work: _CheckedWork, kind: str, passed: bool | None
+) -> WorkOutcome:
+    spent = SpentOnWork.of(run.tally.bill(work.path))
+    return WorkOutcome(
+        kind,
+        work.rung,
+        known_as(work.model),
+        work.after,
+        passed,
+        spent.cost_usd,
+        time.time(),
+        work.has_lens,
+        spent.output_tokens,
+        expected_output(work.task, run.config).expected_tokens,
+        _quoted_usd(run, models, work, spent.output_tokens),
+    )
+
+
+def _quoted_usd(
+    run: Run, models: LadderModels, work: _CheckedWork, output_tokens: int | None
+) -> Decimal | None:
+    """Return what the cost model says of *work* for the output that it took; ``None``: it says nothing."""
+    if output_tokens is None or work.rung not in ("direct", "cheap", "delegated"):
+        return None
+    config = run.config
+    own = models.own or models.smart
+    several = (models.smart, own, models.worker)
+    candidates = Candidates(*[PricedModel.of(one, config.prices, config) for one in several])
+    outlook = LensOutlook(given=work.lens_unpaid)
+    system, tools = run.guidance.sections(), run.tools.specs
+    shape = shape_of(work.task, config, candidates, system=system, tools=tools, lens=outlook)
+    shape = attrs.evolve(shape, redone_share=Decimal(0))
+    prices = Prices(candidates.smart.price, candidates.own.price, candidates.worker.price)
+    made = quote(output_tokens, prices, shape)
+    side = {"direct": made.direct, "cheap": made.cheap, "delegated": made.delegated}[work.rung]
+    return None if side is None else side.expected_usd

@@ -29,6 +29,8 @@ class LadderModels:
     worker: ModelProtocol
     smart: ModelProtocol
     second: ModelProtocol | None = None
+    own: ModelProtocol | None = None
+    """The run's own model, which is on no rung; ``None``: the smart one."""
 
     def rungs(self, options: RunOptions) -> tuple[RungName, ...]:
         """Return the rungs that these models and *options* allow.

@@ -29,7 +29,7 @@ from sunwell.agent.lifecycle.run_settings import (
     settings_of,
     settings_of_last_end,
 )
-from sunwell.agent.prompts import ASK_PROMPT_VERSION
+from sunwell.agent.prompts import ASK_PROMPT_VERSION, CLASSIFY_PROMPT_VERSION
 from sunwell.agent.run.asked_contexts import AskedContexts, GivenAgain
 from sunwell.agent.run.context_lookup import ContextLookup, with_context_query
 from sunwell.agent.run.files_seen import FilesSeen, Hashes
@@ -74,7 +74,7 @@ from sunwell.journal.records import (
 from sunwell.journal.worked_time import WorkedTime
 from sunwell.memory.answer_memory import AnswerMemory, answers_file
 from sunwell.memory.lens_store import LensStore, lenses_file
-from sunwell.memory.outcomes import outcomes_file
+from sunwell.memory.outcome_store import outcomes_file
 from sunwell.models.connection import Connection
 from sunwell.tools.environment import secrets_from_environment
 from sunwell.tools.originals import Originals
@@ -299,6 +299,8 @@ class RunStart:
         if self.asked is not None:
             settings["asked"] = self.asked.settings()
             settings["code"]["prompts"]["ask"] = ASK_PROMPT_VERSION
+        if session.options.decide == "classifier":
+            settings["code"]["prompts"]["classifier"] = CLASSIFY_PROMPT_VERSION
         if self.checks is not None and (schema := self.checks.schema_text):
             settings["answer_schema"] = schema
         if foreign := own_checks(session.options):

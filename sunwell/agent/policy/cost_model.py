@@ -50,6 +50,8 @@ class Shape:
     """How many share the work under one lens, output and turns divided evenly."""
     redone_share: Decimal = Decimal("0.1")
     """Share of the delegated work that fails its check and is done again the direct way."""
+    redone_tries: int = 0
+    """On how many outcomes that share rests; 0: it is assumed."""
     reasoning_share: Decimal = Decimal("0.3")
     """Output that goes into reasoning, per token of the estimate; none of it at low effort."""
     least_cacheable_tokens: int = 1_024
@@ -107,8 +109,12 @@ def quote(estimated: int | OutputEstimate, prices: Prices, shape: Shape | None =
     unhurried = with_limit(attrs.evolve(shape, reasoning_share=Decimal(0)), shape.smart_output_tokens)
     work = with_limit(shape, shape.worker_output_tokens)
     low_effort = alone("smart-low-effort", prices.smart, output, unhurried)
+    delegated = _delegated(prices, output, shape, direct)
+    once_usd = delegated.expected_usd
+    if once_usd is not None and direct.expected_usd is not None:
+        once_usd -= shape.redone_share * direct.expected_usd
     return Quote(
-        delegated=_delegated(prices, output, shape, direct),
+        delegated=delegated,
         direct=direct,
         alternatives=(low_effort,),
         cheap=alone("cheap", prices.delegation, output, work),
@@ -116,6 +122,7 @@ def quote(estimated: int | OutputEstimate, prices: Prices, shape: Shape | None =
         assumptions=_assumptions(output, prices, shape),
         price_date=min((p.date for p in _known(prices) if p.date), default=""),
         output=output,
+        delegated_once_usd=once_usd,
     )
 
 
@@ -345,7 +352,7 @@ def _assumptions(output: OutputEstimate, prices: Prices, shape: Shape) -> tuple[
             f"tools answer with {shape.result_tokens:,} tokens a turn."
         ),
         _lens_assumption(shape, workers),
-        f"{shape.redone_share:.0%} of the delegated work is done again the direct way.",
+        _redone_assumption(shape),
         "The smart model at low effort writes the same without reasoning.",
         (
             f"The worst case is all of {shape.max_turns} turns with answers of {shape.max_output_tokens:,} "
@@ -362,6 +369,13 @@ def _assumptions(output: OutputEstimate, prices: Prices, shape: Shape) -> tuple[
         f"The {role} is priced without a cache." for role, price in roles if price and not _caches(price)
     ]
     return tuple(sentences)
+
+
+def _redone_assumption(shape: Shape) -> str:
+    said = f"{shape.redone_share:.0%} of the delegated work is done again the direct way"
+    if not shape.redone_tries:
+        return f"{said}."
+    return f"{said}, after {_counted(shape.redone_tries, 'outcome')} of work of this kind under a lens."
 
 
 def _lens_assumption(shape: Shape, workers: str) -> str:

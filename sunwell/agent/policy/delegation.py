@@ -52,7 +52,7 @@ def should_use_delegation(
             f"tokens cannot be negative: estimated_tokens={given}, threshold_tokens={threshold_tokens}"
         )
     proposal = _trigger(task, output, budget_remaining, threshold_tokens)
-    misfit = _misfit(budget_remaining, quote, budget_usd, lens_usd) if proposal else None
+    misfit = lens_misfit(budget_remaining, quote, budget_usd, lens_usd) if proposal else None
     veto = misfit or (_dearer(quote) if proposal else None)
     reason = proposal or _no_trigger(output, budget_remaining, threshold_tokens)
     return DelegationDecision(
@@ -83,9 +83,10 @@ def _breadth(group: Group) -> str:
     return f'the task is about {count} {_NOUNS[group.noun]} ("{group.words}")'
 
 
-def _misfit(
+def lens_misfit(
     left: int | None, quote: Quote | None, budget_usd: Decimal | None, lens_usd: Decimal | None
 ) -> str | None:
+    """Return why the budget does not hold a lens; ``None`` if it does. Arguments as above."""
     # Nothing is written if a lens is there: its quote has 0 tokens.
     lens_tokens = quote.lens_tokens if quote else ASSUMED_LENS_TOKENS
     if left is not None and left < lens_tokens:

@@ -22,6 +22,8 @@ from sunwell.models.prices import PriceBook
 from sunwell.models.room import DEFAULT_OUTPUT_TOKENS, own_output_tokens
 from sunwell.models.tokens import estimate_tokens
 
+REDONE_SHARE = Shape().redone_share
+"""Share of delegated work that is assumed to be done again without any outcome."""
 quote_once = lru_cache(maxsize=16)(quote)
 """A quote follows from its inputs alone, so a run takes the one that its forecast has made."""
 
@@ -114,6 +116,11 @@ def may_delegate(
     return bool(should_use_delegation(task, output, tokens_left, threshold_tokens=threshold))
 
 
+def may_choose(config: LoopConfig, models: Candidates) -> bool:
+    """Whether something else than words may decide which way a task is done."""
+    return config.decide != "words" and models.worker.name != models.smart.name
+
+
 def decide(
     task: str,
     output: OutputEstimate,
@@ -125,8 +132,9 @@ def decide(
     tokens_left: int | None = None,
     usd_left: Decimal | None = None,
     lens: LensOutlook = LensOutlook(),
+    redone: tuple[Decimal, int] = (REDONE_SHARE, 0),
 ) -> tuple[DelegationDecision, Quote]:
-    """Return whether *task* is delegated, and the quote that the decision rests on.
+    """Return whether *task* is delegated by its words and numbers, and the quote that that rests on.
 
     Args:
         output: What the task is expected to take, see :func:`expected_output`.
@@ -135,9 +143,11 @@ def decide(
         tools: What every turn is told of tools.
         tokens_left: Tokens that the run may still use; ``None`` means no limit.
         usd_left: US dollars that the run may still use; ``None`` means no limit.
+        redone: Share of delegated work that is done again, and on how many outcomes it rests.
     """
     threshold = config.delegation_threshold_tokens
     shape = shape_of(task, config, models, system=system, tools=tools, lens=lens)
+    shape = attrs.evolve(shape, redone_share=redone[0], redone_tries=redone[1])
     made, shape = _quoted(output, models, shape)
     if lens.given is not None:
         decision = DelegationDecision(True, _given(models), output.expected_tokens, threshold, tokens_left)
@@ -154,7 +164,7 @@ def decide(
             budget_usd=usd_left,
             lens_usd=lens.least_usd,
         )
-    if may_delegate(task, output, config, models, tokens_left):
+    if may_delegate(task, output, config, models, tokens_left) or may_choose(config, models):
         decision = attrs.evolve(decision, lens_input_tokens=lens.input_tokens, scout_turns=shape.scout_turns)
     return _with_other_way(decision, models), made
 

@@ -12,6 +12,7 @@ from weakref import WeakSet
 import attrs
 from blinker import NamedSignal
 
+from sunwell.agent.policy.task_kinds import kind_of
 from sunwell.agent.run.asked_contexts import AskedContexts
 from sunwell.agent.run.command_calls import command_of
 from sunwell.agent.run.composed_answer import composed_answer
@@ -23,6 +24,7 @@ from sunwell.agent.run.ladder_terms import LadderTerms
 from sunwell.agent.run.lens_shelf import LensShelf
 from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.quiet import Quiet
+from sunwell.agent.run.run_outcomes import RunOutcomes
 from sunwell.agent.run.toolset import Toolset
 from sunwell.budget.ledger import TreeLedger
 from sunwell.budget.ledger_protocol import Budget, Ledger
@@ -370,6 +372,8 @@ class Run:
     ledger: Ledger = attrs.field(init=False)
     time_limits: TimeLimits = attrs.field(init=False)
     gateway: Gateway = attrs.field(init=False)
+    outcomes: RunOutcomes = attrs.field(init=False)
+    """How checked work went so far, in this run and in earlier ones."""
 
     decision: DelegationDecision | None = attrs.field(default=None, init=False)
     quote: Quote | None = attrs.field(default=None, init=False)
@@ -412,6 +416,14 @@ class Run:
         self.gateway = Gateway(
             self.journal, self.ledger, self.tally, prices, self.tell, self.config.retry, self._hold
         )
+        self.outcomes = RunOutcomes(
+            self.ladder_terms.outcomes, lambda sentence: self.tell(WARNED, Warned(sentence))
+        )
+
+    @property
+    def kind(self) -> str:
+        """The kind of its task: as the decision has it, or by its words."""
+        return (self.decision.kind if self.decision is not None else "") or kind_of(self.task)
 
     def note_left_behind(self, sentences: Iterable[str]) -> None:
         """Tell the user what a command has just left behind, and keep it for the report."""

@@ -148,6 +148,8 @@ class WorkerTerms:
     """What siblings are told of; a task's own list only narrows what is carried out."""
     system: tuple[str, ...] = ()
     """Sections of the system prompt: the caller's, then the lens."""
+    has_lens: bool = False
+    """Whether a lens is among them."""
     effort: Effort | None = None
     max_output_tokens: int | None = None
     max_answer_tokens: int | None = None

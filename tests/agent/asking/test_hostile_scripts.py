@@ -25,27 +25,11 @@ def read(request):
 @pytest.mark.parametrize(
     ("code", "told", "keeps"),
     [
-        pytest.param("while True:\n    pass", "all names that you had set are gone", False, id="endless"),
-        pytest.param(
-            "try:\n    while True:\n        pass\nexcept BaseException:\n    while True:\n        pass",
-            "all names that you had set are gone",
-            False,
-            id="endless-and-catches",
-        ),
         pytest.param("x = []\nwhile True:\n    x.append('y' * 10_000_000)", "MemoryError", True, id="memory"),
         pytest.param(
-            "for i in range(1_000_000):\n    budget()", "10,000 calls, not more", True, id="a-million-calls"
-        ),
-        pytest.param(
-            "for i in range(1_000_000):\n    try:\n        texts([])\n    except RuntimeError:\n        pass",
-            "10,000 calls, not more, and it went on. The session begins anew",
-            False,
-            id="a-million-calls-and-catches",
-        ),
-        pytest.param(
             "import re\nfor i in range(1_000_000):\n    re.match('(\\\\w+);(\\\\w+)', 'foo;low')",
-            "may compute for 10 seconds: this was stopped. The session begins anew: all names that you had "
-            "set are gone. A pattern that is given as text is compiled at each call",
+            "The session begins anew: all names that you had set are gone. "
+            "A pattern that is given as text is compiled at each call",
             False,
             id="patterns-in-a-loop",
         ),
@@ -102,7 +86,11 @@ def read(request):
     ],
 )
 def test_a_script_that_goes_wrong_is_told_and_costs_nothing(asked, code, told, keeps):
-    """The names stay if the interpreter can promise that; the run goes on either way."""
+    """The names stay if the interpreter can promise that; the run goes on either way.
+
+    Only one of these computes until its time is up. What else never ends, or calls for ever, is stopped by
+    the same session; ``tests/tools/test_python.py`` has that with lower limits.
+    """
     result = asked.ask(
         [
             explore("kept = 7"),

@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 
 from sunwell.agent import Agent
-from sunwell.agent.ladder.climb_outcomes import ClimbOutcomes, ExpectedClimb, known_as
+from sunwell.agent.ladder.climb_outcomes import ClimbOutcomes, ExpectedClimb
 from sunwell.agent.ladder.rungs import LadderModels, plan_rungs
 from sunwell.agent.policy.task_kinds import kind_of
 from sunwell.agent.run.loop_config import LoopConfig
+from sunwell.agent.run.run_outcomes import known_as
 from sunwell.context import RunOptions, SessionContext
 from sunwell.core.price import OutputEstimate
-from sunwell.memory.outcomes import KnownOutcomes, OutcomeStore, RungOutcome, outcomes_file
+from sunwell.memory.outcome_store import OutcomeStore, outcomes_file
+from sunwell.memory.outcomes import KnownOutcomes, WorkOutcome
 from sunwell.models.anthropic_messages import AnthropicModel
 from sunwell.models.connection import Connection
 from sunwell.models.registry import ModelRegistry
@@ -34,11 +36,11 @@ def store(tmp_path_factory: Any, monkeypatch: Any) -> OutcomeStore:
     return OutcomeStore(outcomes_file(), warn=pytest.fail)
 
 
-def outcomes(count: int, passes: int, task: str = CRUD, model: str = "cheap") -> list[RungOutcome]:
+def outcomes(count: int, passes: int, task: str = CRUD, model: str = "cheap") -> list[WorkOutcome]:
     """Return *count* outcomes of the cheap rung alone, of which *passes* passed."""
     kind, now = kind_of(task), time.time()
     return [
-        RungOutcome(kind, "cheap", model, "", number < passes, Decimal("0.001"), now)
+        WorkOutcome(kind, "cheap", model, "", number < passes, Decimal("0.001"), now)
         for number in range(count)
     ]
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from sunwell.agent.policy.task_kinds import kind_of
 from sunwell.cli.main import cli
 from sunwell.events import RungStarted
-from sunwell.memory.outcomes import OutcomeStore, RungOutcome, outcomes_file
+from sunwell.memory.outcome_store import OutcomeStore, outcomes_file
+from sunwell.memory.outcomes import WorkOutcome
 from tests.agent.ladder.batch_parts import WRONG, Crew, Writer, is_right, items, rungs
 
 RUNGS = ("cheap", "cheap_again", "lens", "smart")
@@ -55,7 +56,7 @@ def learn(rung: str, passed: bool, count: int, after: str = "") -> None:
     model = "smart" if rung == "smart" else "cheap"
     kind = kind_of(items(1)[0].text)
     OutcomeStore(path, warn=pytest.fail).record(
-        [RungOutcome(kind, rung, model, after, passed, None, 1.0)] * count
+        [WorkOutcome(kind, rung, model, after, passed, None, 1.0)] * count
     )
 
 

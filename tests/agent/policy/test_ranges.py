@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sunwell
@@ -258,6 +258,7 @@ def test_any_text_gets_a_range_in_order(task: str):
         "Schreibe {} Beschreibungen für den Katalog",
     ],
 )
+@settings(max_examples=30)  # for each of a dozen tasks
 @given(numbers=st.lists(st.integers(2, 2_000_000), min_size=2, max_size=6, unique=True).map(sorted))
 def test_more_things_never_take_less(task: str, numbers: list[int]):
     """All three figures grow with the number, or stay."""
@@ -272,13 +273,13 @@ def test_more_things_never_take_less(task: str, numbers: list[int]):
     ["“", '"', "'", "'a", "`", "\n", " ", "1. ", "5,", "5 files ", "files ", "all ", "a dozen ", "x",
      "write ", "a-", "\n1. a\n", "```\n", "十", "((", "- ", "each with 3 tests ", "without "],
 )  # fmt: skip
-def test_a_megabyte_of_anything_is_estimated_at_once(piece: str):
+def test_a_very_long_task_of_anything_is_estimated_at_once(piece: str):
     """No repetition makes the reading of a task slow, neither for its range nor for the decision."""
-    task = piece * (1_000_000 // len(piece))
-    begun = time.perf_counter()
+    task = piece * (200_000 // len(piece))
+    begun = time.process_time()
     made = estimate(task)
     should_use_delegation(task, made)
-    assert time.perf_counter() - begun < 15  # about 2 seconds; what is quadratic takes hours
+    assert time.process_time() - begun < 8  # less than a second; what is quadratic takes many minutes
     assert made.expected_tokens <= MOST_TOKENS
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from sunwell.agent.policy.ladder import Attempt, Rung, next_step
 from sunwell.agent.policy.rung_outcomes import DEFAULT_PRIORS, after_of, rungs_with
-from sunwell.memory.outcomes import KnownOutcomes, RungOutcome
+from sunwell.memory.outcomes import KnownOutcomes, WorkOutcome
 
 LADDER = (
     Rung("cheap", "haiku", Decimal("0.01"), prior=DEFAULT_PRIORS["cheap"]),
@@ -21,7 +21,7 @@ def known_of(*tries: tuple[str, str, str, bool | None], times: int = 1) -> Known
     models = {rung.name: rung.model for rung in LADDER}
     known = KnownOutcomes()
     for kind, rung, after, passed in tries * times:
-        known.add(RungOutcome(kind, rung, models[rung], after, passed, None, 0.0))
+        known.add(WorkOutcome(kind, rung, models[rung], after, passed, None, 0.0))
     return known
 
 
@@ -89,7 +89,7 @@ def test_failures_here_and_there_do_not_multiply() -> None:
     """The smart rung is not given up after nine failures because five of them came after another rung."""
     known = known_of(("fix", "smart", "cheap:haiku", False), times=5)
     for _ in range(4):
-        known.add(RungOutcome("fix", "smart", "opus", "", False, None, 0.0))
+        known.add(WorkOutcome("fix", "smart", "opus", "", False, None, 0.0))
     cheap, smart = rungs_with(known, "fix", LADDER, [])
     assert next_step([smart], [Attempt("cheap", False, cheap.cost_usd)]).rung == smart
 
@@ -103,6 +103,6 @@ def test_a_useless_worker_is_noticed_within_one_price_of_the_smart_rung() -> Non
         assert step.rung is not None
         if step.rung.name == "smart":
             break
-        known.add(RungOutcome("fix", "cheap", "haiku", "", False, None, 0.0))
+        known.add(WorkOutcome("fix", "cheap", "haiku", "", False, None, 0.0))
         spent += Decimal("0.01")
     assert spent < 2 * Decimal("0.20")

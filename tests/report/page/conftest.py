@@ -1,5 +1,6 @@
 """Runs of each kind with their records, pages that no run has had, and a browser to open them in."""
 
+import pickle
 import runpy
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -34,10 +35,16 @@ def maker() -> Any:
         sys.path.remove(str(_BENCHMARKS))
 
 
+@pytest.fixture(scope="session")
+def kept_values(maker: Any) -> bytes:
+    """Return the values of :func:`values`, which are made once."""
+    return pickle.dumps(page_json(maker["made_page"](8, 60)))
+
+
 @pytest.fixture
-def values(maker: Any) -> Values:
+def values(kept_values: bytes) -> Values:
     """Return the JSON values of a run of 8 workers, in which much went wrong."""
-    found: Values = page_json(maker["made_page"](8, 60))
+    found: Values = pickle.loads(kept_values)
     return found
 
 
