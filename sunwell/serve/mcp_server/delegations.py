@@ -24,7 +24,6 @@ from sunwell.core.marks import guarded
 from sunwell.core.price import Side
 from sunwell.core.task import Task
 from sunwell.core.threads import in_thread, in_thread_to_the_end
-from sunwell.core.tool import Proposal
 from sunwell.errors import ConfigurationError, SunwellError
 from sunwell.journal.layout import RunFile, find_run
 from sunwell.journal.ownership import find_own_run, key_or_doubt
@@ -46,7 +45,7 @@ from sunwell.serve.mcp_server.outcome_models import (
 from sunwell.serve.mcp_server.process_purse import Portion, ProcessPurse
 from sunwell.serve.mcp_server.root_settings import RootSettings, ServerTerms, SettingsOf, Work
 from sunwell.serve.mcp_server.run_outcome import RecordedOutcome
-from sunwell.serve.mcp_server.run_progress import FollowedEvents, follow
+from sunwell.serve.mcp_server.run_progress import FollowedEvents, approving, follow
 from sunwell.serve.mcp_server.served_roots import ServedRoot, ServedRoots
 from sunwell.tools.environment import secrets_from_environment
 from sunwell.tools.file_glob import GlobSet
@@ -154,7 +153,7 @@ class Delegations:
         recorded = latest_settings(read.records)
         options, asked = options_from(recorded), recorded.get("asked") or {}
         await in_thread(_require_inside, place, recorded)
-        terms = settings.terms(options, self._approver(call) if self.terms.approves else None)
+        terms = settings.terms(options, approving(call) if self.terms.approves else None)
         cap = self._again(options.budget, terms, max_cost_usd)
         spent = read.most_spent_usd()
         if spent is None:
@@ -277,7 +276,7 @@ class Delegations:
         settings = await in_thread(self.settings_of, place.require(), work)
         options = settings.options
         if self.terms.approves:
-            options = attrs.evolve(options, approve=self._approver(call))
+            options = attrs.evolve(options, approve=approving(call))
         usual = self.terms.max_cost_usd
         if options.budget.usd is not None:
             usual = min(usual, options.budget.usd)
@@ -289,19 +288,6 @@ class Delegations:
                 "this server has each write and command approved by a person (--approve), and this client "
                 f"cannot ask one (elicitation); {_NOT_BEGUN}"
             )
-
-    def _approver(self, call: Held) -> Any:
-        async def approve(proposal: Proposal) -> bool:
-            lines = exact_lines(proposal.details, is_diff=bool(proposal.path))
-            if sum(map(len, lines)) > _MOST_SHOWN:  # what nobody can read whole, nobody can approve
-                call.tell(f"refused, since it is too long to be shown: {proposal.summary}")
-                return False
-            about = [proposal.asked_by and f"Asked by: {proposal.asked_by}", proposal.conditions]
-            about.append(proposal.reason and f"Asked because {proposal.reason}")
-            told = "\n".join([f"{proposal.summary}?", *filter(None, about), fenced("\n".join(lines))])
-            return await call.ask(told)
-
-        return approve
 
     def _confirming(self, call: Held, *, must_ask: bool = False) -> Confirm | None:
         """Return what asks before a fan-out; a run that asked before goes on asking."""

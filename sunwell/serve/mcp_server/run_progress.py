@@ -1,4 +1,4 @@
-"""The events of a run, as a client's call follows them: progress in lines, and what is needed at the end."""
+"""A run as a client's call follows it: lines of progress, what needs approval, and what the end needs."""
 
 from contextlib import aclosing
 from typing import Any
@@ -7,7 +7,10 @@ import attrs
 
 from sunwell.agent.agent import Agent
 from sunwell.agent.run.run_context import RunEvents
+from sunwell.context.options import Approve
+from sunwell.core.markdown import fenced
 from sunwell.core.task import TaskResult
+from sunwell.core.tool import Proposal
 from sunwell.events import (
     BatchPlanned,
     CheckFinished,
@@ -29,8 +32,10 @@ from sunwell.events import (
 from sunwell.report.figures import dollars, one_line
 from sunwell.serve.mcp_server.held_call import HeldCall
 from sunwell.serve.mcp_server.process_purse import Portion
+from sunwell.tools.wording import exact_lines
 
 _LONGEST_LINE = 300
+_MOST_SHOWN = 20_000
 
 
 @attrs.define(eq=False)
@@ -62,6 +67,22 @@ async def follow(
                     seen.result = event.result
             if line := one_line(_line_of(event), _LONGEST_LINE):
                 call.tell(line)
+
+
+def approving(call: HeldCall[Any]) -> Approve:
+    """Return what has a person approve each write and command, through the client of *call*."""
+
+    async def approve(proposal: Proposal) -> bool:
+        lines = exact_lines(proposal.details, is_diff=bool(proposal.path))
+        if sum(map(len, lines)) > _MOST_SHOWN:  # what nobody can read whole, nobody can approve
+            call.tell(f"refused, since it is too long to be shown: {proposal.summary}")
+            return False
+        about = [proposal.asked_by and f"Asked by: {proposal.asked_by}", proposal.conditions]
+        about.append(proposal.reason and f"Asked because {proposal.reason}")
+        told = "\n".join([f"{proposal.summary}?", *filter(None, about), fenced("\n".join(lines))])
+        return await call.ask(told)
+
+    return approve
 
 
 def _line_of(event: Event) -> str:
