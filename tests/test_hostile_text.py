@@ -195,7 +195,7 @@ def hostile_texts(size: int, first: int, *, all_ends: bool) -> Iterator[str]:
 
 def _seconds(parse: Callable[[str], object], given: str, size: int) -> float:
     """Return the computing time of *parse*; the system ends this process if it is far too long."""
-    signal.setitimer(signal.ITIMER_VIRTUAL, 10 * MOST_SECONDS * size)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 30 * MOST_SECONDS * size)
     begun = time.process_time()
     with suppress(SunwellError, ValueError, OverflowError):  # it may be refused
         parse(given)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -102,6 +103,8 @@ class AgentLoop:
     second_model: ModelProtocol | None = attrs.field(default=None, validator=optional(_model))
     """Who tries before the smart model does, on the ladder; ``None``: nobody."""
     _running: set[asyncio.Task[TaskResult]] = attrs.field(factory=set, init=False)
+    _begun: weakref.WeakSet[asyncio.Task[TaskResult]] = attrs.field(factory=weakref.WeakSet, init=False)
+    """Those of them that have taken their first step."""
 
     async def run(
         self,
@@ -228,6 +231,7 @@ class AgentLoop:
         working.add_done_callback(self._running.discard)
         working.add_done_callback(lambda _: run.stream.end())
         try:
+            await asyncio.sleep(0)  # a task that is cancelled before it begins has no end to tell
             yield run.stream
             await working  # a bug surfaces here
         finally:
@@ -237,6 +241,8 @@ class AgentLoop:
 
     async def _to_the_end(self, run: Run, batch: Batch | None, lens_only: bool) -> TaskResult:
         """Carry *run* out and return its result; tell its end, whichever it is."""
+        if (working := asyncio.current_task()) is not None:
+            self._begun.add(working)
         try:
             return await self._result_of(run, batch, lens_only)
         except BaseException as error:
@@ -527,7 +533,10 @@ class AgentLoop:
     def stop(self) -> None:
         """End all runs of this loop: no new call starts, and each yields its cancelled result."""
         for working in self._running:
-            working.cancel()
+            if working in self._begun:
+                working.cancel()
+            else:  # one that is cancelled before it begins has no result to yield
+                working.get_loop().call_soon(working.cancel)
 
     @property
     def _smart(self) -> ModelProtocol:

@@ -386,6 +386,7 @@ class RunOptions:
     )
     decide: Decide = attrs.field(
         default="words",
+        kw_only=True,  # what may be given by position is older
         metadata=_option(
             "delegation",
             "What decides whether to delegate: words of the task, a classifier (one cheap call), or outcomes "

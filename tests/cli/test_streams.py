@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import click
@@ -14,6 +15,8 @@ import pytest
 from sunwell.cli.exit_codes import READER_GONE
 from sunwell.cli.main import cli
 from sunwell.memory.lens_store import LensStore
+from sunwell.memory.outcome_store import OutcomeStore
+from sunwell.memory.outcomes import WorkOutcome
 from sunwell.simulator import Simulator, running_simulator
 from sunwell.simulator.scripts import DEMO_MODELS
 from tests.cli.beginner import done, done_anew
@@ -83,10 +86,13 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[
     (folder / "sunwell.toml").write_text("[budget]\nusd = 5\n")
     with running_simulator(Simulator(DEMO_MODELS)) as simulator:
         keys = {"OPENAI_BASE_URL": simulator.openai_url, "OPENAI_API_KEY": "simulated-key"}
-        environ = {**os.environ, **keys, "SUNWELL_HOME": str(folder / "home"), "SUNWELL_LENSES": ""}
+        kept_here = {"SUNWELL_HOME": str(folder / "home"), "SUNWELL_LENSES": "", "SUNWELL_OUTCOMES": ""}
+        environ = {**os.environ, **keys, **kept_here}
         told = json.loads(done("run", TASK, "--delegate", "--json", folder=folder, env=environ).stdout)
         kept = LensStore(folder / "home" / "lenses.sqlite3", warn=pytest.fail).keep(KEPT)
         assert kept is not None
+        made = WorkOutcome("tests", "cheap", "haiku", "", True, Decimal("0.01"), 1.0, False, 400, 300)
+        OutcomeStore(folder / "home" / "outcomes.sqlite3", warn=pytest.fail).record([made])
         yield folder, environ, {"RUN": told["run_id"], "JOURNAL": told["journal"], "LENS": kept.id}
 
 

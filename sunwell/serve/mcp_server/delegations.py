@@ -72,6 +72,8 @@ class _Order:
     options: RunOptions
     cap_usd: Decimal
     """What it may still cost."""
+    warnings: tuple[str, ...] = ()
+    """What its client is told of the order."""
 
 
 @attrs.define(eq=False)
@@ -158,7 +160,7 @@ class Delegations:
         spent = read.most_spent_usd()
         if spent is None:
             raise ConfigurationError(f"nobody knows what {found.run_id} has cost so far: start a new run")
-        order = _Order(place, settings, options, max(Decimal(0), cap - spent))
+        order = _Order(place, settings, options, max(Decimal(0), cap - spent), _unheard(max_cost_usd, cap))
         agent = settings.agent()
         async with self.purse.portion(order.cap_usd) as portion:
             events = agent.resume(
@@ -280,7 +282,8 @@ class Delegations:
         usual = self.terms.max_cost_usd
         if options.budget.usd is not None:
             usual = min(usual, options.budget.usd)
-        return _Order(place, settings, options, _lower(usual, max_cost_usd))
+        cap = _lower(usual, max_cost_usd)
+        return _Order(place, settings, options, cap, _unheard(max_cost_usd, cap))
 
     def _require_approver(self, call: Held) -> None:
         if self.terms.approves and not call.can_ask:
@@ -356,7 +359,7 @@ class Delegations:
             RecordedOutcome.read,
             run,
             order.place.name,
-            [*order.settings.warnings, *self._purse_warnings(order, portion)],
+            [*order.settings.warnings, *order.warnings, *self._purse_warnings(order, portion)],
             error,
         )
         spent = read.most_spent_usd()
@@ -423,6 +426,14 @@ def _lower(usual: Decimal, wanted: float | None) -> Decimal:
         return usual
     asked = Budget(usd=wanted).usd
     return usual if asked is None else min(usual, asked)
+
+
+def _unheard(wanted: float | None, cap: Decimal) -> tuple[str, ...]:
+    """Return what a client is told whose wanted cap is above what the server allows."""
+    asked = None if wanted is None else Budget(usd=wanted).usd
+    if asked is None or asked <= cap:
+        return ()
+    return (f"max_cost_usd is above what is allowed here, so the cap of this run was {dollars(cap)}",)
 
 
 def _capped(options: RunOptions, usd: Decimal) -> RunOptions:

@@ -106,17 +106,21 @@ class WayPrice(BaseModel):
     low_usd: str | None
     expected_usd: str | None
     high_usd: str | None
-    worst_usd: str | None = Field(description="Null: only the cap bounds it.")
+    worst_usd: str | None = Field(description="What it could cost if no cap held it; null: unknown.")
 
 
 class EstimateOutcome(BaseModel):
     """What a task would cost. Nothing was spent for it."""
 
-    chosen: str = Field(description="The name of the way that would be taken.")
+    chosen: str = Field(
+        description="The name of the way that the server would take; a client cannot choose it."
+    )
     reason: str
     ways: list[WayPrice]
     models: dict[str, str]
-    least_cap_usd: str | None = Field(description="A cap below this may not hold the first call.")
+    least_cap_usd: str | None = Field(
+        description="A lower cap may not hold the first call. To finish, one needs high_usd."
+    )
     cap_usd: str = Field(description="What a run may cost here unless a lower cap is given.")
     warnings: list[str]
 
@@ -136,4 +140,6 @@ class UndoOutcome(BaseModel):
     removed: list[str]
     unchanged: list[str]
     skipped: list[RefusedUndo]
-    not_saved: list[str] = Field(description="Calls whose changes were not kept, so that they stay.")
+    not_saved: list[str] = Field(
+        description="Calls, such as commands, that saved no file: what they changed stays."
+    )

@@ -152,7 +152,10 @@ def _next(status: str, closed: RunClosed | None, named: str) -> str:
             return f"It can go on: {again}. What was answered is not paid again."
     reason = closed.stop_reason if closed else ""
     if reason == "budget_usd":
-        return f"The cap was met. To go on, {again}, and a higher max_cost_usd if the server allows one."
+        return (
+            f"The cap was met. To go on, {again}, and a higher max_cost_usd. The server's own cap is one "
+            "that only who started this server can raise."
+        )
     if reason in ("refusal", "length", "window", "provider_stop"):
         return "Resuming gives the same end. Give another task."
     return f"It can be tried again: {again}. What was answered is not paid again."

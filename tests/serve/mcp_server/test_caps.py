@@ -81,11 +81,15 @@ async def test_a_cap_can_only_be_lowered(tmp_path: Path, simulator: Simulator) -
         high = told(await client.call_tool("delegate", {"task": "Look.", "max_cost_usd": 50}))
         assert (high["cap_usd"], high["stop_reason"]) == ("0.05", "budget_usd")
         assert "a higher max_cost_usd" in high["next"]
+        assert "only who started this server can raise" in high["next"]
+        assert high["warnings"] == [
+            "max_cost_usd is above what is allowed here, so the cap of this run was $0.05"
+        ]
         again = {"run_id": high["run_id"], "max_cost_usd": 50}
         more = told(await client.call_tool("resume", again))
         assert (more["cap_usd"], more["cost_usd"]) == ("0.05", high["cost_usd"])
         low = told(await client.call_tool("delegate", {"task": "Look.", "max_cost_usd": 0.02}))
-        assert low["cap_usd"] == "0.02"
+        assert (low["cap_usd"], low["warnings"]) == ("0.02", [])
         raised = told(await client.call_tool("resume", {"run_id": low["run_id"], "max_cost_usd": 0.04}))
         assert raised["cap_usd"] == "0.04"
         assert Decimal("0.02") < Decimal(raised["cost_usd"]) <= Decimal("0.04")
