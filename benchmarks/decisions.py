@@ -59,7 +59,7 @@ from sunwell.core.price import DelegationDecision, OutputEstimate, Price, Quote,
 from sunwell.memory.outcome_store import OutcomeStore
 from sunwell.memory.outcomes import WAYS, KnownOutcomes, Way, WorkOutcome
 
-SEEDS = 32
+SEEDS = 16
 KINDS = 30
 LEARNT = 50
 LATER = 200
