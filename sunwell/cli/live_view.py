@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import attrs
 
 from sunwell.cli.output import above, cell, holding, when_free
-from sunwell.cli.plain_view import Refusals, line_of, notice
+from sunwell.cli.plain_view import Refusals
 from sunwell.cli.progress import Progress, Row
 from sunwell.cli.terminal import broken
 from sunwell.events import Event, ModelTextArrived
+from sunwell.report.event_lines import line_of, notice
 from sunwell.report.figures import columns_of, dollars, fitted, fitted_name, rounded, seconds_text
 from sunwell.tools.wording import shown
 

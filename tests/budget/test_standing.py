@@ -9,10 +9,10 @@ import pytest
 from sunwell.agent.loop import AgentLoop, LoopConfig
 from sunwell.budget import Budget, Claim, TreeLedger
 from sunwell.budget.standing import Standing
-from sunwell.cli.plain_view import line_of
 from sunwell.core import Price, Rates, Text, ToolCall, Usage
 from sunwell.errors import BudgetExhausted
 from sunwell.events import RunFinished
+from sunwell.report.event_lines import line_of
 from sunwell.report.summary import summarize, summary_text
 from sunwell.testing import ScriptedModel, completion, run_virtual
 from sunwell.tools import tool

@@ -17,13 +17,13 @@ from click.testing import Result
 
 import sunwell.cli
 from sunwell.cli.output import say, say_told
-from sunwell.cli.plain_view import line_of
 from sunwell.cli.record_commands import TreeStyle, tree_lines
 from sunwell.cli.run_command import tell_end
 from sunwell.core.marks import guarded_from_report
 from sunwell.core.task import Bill, TaskResult
 from sunwell.events import payloads
 from sunwell.journal.tree import Node
+from sunwell.report.event_lines import line_of
 from sunwell.report.summary import summary_text
 from tests.cli.conftest import Invoke
 from tests.filled import filled
@@ -140,18 +140,25 @@ def test_each_line_that_a_report_prints_is_known_to_the_guard(choice: int) -> No
         assert guarded_from_report(f"a\n{line}") == f"a\n\\{line}", line
 
 
-CLI = Path(sunwell.cli.__file__).parent
+SOURCES = Path(sunwell.cli.__file__).parents[1]
+LINES_OF_EVENTS = "report/event_lines"
 REPORTING = (
+    LINES_OF_EVENTS,
     *(
-        "approval_prompt",
-        "ending",
-        "live_view",
-        "plain_view",
-        "record_commands",
-        "resume_commands",
-        "run_command",
+        f"cli/{name}"
+        for name in (
+            "approval_prompt",
+            "ending",
+            "live_view",
+            "plain_view",
+            "record_commands",
+            "resume_commands",
+            "run_command",
+            "run_output",
+            "shared_options",
+            "terminal",
+        )
     ),
-    *("run_output", "shared_options", "terminal"),
 )
 """Modules that print beside an answer."""
 HARMLESS = {
@@ -176,7 +183,7 @@ HARMLESS = {
 def beginnings() -> Iterator[tuple[str, str]]:
     """Yield what each line begins with that is printed by a call of ``say`` or returned for a view."""
     for name in REPORTING:
-        for node in ast.walk(ast.parse((CLI / f"{name}.py").read_text())):
+        for node in ast.walk(ast.parse((SOURCES / f"{name}.py").read_text())):
             found: ast.expr | None = None
             if isinstance(node, ast.Call) and node.args:
                 called = (
@@ -186,7 +193,7 @@ def beginnings() -> Iterator[tuple[str, str]]:
             elif (
                 isinstance(node, ast.Return)
                 and isinstance(node.value, ast.JoinedStr)
-                and name == "plain_view"
+                and name in (LINES_OF_EVENTS, "cli/plain_view")
             ):
                 found = node.value
             for part in (found.body, found.orelse) if isinstance(found, ast.IfExp) else (found,):

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from sunwell.cli.plain_view import PlainView, line_of
+from sunwell.cli.plain_view import PlainView
 from sunwell.core.model import Usage
 from sunwell.events import (
     BudgetRefused,
@@ -20,6 +20,7 @@ from sunwell.events import (
     ToolCallStarted,
     Warned,
 )
+from sunwell.report.event_lines import line_of
 
 WROTE = ToolCallFinished("run/work", "write_file", False, 0.1, ("a.py",))
 

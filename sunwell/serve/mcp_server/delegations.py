@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from decimal import Decimal
 from functools import partial
 from itertools import islice
@@ -25,13 +26,15 @@ from sunwell.core.price import Side
 from sunwell.core.task import Task
 from sunwell.core.threads import in_thread, in_thread_to_the_end
 from sunwell.errors import ConfigurationError, SunwellError
+from sunwell.events import BatchPlanned, Event, ModelCallStarted, RunStarted, WorkerFinished
 from sunwell.journal.layout import RunFile, find_run
 from sunwell.journal.ownership import find_own_run, key_or_doubt
 from sunwell.journal.retention import is_running
+from sunwell.report.event_lines import line_of
 from sunwell.report.figures import dollars, exact, one_line
 from sunwell.report.forecast import ask_forecast, forecast
 from sunwell.report.page.overview import OverviewRow, run_rows
-from sunwell.serve.mcp_server.held_call import HeldCall
+from sunwell.serve.mcp_server.held_call import MOST_SHOWN, HeldCall, approving
 from sunwell.serve.mcp_server.outcome_models import (
     EstimateOutcome,
     PurseState,
@@ -45,7 +48,6 @@ from sunwell.serve.mcp_server.outcome_models import (
 from sunwell.serve.mcp_server.process_purse import Portion, ProcessPurse
 from sunwell.serve.mcp_server.root_settings import RootSettings, ServerTerms, SettingsOf, Work
 from sunwell.serve.mcp_server.run_outcome import RecordedOutcome
-from sunwell.serve.mcp_server.run_progress import FollowedEvents, approving, follow
 from sunwell.serve.mcp_server.served_roots import ServedRoot, ServedRoots
 from sunwell.tools.environment import secrets_from_environment
 from sunwell.tools.file_glob import GlobSet
@@ -58,8 +60,8 @@ from sunwell.tools.workspace import Workspace
 Held = HeldCall[Any]
 _MOST_TEXT = 1_000_000
 _MOST_TASKS = 1_000
-_MOST_SHOWN = 20_000
 _MOST_RUNS, _LONG_TASK = 20, 200
+_LONGEST_LINE = 300
 _NOT_BEGUN = "not begun, and nothing was spent"
 
 
@@ -243,7 +245,7 @@ class Delegations:
                 return f"{step.reason}, so only a person can allow it, and this client cannot ask one"
             text = difference(Plan(step.path, step.old, step.new or b"", ""), _redact, whole=True)
             lines = exact_lines(text, is_diff=True)
-            if sum(map(len, lines)) > _MOST_SHOWN:
+            if sum(map(len, lines)) > MOST_SHOWN:
                 return f"{step.reason}, and the change is too long to be shown to a person"
             verb = step.verb.removesuffix("s").capitalize()
             told = f"{verb} {quoted(step.path)}?\nAsked because {step.reason}\n{fenced(chr(10).join(lines))}"
@@ -342,19 +344,27 @@ class Delegations:
         spent_before: Decimal = Decimal(0),
     ) -> RunOutcome:
         """Return the outcome of the run of *events*, and book what it has spent."""
-        seen, error = FollowedEvents(), ""
+        begun: RunStarted | None = None
+        error, has_called = "", False
         try:
-            async with agent:
-                await follow(call, agent, events, portion, seen)
+            async with agent, aclosing(events) as stream:
+                async for event in stream:
+                    match event:
+                        case RunStarted():
+                            begun, call.stop_with = event, agent.stop
+                        case ModelCallStarted():
+                            has_called, portion.spent_usd = True, None  # until the journal says what it was
+                    if line := one_line(_line_of(event), _LONGEST_LINE):
+                        call.tell(line)
         except SunwellError as failed:
-            if seen.begun is None or not seen.has_called:
+            if begun is None or not has_called:
                 portion.spent_usd = Decimal(0)
                 raise
             error = str(failed)
         finally:
             call.stop_with = _nothing  # what is left only reads
-        assert seen.begun is not None
-        run = RunFile(seen.begun.run_id, Path(seen.begun.journal or ""))
+        assert begun is not None
+        run = RunFile(begun.run_id, Path(begun.journal or ""))
         read = await in_thread(
             RecordedOutcome.read,
             run,
@@ -365,6 +375,20 @@ class Delegations:
         spent = read.most_spent_usd()
         portion.spent_usd = None if spent is None else max(Decimal(0), spent - spent_before)
         return await in_thread(read.outcome)
+
+
+def _line_of(event: Event) -> str:
+    match event:
+        case RunStarted():
+            begun = "goes on" if event.resumed else "begins"
+            return f"run {event.run_id} {begun}; report finds it by this id"
+        case BatchPlanned():
+            return f"{event.workers} workers: {event.choice}"
+        case ModelCallStarted():  # which may take minutes
+            return f"{event.model} is asked ({event.purpose})"
+        case WorkerFinished():
+            return f"task {event.result.task_id}: {event.result.status}"
+    return line_of(event) or ""
 
 
 def _nothing() -> None:

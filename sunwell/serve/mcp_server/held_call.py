@@ -3,14 +3,21 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import attrs
+
+from sunwell.context.options import Approve
+from sunwell.core.markdown import fenced
+from sunwell.core.tool import Proposal
+from sunwell.tools.wording import exact_lines
 
 T = TypeVar("T")
 ANSWER_SECONDS = 600.0
 """How long a question waits for its answer."""
 _MOST_LINES = 200
+MOST_SHOWN = 20_000
+"""Characters that a person is shown at most: what nobody can read whole, nobody can approve."""
 
 
 @attrs.define(eq=False)
@@ -114,3 +121,19 @@ class HeldCall(Generic[T]):
         """Return when the work has ended, however."""
         if self._task is not None:
             await asyncio.wait((self._task,))
+
+
+def approving(call: HeldCall[Any]) -> Approve:
+    """Return what has a person approve each write and command, through the client of *call*."""
+
+    async def approve(proposal: Proposal) -> bool:
+        lines = exact_lines(proposal.details, is_diff=bool(proposal.path))
+        if sum(map(len, lines)) > MOST_SHOWN:
+            call.tell(f"refused, since it is too long to be shown: {proposal.summary}")
+            return False
+        about = [proposal.asked_by and f"Asked by: {proposal.asked_by}", proposal.conditions]
+        about.append(proposal.reason and f"Asked because {proposal.reason}")
+        told = "\n".join([f"{proposal.summary}?", *filter(None, about), fenced("\n".join(lines))])
+        return await call.ask(told)
+
+    return approve
