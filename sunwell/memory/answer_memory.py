@@ -6,8 +6,7 @@ nothing. The texts of questions are not in it, only digests; the answers are, wi
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ import attrs
 from sunwell.core.message import Text
 from sunwell.core.model import Completion
 from sunwell.core.user_folders import cache_folder
-from sunwell.memory.user_database import DatabaseError, UserDatabase, is_busy, said_of
+from sunwell.memory.user_database import DatabaseError, SpareFile, UserDatabase
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -65,22 +64,27 @@ class AnswerMemory:
     kept_bytes: int = attrs.field(default=KEPT_BYTES, kw_only=True)
     kept_seconds: float = attrs.field(default=KEPT_SECONDS, kw_only=True)
     longest_seconds: float = attrs.field(default=_LONGEST_SECONDS, kw_only=True)
-    _is_usable: bool = attrs.field(default=True, init=False)
+    _trouble: SpareFile = attrs.field(init=False)
     _waiting: dict[str, tuple[str, str]] = attrs.field(factory=dict, init=False)
     """Answers that are about to be written, by key: the model and the text."""
     _used: set[str] = attrs.field(factory=set, init=False)
     """Keys whose use is about to be noted."""
     _writing: threading.Lock = attrs.field(factory=threading.Lock, init=False)
 
+    @_trouble.default
+    def _of_answers(self) -> SpareFile:
+        return SpareFile("remembered answers", "use --no-answer-memory", self.warn, bears_others=True)
+
     def find(self, key: str) -> Completion | None:
         """Return the answer that was kept under *key*, without usage; ``None`` if there is none.
 
         One that is older than 30 days is none.
         """
-        if not self._is_usable:
+        if not self._trouble.is_usable:
             return None
         found: list[tuple[float, float, str, str]] = []
-        with self._warned("read"), self._database().reading() as opened:
+        database = self._database()
+        with self._trouble.being("read", database), database.reading() as opened:
             if opened is not None:
                 query = "SELECT kept_at, used_at, model, text FROM answers WHERE key = ?"
                 found += map(_answer, opened[0].execute(query, (key,)))
@@ -101,7 +105,7 @@ class AnswerMemory:
         Then the answers go that are older than 30 days or, if the file is too large, were not used for long.
         """
         text = completion.text
-        if not self._is_usable or completion.stop != "end" or not text or completion.tool_calls:
+        if not self._trouble.is_usable or completion.stop != "end" or not text or completion.tool_calls:
             return
         try:
             if len(text.encode()) > _MOST_VALUE_BYTES // 2:
@@ -121,9 +125,10 @@ class AnswerMemory:
                 rows.append((key, now, now, *answer))
             while self._used:
                 used.append((now, self._used.pop()))
-            if not (rows or used) or not self._is_usable:
+            if not (rows or used) or not self._trouble.is_usable:
                 return
-            with self._warned("kept"), self._database().writing() as connection:
+            database = self._database()
+            with self._trouble.being("kept", database), database.writing() as connection:
                 connection.executemany(_KEEP, rows)
                 connection.executemany("UPDATE answers SET used_at = ? WHERE key = ?", used)
                 if rows:
@@ -146,22 +151,6 @@ class AnswerMemory:
     def _database(self) -> UserDatabase:
         most = self.kept_bytes + _SLACK_BYTES
         return UserDatabase(self.file, _FORMAT, _SCHEMA, self.longest_seconds, most, _MOST_VALUE_BYTES)
-
-    @contextmanager
-    def _warned(self, done: str) -> Iterator[None]:
-        """Turn what is wrong with the file into one warning."""
-        from sqlite3 import Error
-
-        try:
-            yield
-        except (Error, OSError, UnicodeError, DatabaseError) as error:
-            if is_busy(error) or not self._is_usable:
-                return
-            self._is_usable = False
-            self.warn(
-                f"remembered answers cannot be {done}: {self.file}: {said_of(error, self.longest_seconds)}; "
-                "the run goes on without them. Move the file away, or use --no-answer-memory"
-            )
 
 
 def _answer(row: tuple[Any, ...]) -> tuple[float, float, str, str]:

@@ -5,10 +5,8 @@ Whether it fits another run is not decided here. Who keeps a lens has replaced k
 """
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
@@ -17,9 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 
 from sunwell.core.lens import EphemeralLens
-from sunwell.core.user_folders import state_folder
 from sunwell.memory.growing_database import GrowingDatabase
-from sunwell.memory.user_database import DatabaseError, is_busy, said_of
+from sunwell.memory.user_database import DatabaseError, SpareFile, state_file
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -52,7 +49,6 @@ _MOST_ROW_BYTES = 200_000
 _MOST_FOUND = 100
 _USED_AGAIN_SECONDS = 3_600.0
 """A use is noted only so long after the last one: reading should seldom have to write."""
-_OFF = frozenset({"0", "off", "no", "false"})
 _Written = TypeVar("_Written")
 LONGEST_TASK = 4_000
 """Characters of a task that are kept; its hash is that of all of it."""
@@ -95,16 +91,11 @@ class KeptLens:
 
 
 def lenses_file(environ: Mapping[str, str] | None = None) -> Path | None:
-    """Return the file of the user's lenses, which may not exist.
+    """Return the file of the user's lenses; ``None`` if ``SUNWELL_LENSES`` is ``off``.
 
-    ``None`` if ``SUNWELL_LENSES`` is ``off``. The file is in ``SUNWELL_HOME`` if that is set, otherwise
-    in the platform's folder for the state of programs. Raises :exc:`~sunwell.errors.ConfigurationError` if
-    there is neither that nor a home.
+    See :func:`~sunwell.memory.user_database.state_file`.
     """
-    read = os.environ if environ is None else environ
-    if read.get("SUNWELL_LENSES", "").strip().lower() in _OFF:
-        return None
-    return state_folder(read) / LENSES_FILE
+    return state_file(LENSES_FILE, "SUNWELL_LENSES", environ)
 
 
 @attrs.define(eq=False)
@@ -126,7 +117,11 @@ class LensStore:
     """Most lenses in the file."""
     longest_seconds: float = attrs.field(default=_LONGEST_SECONDS, kw_only=True)
     """How long one call may take, waiting for others that write included."""
-    _is_usable: bool = attrs.field(default=True, init=False)
+    _trouble: SpareFile = attrs.field(init=False)
+
+    @_trouble.default
+    def _of_lenses(self) -> SpareFile:
+        return SpareFile("lenses", "use --no-lens-store", self.warn)
 
     def find(self, scope: str, kind: str) -> tuple[KeptLens, ...]:
         """Return the lenses for tasks of *kind* in the workspace *scope*, and in any; the latest first.
@@ -196,10 +191,11 @@ class LensStore:
         return self._write(lambda connection: int(connection.execute(statement, values).rowcount)) or 0
 
     def _read(self, condition: str, values: Sequence[Any]) -> tuple[KeptLens, ...]:
-        if self.file is None or not self._is_usable:
+        if self.file is None or not self._trouble.is_usable:
             return ()
         found: list[KeptLens] = []
-        with self._warned("read"), self._database(self.file).reading() as opened:
+        database = self._database(self.file)
+        with self._trouble.being("read", database), database.reading() as opened:
             if opened is not None:
                 connection, require_time = opened
                 for row in connection.execute(
@@ -207,16 +203,17 @@ class LensStore:
                 ):
                     require_time()
                     found.append(_kept(row))
-        return tuple(found) if self._is_usable else ()
+        return tuple(found) if self._trouble.is_usable else ()
 
     def _write(self, write: Callable[["Connection"], _Written]) -> _Written | None:
         """Return what *write* does with the open file; ``None`` if nothing is kept, or that failed."""
-        if self.file is None or not self._is_usable:
+        if self.file is None or not self._trouble.is_usable:
             return None
         written = None
-        with self._warned("written"), self._database(self.file).writing() as connection:
+        database = self._database(self.file)
+        with self._trouble.being("written", database), database.writing() as connection:
             written = write(connection)
-        return written if self._is_usable else None
+        return written if self._trouble.is_usable else None
 
     def _make_room(self, connection: "Connection", made: KeptLens) -> None:
         same = "scope = ? AND kind = ? AND task_sha256 = ? AND needs = ?"
@@ -239,22 +236,6 @@ class LensStore:
             columns={"lenses": frozenset(_COLUMNS)},
             older={},
         )
-
-    @contextmanager
-    def _warned(self, done: str) -> Iterator[None]:
-        """Turn what is wrong with the file into one warning."""
-        from sqlite3 import Error
-
-        try:
-            yield
-        except (Error, OSError, UnicodeError, DatabaseError) as error:
-            self._is_usable = False
-            advice = "Move the file away, or use --no-lens-store"
-            advice = "Nothing needs to be done" if is_busy(error) else advice
-            self.warn(
-                f"lenses cannot be {done}: {self.file}: {said_of(error, self.longest_seconds)}; the run goes "
-                f"on without them. {advice}"
-            )
 
 
 def _json(value: Any) -> str:

@@ -1,15 +1,12 @@
 """Outcomes kept for later runs, in one SQLite file of the user's."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from sunwell.core.user_folders import state_folder
 from sunwell.memory.growing_database import GrowingDatabase
 from sunwell.memory.outcomes import (
     KEPT_OUTCOMES,
@@ -20,21 +17,20 @@ from sunwell.memory.outcomes import (
     WorkOutcome,
     sums_of,
 )
-from sunwell.memory.user_database import DatabaseError, is_busy, said_of
+from sunwell.memory.user_database import DatabaseError, SpareFile, state_file
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
 MOST_OUTCOMES = 100_000
-"""Outcomes in the file, of all kinds together; the oldest leave first. They take about 12 MB."""
+"""Outcomes in the file, of all kinds together; the oldest leave first. They take about 8 MB."""
 FORMAT = 2
 _LONGEST_SECONDS = 0.5
-_MOST_BYTES = 512 << 20  # a million outcomes have 130 MB; only what is asked for is read
+_MOST_BYTES = 512 << 20  # a million outcomes have 76 MB; only what is asked for is read
 _MOST_VALUE_BYTES = 100_000
 _MOST_SUMS = 4_096
 _MOST_DELETED = 1_000
 _PAGE = 5_000
-_OFF = frozenset({"0", "off", "no", "false"})
 
 _SEQUENCE = {"sqlite_sequence": "CREATE TABLE sqlite_sequence(name,seq)"}
 _INDEX = {"outcomes_of_a_kind": "CREATE INDEX outcomes_of_a_kind ON outcomes (kind, id)"}
@@ -88,15 +84,11 @@ _SUM_COLUMNS = (*_SUM_KEY, *_SUM_VALUES)
 
 
 def outcomes_file(environ: Mapping[str, str] | None = None) -> Path | None:
-    """Return the file of the user's outcomes, which may not exist.
+    """Return the file of the user's outcomes; ``None`` if ``SUNWELL_OUTCOMES`` is ``off``.
 
-    ``None`` if ``SUNWELL_OUTCOMES`` is ``off``. The file is in ``SUNWELL_HOME`` if that is set, otherwise in
-    the platform's folder for the state of programs.
+    See :func:`~sunwell.memory.user_database.state_file`.
     """
-    read = os.environ if environ is None else environ
-    if read.get("SUNWELL_OUTCOMES", "").strip().lower() in _OFF:
-        return None
-    return state_folder(read) / "outcomes.sqlite3"
+    return state_file("outcomes.sqlite3", "SUNWELL_OUTCOMES", environ)
 
 
 @attrs.define(eq=False)
@@ -121,7 +113,11 @@ class OutcomeStore:
     """Most outcomes in the file; older ones are deleted."""
     longest_seconds: float = attrs.field(default=_LONGEST_SECONDS, kw_only=True)
     """How long one call may take, waiting for others that write included."""
-    _is_usable: bool = attrs.field(default=True, init=False)
+    _trouble: SpareFile = attrs.field(init=False)
+
+    @_trouble.default
+    def _of_outcomes(self) -> SpareFile:
+        return SpareFile("outcomes", "set SUNWELL_OUTCOMES=off", self.warn)
 
     def read(self, *kinds: str) -> KnownOutcomes:
         """Return the outcomes of *kinds* that count, and sums of those of all others.
@@ -134,11 +130,12 @@ class OutcomeStore:
 
     def read_into(self, known: KnownOutcomes, *kinds: str) -> None:
         """Have *known* take the outcomes of *kinds* that count, and the sums of kinds it has not taken."""
-        if self.file is None or not self._is_usable:
+        if self.file is None or not self._trouble.is_usable:
             return
         rows: dict[str, list[WorkOutcome]] = {}
         others: dict[CountedAt, OutcomeSums] = {}
-        with self._warned("read"), self._database(self.file).reading() as opened:
+        database = self._database(self.file)
+        with self._trouble.being("read", database), database.reading() as opened:
             if opened is not None:
                 connection, require_time = opened
                 others = self._sums(connection, require_time)
@@ -150,9 +147,10 @@ class OutcomeStore:
     def record(self, outcomes: Iterable[WorkOutcome]) -> None:
         """Write *outcomes*, all or none; the oldest leave if there are too many."""
         made = list(outcomes)
-        if self.file is None or not self._is_usable or not made:
+        if self.file is None or not self._trouble.is_usable or not made:
             return
-        with self._warned("written"), self._database(self.file).writing() as connection:
+        database = self._database(self.file)
+        with self._trouble.being("written", database), database.writing() as connection:
             self._bring_up(connection)
             self._write(connection, made)
 
@@ -162,25 +160,26 @@ class OutcomeStore:
         They are read in parts, so that a slow reader holds nobody up.
         """
         last = 0
-        while self.file is not None and self._is_usable:
-            found: list[tuple[Any, ...]] = []
-            with self._warned("read"), self._database(self.file).reading() as opened:
+        while self.file is not None and self._trouble.is_usable:
+            found: list[tuple[int, WorkOutcome]] = []
+            database = self._database(self.file)
+            with self._trouble.being("read", database), database.reading() as opened:
                 if opened is not None:
                     found = _page(*opened, last, kind)
-            yield from (_outcome(row[1:]) for row in found)
+            yield from (outcome for _, outcome in found)
             if len(found) < _PAGE:
                 return
-            last = found[-1][0]
+            last, _ = found[-1]
 
     def forget(self, kind: str | None = None) -> int:
         """Delete the outcomes of *kind*, or all; return how many there were."""
-        if self.file is None or not self._is_usable:
+        if self.file is None or not self._trouble.is_usable:
             return 0
-        count = 0
-        with self._warned("forgotten"):
-            if not self._database(self.file).is_there():
+        count, database = 0, self._database(self.file)
+        with self._trouble.being("forgotten", database):
+            if not database.is_there():
                 return 0
-            with self._database(self.file).writing() as connection:
+            with database.writing() as connection:
                 self._bring_up(connection)
                 where, given = ("", ()) if kind is None else (" WHERE kind = ?", (kind,))
                 connection.execute("PRAGMA secure_delete = ON")
@@ -257,22 +256,6 @@ class OutcomeStore:
             [_sum_row(*one) for one in sums_of(_latest(connection, kind, self.kept)).items()],
         )
 
-    @contextmanager
-    def _warned(self, done: str) -> Iterator[None]:
-        """Turn what is wrong with the file into one warning."""
-        from sqlite3 import Error
-
-        try:
-            yield
-        except (Error, OSError, UnicodeError, DatabaseError) as error:
-            self._is_usable = False
-            said = said_of(error, self.longest_seconds)
-            advice = "Move the file away, or set SUNWELL_OUTCOMES=off"
-            advice = "Nothing needs to be done" if is_busy(error) else advice
-            self.warn(
-                f"outcomes cannot be {done}: {self.file}: {said}; the run goes on without them. {advice}"
-            )
-
 
 def _select(connection: "Connection") -> str:
     """Return a statement that reads the columns of this version; what a file of the first format lacks is
@@ -292,14 +275,13 @@ def _latest(connection: "Connection", kind: str, count: int) -> list[WorkOutcome
 
 def _page(
     connection: "Connection", require_time: Callable[[], None], last: int, kind: str | None
-) -> list[tuple[Any, ...]]:
+) -> list[tuple[int, WorkOutcome]]:
     where, given = ("", ()) if kind is None else (" AND kind = ?", (kind,))
     found = []
     asked = f"{_select(connection)} WHERE id > ?{where} ORDER BY id LIMIT ?"
     for row in connection.execute(asked, (last, *given, _PAGE)):
         require_time()
-        _outcome(row[1:])
-        found.append(row)
+        found.append((row[0], _outcome(row[1:])))
     return found
 
 

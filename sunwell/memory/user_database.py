@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from sunwell.core.user_folders import state_folder
 from sunwell.journal.user_state import file_doubt, state_doubt
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class UserDatabase:
     """A file with one schema. It is used only if it is the user's alone, and has exactly this schema.
 
     A view or a trigger that somebody else put there would be run. What is wrong raises
-    :exc:`DatabaseError`, :exc:`sqlite3.Error` or :exc:`OSError`, which :func:`said_of` puts into words.
+    :exc:`DatabaseError`, :exc:`sqlite3.Error` or :exc:`OSError`, which :class:`SpareFile` puts into words.
     """
 
     file: Path
@@ -134,14 +135,59 @@ class UserDatabase:
         return bool(version == self.format)
 
 
-def is_busy(error: Exception) -> bool:
-    """Whether another program was writing the file."""
+@attrs.define(eq=False)
+class SpareFile:
+    """A file of the user's without which a run goes on: what is wrong with it is one warning."""
+
+    what: str
+    """What is in it, for the warning."""
+    instead: str
+    """How it is turned off, for the warning."""
+    warn: Callable[[str], None]
+    bears_others: bool = False
+    """Whether it is used again after another program was writing it, and that is not told."""
+    is_usable: bool = attrs.field(default=True, init=False)
+    """False once it was warned of: then nobody reads or writes it any more."""
+
+    @contextmanager
+    def being(self, done: str, database: UserDatabase) -> Iterator[None]:
+        """Turn what is wrong with *database* into the warning that its file cannot be *done*."""
+        from sqlite3 import Error
+
+        try:
+            yield
+        except (Error, OSError, UnicodeError, DatabaseError) as error:
+            others = _is_busy(error)
+            if not self.is_usable or (others and self.bears_others):
+                return
+            self.is_usable = False
+            said = _said_of(error, database.longest_seconds)
+            advice = "Nothing needs to be done" if others else f"Move the file away, or {self.instead}"
+            self.warn(
+                f"{self.what} cannot be {done}: {database.file}: {said}; the run goes on without them. {advice}"
+            )
+
+
+_OFF = frozenset({"0", "off", "no", "false"})
+
+
+def state_file(name: str, switch: str, environ: Mapping[str, str] | None = None) -> Path | None:
+    """Return the user's file *name*, which may not exist; ``None`` if the variable *switch* is ``off``.
+
+    It is in ``SUNWELL_HOME`` if that is set, otherwise in the platform's folder for the state of programs.
+    Raises :exc:`~sunwell.errors.ConfigurationError` if there is neither that nor a home.
+    """
+    read = os.environ if environ is None else environ
+    return None if read.get(switch, "").strip().lower() in _OFF else state_folder(read) / name
+
+
+def _is_busy(error: Exception) -> bool:
     return getattr(error, "sqlite_errorname", "") == "SQLITE_BUSY"
 
 
-def said_of(error: Exception, longest_seconds: float) -> str:
+def _said_of(error: Exception, longest_seconds: float) -> str:
     """Return what is wrong, as a clause."""
-    if is_busy(error):
+    if _is_busy(error):
         return "another program was writing it"
     if getattr(error, "sqlite_errorname", "") == "SQLITE_INTERRUPT":
         return f"it took longer than {longest_seconds:g} s"
