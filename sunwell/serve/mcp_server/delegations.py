@@ -163,6 +163,8 @@ class Delegations:
         if spent is None:
             raise ConfigurationError(f"nobody knows what {found.run_id} has cost so far: start a new run")
         order = _Order(place, settings, options, max(Decimal(0), cap - spent), _unheard(max_cost_usd, cap))
+        if self.terms.confirm_above_usd is not None and order.cap_usd > self.terms.confirm_above_usd:
+            await self._confirm(call, None, order.cap_usd)  # nobody prices what is left of a run
         agent = settings.agent()
         async with self.purse.portion(order.cap_usd) as portion:
             events = agent.resume(

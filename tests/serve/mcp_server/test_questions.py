@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sunwell.core.message import Text, ToolCall, ToolResult
+from sunwell.report.figures import dollars
 from sunwell.serve.mcp_server.held_call import HeldCall
 from sunwell.serve.mcp_server.root_settings import ServerTerms
 from sunwell.simulator import Asked, Reply, Simulator, running_simulator
@@ -67,6 +68,30 @@ async def test_a_client_that_cannot_ask_is_told_so(root, simulator, mode: str) -
     high = ServerTerms(Decimal(1), confirm_above_usd=Decimal(5))
     async with connected(serving(root, terms=high), mode) as client:
         assert told(await client.call_tool("delegate", {"task": TASK}))["status"] == "ok"
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_person_is_asked_before_a_run_goes_on(root, simulator, mode: str) -> None:
+    """With what it may still cost; without a question if that is within the limit, or if it has finished."""
+    low = {"task": TASK, "max_cost_usd": 0.004}
+    async with connected(serving(root), mode) as client:
+        stopped = told(await client.call_tool("delegate", low))
+    assert stopped["stop_reason"] == "budget_usd"
+    spent = Decimal(stopped["cost_usd"]) + Decimal(stopped["uncertain_usd"])
+    sent = len(simulator.requests)
+    again = {"run_id": stopped["run_id"], "max_cost_usd": 0.3}
+    async with connected(serving(root, terms=CONFIRMED), mode) as client:
+        said = refused(await client.call_tool("resume", again))
+        assert "a person is asked first (--confirm-above), which this client cannot do (elicitation)" in said
+        assert told(await client.call_tool("resume", {**again, "max_cost_usd": 0.004}))["status"] != "ok"
+    answer, asked = answering(False, True)
+    async with connected(serving(root, terms=CONFIRMED), mode, elicitation_callback=answer) as client:
+        said = refused(await client.call_tool("resume", again))
+        assert "a person said no, or nobody answered; not begun, and nothing was spent" in said
+        assert len(simulator.requests) == sent
+        assert told(await client.call_tool("resume", again))["status"] == "ok"
+        assert told(await client.call_tool("resume", again))["status"] == "ok"
+    assert asked == [f"Spend up to {dollars(Decimal('0.3') - spent)}? (nobody knows what is expected)"] * 2
 
 
 @pytest.mark.parametrize("mode", MODES)
