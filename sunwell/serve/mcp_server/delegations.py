@@ -99,7 +99,7 @@ class Delegations:
         goal = _with_material(_text(task, "the task"), material)
         session = await in_thread(SessionContext.build, order.place.require(), goal, order.options)
         agent = order.settings.agent()
-        if self.terms.confirm_above_usd is not None:
+        if self._may_ask(order):
             await self._confirm(call, await in_thread(_expected, agent, session), order.cap_usd)
         async with self.purse.portion(order.cap_usd) as portion:
             session = attrs.evolve(session, options=_capped(order.options, portion.usd))
@@ -113,7 +113,7 @@ class Delegations:
             raise ConfigurationError(f"give between 1 and {_MOST_TASKS:,} tasks; {_NOT_BEGUN}")
         order = await self._order(call, root, "batch", max_cost_usd)
         agent, workspace = order.settings.agent(), order.place.require()
-        if self.terms.confirm_above_usd is not None:
+        if self._may_ask(order):
             await self._confirm(call, None, order.cap_usd)  # nobody prices a batch beforehand
         async with self.purse.portion(order.cap_usd) as portion:
             events = agent.batch_events(
@@ -131,7 +131,7 @@ class Delegations:
             raise ConfigurationError(f"name at least one file, folder or glob in contexts; {_NOT_BEGUN}")
         places = await in_thread(order.place.places, contexts)
         agent = order.settings.agent()
-        if self.terms.confirm_above_usd is not None:
+        if self._may_ask(order):
             side = await in_thread(_expected_answer, agent, question, places, order.options)
             await self._confirm(call, side, order.cap_usd)
         async with self.purse.portion(order.cap_usd) as portion:
@@ -163,7 +163,7 @@ class Delegations:
         if spent is None:
             raise ConfigurationError(f"nobody knows what {found.run_id} has cost so far: start a new run")
         order = _Order(place, settings, options, max(Decimal(0), cap - spent), _unheard(max_cost_usd, cap))
-        if self.terms.confirm_above_usd is not None and order.cap_usd > self.terms.confirm_above_usd:
+        if self._may_ask(order):
             await self._confirm(call, None, order.cap_usd)  # nobody prices what is left of a run
         agent = settings.agent()
         async with self.purse.portion(order.cap_usd) as portion:
@@ -310,6 +310,11 @@ class Delegations:
             return await call.ask(f"{what}. Go on?")
 
         return confirm
+
+    def _may_ask(self, order: _Order) -> bool:
+        """Whether *order* can cost so much that a person might have to be asked first."""
+        above = self.terms.confirm_above_usd
+        return above is not None and order.cap_usd > above
 
     async def _confirm(self, call: Held, side: Side | None, cap_usd: Decimal) -> None:
         """Ask a person if the expected cost is above the limit, or if nobody knows it."""

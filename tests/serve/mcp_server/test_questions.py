@@ -70,6 +70,17 @@ async def test_a_client_that_cannot_ask_is_told_so(root, simulator, mode: str) -
         assert told(await client.call_tool("delegate", {"task": TASK}))["status"] == "ok"
 
 
+async def test_nobody_is_asked_if_the_cap_is_within_the_limit(root, simulator) -> None:
+    """Whatever is expected, the run cannot cost more; so a client that cannot ask may start it, too."""
+    batch = {"tasks": [{"text": "Write endpoints for order"}]}
+    async with connected(serving(root, terms=CONFIRMED), "legacy") as client:
+        for name, arguments in (("delegate", {"task": TASK}), ("batch", batch)):
+            within = told(await client.call_tool(name, {**arguments, "max_cost_usd": 0.001}))
+            assert Decimal(within["cost_usd"]) <= Decimal("0.001")
+            said = refused(await client.call_tool(name, {**arguments, "max_cost_usd": 0.002}))
+            assert "a person is asked first (--confirm-above)" in said
+
+
 @pytest.mark.parametrize("mode", MODES)
 async def test_a_person_is_asked_before_a_run_goes_on(root, simulator, mode: str) -> None:
     """With what it may still cost; without a question if that is within the limit, or if it has finished."""
