@@ -32,7 +32,7 @@ from sunwell.journal.ownership import find_own_run, key_or_doubt
 from sunwell.journal.retention import is_running
 from sunwell.report.event_lines import line_of
 from sunwell.report.figures import dollars, exact, one_line
-from sunwell.report.forecast import ask_forecast, forecast
+from sunwell.report.forecast import Forecast, ask_forecast, forecast
 from sunwell.report.page.overview import OverviewRow, run_rows
 from sunwell.serve.mcp_server.held_call import MOST_SHOWN, HeldCall, approving
 from sunwell.serve.mcp_server.outcome_models import (
@@ -207,19 +207,14 @@ class Delegations:
         workspace = place.require()
         settings = await in_thread(self.settings_of, workspace, "estimate")
         options, agent = settings.options, settings.agent()
-        if not options.orchestrate and options.delegation_tools is None:
-            options = attrs.evolve(options, enable_delegation=True)
         goal = _with_material(_text(task, "the task"), material)
         session = await in_thread(SessionContext.build, workspace, goal, options)
-        made = await in_thread(
-            lambda: forecast(session, prices=agent.prices, registry=agent.registry, equipment=agent.equipment)
-        )
+        made = await in_thread(_forecast, agent, session)
         usual = self.terms.max_cost_usd
         cap = usual if options.budget.usd is None else min(usual, options.budget.usd)
-        reason = f"{made.smart_model} hands all work out" if made.is_orchestrated else made.decision.reason
         return EstimateOutcome(
-            chosen=made.chosen.name,
-            reason=reason,
+            chosen=made.taken(options).name,
+            reason=made.reason(options),
             ways=[_way(side) for side in made.quote.sides],
             models={
                 "smart_model": made.smart_model,
@@ -471,10 +466,12 @@ def _capped(options: RunOptions, usd: Decimal) -> RunOptions:
     return attrs.evolve(options, budget=attrs.evolve(options.budget, usd=usd))
 
 
+def _forecast(agent: Agent, session: SessionContext) -> Forecast:
+    return forecast(session, prices=agent.prices, registry=agent.registry, equipment=agent.equipment)
+
+
 def _expected(agent: Agent, session: SessionContext) -> Side:
-    made = forecast(session, prices=agent.prices, registry=agent.registry, equipment=agent.equipment)
-    is_decided = session.options.enable_delegation or session.options.lens is not None
-    return made.chosen if is_decided or made.quote.handed_out is not None else made.quote.direct
+    return _forecast(agent, session).taken(session.options)
 
 
 def _expected_answer(agent: Agent, question: str, places: Mapping[str, str], options: RunOptions) -> Side:

@@ -1,6 +1,7 @@
 """A client delegates a task: the answer, the bill, the files, and the run that can be found again."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -41,6 +42,21 @@ async def test_an_estimate_is_free_and_names_the_way(root, simulator, mode: str)
     assert found["chosen"] in {way["name"] for way in found["ways"]} >= {"delegated", "direct"}
     assert 0 < Decimal(found["least_cap_usd"]) < 1
     assert found["models"]["smart_model"] == "claude-opus-5-5"
+    assert not simulator.requests
+
+
+async def test_an_estimate_names_the_way_that_a_run_takes(root, simulator) -> None:
+    """With delegation off, that is the model alone, however cheap it were to delegate."""
+    way: dict[str, Any] = {"smart_model": None, "delegation_model": None, "model": "haiku"}
+    for settings, chosen, reason in (
+        (way, "direct", "delegation is off: claude-haiku-5-5 does the task"),
+        ({"enable_delegation": False}, "direct", "delegation is off: claude-opus-5-5 does the task"),
+        ({}, "delegated", "expected"),
+    ):
+        async with connected(serving(root, **settings), "legacy") as client:
+            found = told(await client.call_tool("estimate", {"task": TASK}))
+        assert found["chosen"] == chosen
+        assert reason in found["reason"]
     assert not simulator.requests
 
 
