@@ -232,7 +232,7 @@ def _can_ask(context: Context[Any, Any]) -> bool:
 
 
 def _result(call: HeldCall[Any]) -> CallToolResult:
-    from sunwell.serve.mcp_server.run_outcome import text_of
+    from sunwell.serve.mcp_server.result_bounds import text_of
 
     try:
         outcome = call.result()

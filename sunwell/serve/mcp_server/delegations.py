@@ -46,6 +46,7 @@ from sunwell.serve.mcp_server.outcome_models import (
     WayPrice,
 )
 from sunwell.serve.mcp_server.process_purse import Portion, ProcessPurse
+from sunwell.serve.mcp_server.result_bounds import lines_within, undo_within
 from sunwell.serve.mcp_server.root_settings import RootSettings, ServerTerms, SettingsOf, Work
 from sunwell.serve.mcp_server.run_outcome import RecordedOutcome
 from sunwell.serve.mcp_server.served_roots import ServedRoot, ServedRoots
@@ -223,7 +224,7 @@ class Delegations:
             },
             least_cap_usd=exact(made.least_usd),
             cap_usd=_told(cap),
-            warnings=[*settings.warnings, *made.warnings],
+            warnings=lines_within([*settings.warnings, *made.warnings]),
         )
 
     async def undo(self, call: Held, run_id: str, root: str) -> UndoOutcome:
@@ -252,13 +253,16 @@ class Delegations:
         report = await in_thread_to_the_end(
             partial(put_back, found.path.parent / "originals", Workspace(workspace), refuses=refuses)
         )
-        return UndoOutcome(
-            run_id=found.run_id,
-            restored=list(report.restored),
-            removed=list(report.removed),
-            unchanged=list(report.unchanged),
-            skipped=[RefusedUndo(path=one.path, reason=one.reason) for one in report.refused],
-            not_saved=[*map(str, report.uncovered), *([report.unread] if report.unread else [])],
+        return undo_within(
+            UndoOutcome(
+                run_id=found.run_id,
+                restored=list(report.restored),
+                removed=list(report.removed),
+                unchanged=list(report.unchanged),
+                skipped=[RefusedUndo(path=one.path, reason=one.reason) for one in report.refused],
+                not_saved=[*map(str, report.uncovered), *([report.unread] if report.unread else [])],
+                left_out=0,
+            )
         )
 
     def _again(self, recorded: Budget, terms: CallerTerms, max_cost_usd: float | None) -> Decimal:
