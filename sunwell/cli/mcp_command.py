@@ -2,7 +2,7 @@
 
 import gc
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sunwell.serve.mcp_server.delegations import Delegations
     from sunwell.serve.mcp_server.host_entries import HostName
     from sunwell.serve.mcp_server.root_settings import Work
+    from sunwell.serve.mcp_server.served_roots import ServedRoots
 
 _TOKEN = "SUNWELL_MCP_TOKEN"
 _TIMES = 10
@@ -102,8 +103,6 @@ def mcp(ctx: click.Context, /, **chosen: Any) -> None:
         if given:
             raise click.UsageError("options of the server stand alone: leave the command after them out")
         return
-    if chosen["port"] is not None and not chosen["http"]:
-        raise click.UsageError("--port has no effect without --http: leave it out")
     from sunwell.cli.ending import run_async
 
     server = _server(chosen)
@@ -141,17 +140,46 @@ async def _over_http(server: "DelegationServer", port: int) -> None:
         await door.serve()
 
 
-def _server(chosen: Chosen) -> "DelegationServer":
-    """Return the server. Raises :exc:`~sunwell.errors.ConfigurationError` if it could not do anything."""
+def options_of_entry(words: Sequence[str], host: "HostName", place: Path) -> Chosen:
+    """Return the options *words* in an entry for *host*, which starts the server in *place*, as parsed.
+
+    Raises :exc:`click.UsageError` or :exc:`~sunwell.errors.ConfigurationError` for what could not work there.
+    """
+    from sunwell.serve.mcp_server.host_entries import HOSTS
+
+    alone = SettingsCommand("sunwell mcp", params=mcp.params)  # no command can follow in an entry
+    chosen = alone.make_context("sunwell mcp", list(words)).params
+    if chosen["http"]:
+        raise click.UsageError(
+            "--http cannot stand in an entry, whose server speaks over its pipes: leave it out"
+        )
+    variable = HOSTS[host].root
+    roots = [root.replace(variable, str(place)) if variable else root for root in chosen["roots"]]
+    _checked_roots({**chosen, "roots": roots}, place)
+    return chosen
+
+
+def _checked_roots(chosen: Chosen, place: Path) -> "ServedRoots":
+    """Return the roots of a server with the parsed options *chosen* that is started in *place*.
+
+    Raises :exc:`click.UsageError` or :exc:`~sunwell.errors.ConfigurationError` if it could not do anything,
+    or an option had no effect.
+    """
+    if chosen["port"] is not None and not chosen["http"]:
+        raise click.UsageError("--port has no effect without --http: leave it out")
     max_cost, total = chosen["max_cost"], chosen["total"]
     if max_cost <= 0 or (total is not None and total <= 0):
         raise ConfigurationError("--max-cost and --total must be more than 0 dollars: nothing could be done")
-    folders = [Path(folder) for folder in chosen["roots"] or (".",)]
-    for folder in folders:
-        if not folder.is_dir():
-            raise ConfigurationError(f"the root {folder} is not a folder: name an existing one")
+    from sunwell.serve.mcp_server.served_roots import ServedRoots
+
+    return ServedRoots.of(chosen["roots"] or (".",), place)
+
+
+def _server(chosen: Chosen) -> "DelegationServer":
+    """Return the server. Raises :exc:`~sunwell.errors.ConfigurationError` if it could not do anything."""
     gc.disable()  # nothing of what is loaded now is garbage; to look takes a tenth of the start
     try:
+        roots = _checked_roots(chosen, Path())
         from sunwell.serve.mcp_server.delegation_server import DelegationServer
     except ImportError as error:
         if (error.name or "").partition(".")[0] not in ("mcp", "mcp_types"):
@@ -162,20 +190,18 @@ def _server(chosen: Chosen) -> "DelegationServer":
     finally:
         gc.freeze()
         gc.enable()
-    absolute = [folder.resolve() for folder in folders]
-    return DelegationServer(lambda: _delegations(chosen, absolute))
+    return DelegationServer(lambda: _delegations(chosen, roots))
 
 
-def _delegations(chosen: Chosen, folders: list[Path]) -> "Delegations":
+def _delegations(chosen: Chosen, roots: "ServedRoots") -> "Delegations":
     from sunwell.serve.mcp_server.delegations import Delegations
     from sunwell.serve.mcp_server.process_purse import ProcessPurse
     from sunwell.serve.mcp_server.root_settings import ServerTerms
-    from sunwell.serve.mcp_server.served_roots import ServedRoots
 
     terms = ServerTerms(chosen["max_cost"], chosen["confirm_above"], chosen["approve"])
     total = chosen["total"] if chosen["total"] is not None else terms.max_cost_usd * _TIMES
     return Delegations(
-        ServedRoots.of(folders),
+        roots,
         lambda root, work: _CommandSettings.of(chosen, root, work),
         terms,
         ProcessPurse(total),
@@ -280,8 +306,8 @@ def install(client: str, scope: str, workspace: str, write: bool, options: tuple
     )
 
     host, path = _host_file(client, scope, workspace)
-    mcp.make_context("sunwell mcp", list(options))  # what is wrong with them is said now
-    entry = entry_of(host, _own_command(scope), options)
+    chosen = options_of_entry(options, host, Path(workspace))  # what is wrong with them is said now
+    entry = entry_of(host, _own_command(scope), options, has_root=bool(chosen["roots"]))
     say_text(entry_text(host, entry).rstrip("\n"))
     try:
         before = read_host_file(path)
