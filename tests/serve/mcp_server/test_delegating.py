@@ -89,6 +89,9 @@ async def test_each_tool_has_a_schema_for_what_it_gives(root) -> None:
         listed = (await client.list_tools()).tools
     names = ["delegate", "batch", "ask", "estimate", "resume", "report", "undo"]
     assert [tool.name for tool in listed] == names
+    hints = {tool.name: tool.annotations for tool in listed}
+    assert [name for name, one in hints.items() if one.read_only_hint] == ["estimate", "report"]
+    assert [name for name, one in hints.items() if one.destructive_hint is False] == ["ask"]
     for tool in listed:
         assert tool.output_schema is not None
         assert tool.output_schema["type"] == "object"
