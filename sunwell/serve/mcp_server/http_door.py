@@ -11,6 +11,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import anyio
 import attrs
 import uvicorn
 from mcp.server.transport_security import TransportSecuritySettings
@@ -157,7 +158,7 @@ class HttpDoor:
         return number
 
     async def serve(self) -> None:
-        """Serve until this is cancelled."""
+        """Serve until this is cancelled; then connections are closed, and what they began ends, in order."""
         names = [f"{name}:{self.port}" for name in (HOST, "localhost")]
         app = self.server.streamable_http_app(
             streamable_http_path=PATH,
@@ -179,5 +180,13 @@ class HttpDoor:
             ws="none",
             timeout_graceful_shutdown=1,
         )
+        server = LoopbackHttp(config)
         with self._socket:
-            await LoopbackHttp(config).serve(sockets=[self._socket])
+            serving = asyncio.ensure_future(server.serve(sockets=[self._socket]))
+            try:
+                await asyncio.shield(serving)
+            except asyncio.CancelledError:
+                server.should_exit = True
+                with anyio.CancelScope(shield=True):
+                    await asyncio.wait((serving,))
+                raise

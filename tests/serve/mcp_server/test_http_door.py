@@ -116,6 +116,21 @@ async def test_others_get_one_sentence_and_cost_nothing(
     assert not simulator.requests
 
 
+async def test_the_end_is_in_order(root) -> None:
+    """A connection that is kept open is closed, and no task is left."""
+    before = asyncio.all_tasks()
+    async with opened(root) as door:
+        reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+        head = f"{AUTHORIZED}Content-Length: 2\n\n".replace("\n", "\r\n")
+        writer.write(head.format(port=door.port, token=TOKEN).encode() + b"{}")
+        answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert b"connection: close" not in answer
+    await asyncio.wait_for(reader.read(), 20)  # to the end
+    writer.close()
+    assert asyncio.all_tasks() == before
+
+
 async def test_giant_and_slow_bodies_are_ended(root, simulator) -> None:
     """A length that is too large, a body without one that does not end, and one that never comes."""
     async with opened(root) as door:
