@@ -164,6 +164,23 @@ async def test_an_answer_without_its_question_does_nothing(root, simulator) -> N
     assert not simulator.requests
 
 
+async def test_a_question_that_is_abandoned_is_forgotten(root, simulator) -> None:
+    """With its call: a client that comes back late is told where to look, and the server keeps nothing."""
+    answer, _ = answering(True)
+    server = serving(root, terms=CONFIRMED, answer_seconds=0.05)
+    async with connected(server, "2026-07-28", elicitation_callback=answer) as client:
+        first = await client.session.call_tool("delegate", {"task": TASK}, allow_input_required=True)
+        assert first.request_state
+        async with asyncio.timeout(20):
+            while server.open_calls:
+                await client.list_tools()
+        late = await client.session.call_tool(
+            "delegate", {"task": TASK}, request_state=first.request_state, allow_input_required=True
+        )
+        assert "not open any more: see with report whether a run had begun" in refused(late)
+    assert not simulator.requests
+
+
 def test_a_question_that_nobody_answers_stops_the_work() -> None:
     """After ten minutes, and what waits behind it is not asked any more."""
 
