@@ -247,16 +247,10 @@ class _CommandSettings:
 
     def terms(self, recorded: "RunOptions", approve: "Approve | None") -> "CallerTerms":
         """Return what is given again for a run that was recorded; all ceilings are usual ones."""
-        from sunwell.cli.shared_options import budget_of, terms_of, usual_ceilings
+        from sunwell.cli.shared_options import ceilings_of, terms_of
 
         made = terms_of(self.chosen, self.held, recorded, approve)
-        typed, usual = budget_of(self.held), usual_ceilings(self.held)
-        both = {
-            field.name: getattr(typed, field.name) if getattr(usual, field.name) is None
-            else getattr(usual, field.name)
-            for field in attrs.fields(type(typed))
-        }  # fmt: skip
-        return attrs.evolve(made, budget=None, ceilings=type(typed)(**both))
+        return attrs.evolve(made, budget=None, ceilings=ceilings_of(self.held))
 
 
 _host_options = (
