@@ -2,12 +2,15 @@
 
 import json
 import sys
+from decimal import Decimal
 from pathlib import Path
 
+import click
 import pytest
 
 pytest.importorskip("mcp")
 
+from sunwell.cli.mcp_command import options_of_entry
 from sunwell.serve.mcp_server.host_entries import HOSTS
 
 
@@ -116,6 +119,21 @@ def test_an_entry_has_the_projects_folder_or_the_roots_that_are_named(
     assert done.exit_code == 0, done.output
     made = json.loads((tmp_path / ".cursor" / "mcp.json").read_text())
     assert made["mcpServers"]["sunwell"]["args"][-len(args) :] == args
+
+
+def test_the_plugin_starts_a_server_that_can_work(tmp_path: Path) -> None:
+    """What stands in its entry is an entry's command, with options that such a server takes."""
+    plugin = Path(__file__).parents[2] / "integrations" / "claude-code"
+    described = json.loads((plugin / ".claude-plugin" / "plugin.json").read_text())
+    assert described["name"] == "sunwell"
+    servers = json.loads((plugin / ".mcp.json").read_text())[HOSTS["claude-code"].group]
+    assert list(servers) == ["sunwell"]
+    program, first, *options = [servers["sunwell"]["command"], *servers["sunwell"]["args"]]
+    assert (program, first) == ("sunwell", "mcp")
+    chosen = options_of_entry(options, "claude-code", tmp_path)
+    assert Decimal(0) < chosen["max_cost"] < chosen["total"]
+    with pytest.raises(click.UsageError, match="--http cannot stand in an entry"):
+        options_of_entry([*options, "--http"], "claude-code", tmp_path)
 
 
 def test_a_root_in_the_home_folder_is_found(sunwell, tmp_path: Path, keys) -> None:

@@ -107,9 +107,9 @@ AUTHORIZED = f"{OURS}Authorization: Bearer {{token}}\n"
 async def test_others_get_one_sentence_and_cost_nothing(
     root, simulator, head: str, status: int, sentence: str
 ) -> None:
-    """A wrong token, another site, another name for this machine: before the body is looked at."""
+    """A wrong token, another site, another name for this machine: before the body, which never comes here."""
     async with opened(root) as door:
-        code, found = await said_to(door, f"{head}Content-Length: {len(CALL)}\n\n", CALL)
+        code, found = await said_to(door, f"{head}Content-Length: {len(CALL)}\n\n")
     assert code == status
     assert sentence in found["error"]
     assert found["error"].endswith("nothing was done")
