@@ -120,9 +120,11 @@ def workers_of_result(result: TaskResult, *, with_texts: bool = False) -> dict[s
     return _object(entries, result.confidence, result.unresolved, with_texts=with_texts)
 
 
-def workers_of_records(records: Sequence[Record], *, with_texts: bool = False) -> dict[str, Any]:
-    """Return the same of the run that *records* tell of, also if it has not ended."""
-    return _of_records(records, tree(records), with_texts=with_texts)
+def workers_of_records(
+    records: Sequence[Record], root: Node | None = None, *, with_texts: bool = False
+) -> dict[str, Any]:
+    """Return the same of the run that *records* tell of, also if it has not ended; *root* is its tree."""
+    return _of_records(records, root or tree(records), with_texts=with_texts)
 
 
 def exported(records: Iterable[Record], *, with_texts: bool = False) -> str:

@@ -68,7 +68,7 @@ _NOT_BEGUN = "not begun, and nothing was spent"
 
 @attrs.frozen
 class _Order:
-    """A run that is about to be started, and what it is expected to cost."""
+    """A run that is about to begin, or to go on: where, with which settings, and what it may cost."""
 
     place: ServedRoot
     settings: RootSettings
@@ -83,8 +83,8 @@ class _Order:
 class Delegations:
     """Runs in the roots of a server, under its caps.
 
-    Each method takes the call of a client, which is told of progress and asked questions. Each raises a
-    :exc:`~sunwell.errors.SunwellError` with a sentence if nothing was begun.
+    What spends or changes anything takes the call of a client, which is told of progress and asked questions.
+    Each method raises a :exc:`~sunwell.errors.SunwellError` with a sentence if it has done nothing.
     """
 
     roots: ServedRoots
@@ -152,7 +152,7 @@ class Delegations:
         found = await in_thread(_own_run, workspace, run_id)
         read = await in_thread(RecordedOutcome.read, found, place.name)
         if await in_thread(came_to_its_end, read.records):
-            return read.outcome()
+            return await in_thread(read.outcome)
         settings = await in_thread(self.settings_of, workspace, "again")
         self._require_approver(call)
         recorded = latest_settings(read.records)

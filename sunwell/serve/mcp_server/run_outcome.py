@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 import attrs
@@ -40,6 +41,11 @@ class RecordedOutcome:
         """Return the run in the file of *run*. Raises :exc:`~sunwell.errors.JournalError`."""
         return cls(run, root, list(read_records(run.path)), tuple(warnings), error)
 
+    @cached_property
+    def tree(self) -> Node:
+        """What the run did and cost."""
+        return tree(self.records)
+
     @property
     def closed(self) -> RunClosed | None:
         """How it ended; ``None``: it has not, or it was taken up again since."""
@@ -54,14 +60,13 @@ class RecordedOutcome:
 
     def most_spent_usd(self) -> Decimal | None:
         """Return what it has cost so far at most, what is uncertain included; ``None``: not known."""
-        root = tree(self.records)
-        cost, besides = root.total_cost_usd, root.total_uncertain_usd
+        cost, besides = self.tree.total_cost_usd, self.tree.total_uncertain_usd
         return None if cost is None or besides is None else cost + besides
 
     def outcome(self) -> RunOutcome:
         """Return what clients are told, within :data:`~sunwell.serve.mcp_server.result_bounds.MOST_BYTES`."""
-        root, closed = tree(self.records), self.closed
-        told = workers_of_records(self.records, with_texts=True)
+        root, closed = self.tree, self.closed
+        told = workers_of_records(self.records, root, with_texts=True)
         changes = [
             one for each in self.records if isinstance(each, ToolFinished) for one in each.result.changes
         ]
