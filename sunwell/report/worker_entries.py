@@ -233,8 +233,7 @@ def _worker(
 
 def file_object(change: FileChange) -> dict[str, Any]:
     """Return *change* as JSON values."""
-    kind = "made" if change.before is None else "removed" if change.after is None else "changed"
-    return {"path": change.path, "change": kind, "before": change.before, "after": change.after}
+    return {"path": change.path, "change": change.kind, "before": change.before, "after": change.after}
 
 
 def command_object(command: CommandRun) -> dict[str, Any]:

@@ -89,7 +89,7 @@ class RecordedOutcome:
                 input_tokens=root.total_usage.input_tokens,
                 output_tokens=root.total_usage.output_tokens,
                 by_model=_by_model(root),
-                files=[ChangedPath(path=one.path, change=_kind(one)) for one in net_changes(changes)],
+                files=[ChangedPath(path=one.path, change=one.kind) for one in net_changes(changes)],
                 files_left_out=0,
                 verified=None if found is None else found.passed,
                 verdict=None if found is None else verdict_sentence(found, root.total_cost_usd),
@@ -100,10 +100,6 @@ class RecordedOutcome:
                 more_at=[],
             )
         )
-
-
-def _kind(change: Any) -> Any:
-    return "made" if change.before is None else "removed" if change.after is None else "changed"
 
 
 def _task(worker: dict[str, Any]) -> TaskOutcome:

@@ -160,9 +160,7 @@ def test_only_its_own_entry_is_taken_out(host: Any, text: str) -> None:
         uninstalled(host, text)
 
 
-@pytest.mark.parametrize(
-    "command", [["sunwell"], ["/opt/bin/sunwell"], ["python3", "-m", "sunwell"]]
-)
+@pytest.mark.parametrize("command", [["sunwell"], ["/opt/bin/sunwell"], ["python3", "-m", "sunwell"]])
 def test_each_entry_that_starts_sunwell_is_taken_out(command: list[str]) -> None:
     """By its name, by its path, and as a module of an interpreter."""
     made = installed("cursor", "{}", entry_of("cursor", command, ["--max-cost", "2"]))
