@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sunwell.serve.mcp_server.delegation_server import DelegationServer
     from sunwell.serve.mcp_server.delegations import Delegations
     from sunwell.serve.mcp_server.host_entries import HostName
-    from sunwell.serve.mcp_server.root_settings import Work
+    from sunwell.serve.root_settings import Work
 
 _TOKEN = "SUNWELL_MCP_TOKEN"
 _TIMES = 10
@@ -168,8 +168,8 @@ def _server(chosen: Chosen) -> "DelegationServer":
 
 def _delegations(chosen: Chosen, folders: list[Path]) -> "Delegations":
     from sunwell.serve.mcp_server.delegations import Delegations
-    from sunwell.serve.mcp_server.process_purse import ProcessPurse
-    from sunwell.serve.mcp_server.root_settings import ServerTerms
+    from sunwell.serve.process_purse import ProcessPurse
+    from sunwell.serve.root_settings import ServerTerms
     from sunwell.serve.mcp_server.served_roots import ServedRoots
 
     terms = ServerTerms(chosen["max_cost"], chosen["confirm_above"], chosen["approve"])

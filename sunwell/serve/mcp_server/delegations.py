@@ -45,10 +45,10 @@ from sunwell.serve.mcp_server.outcome_models import (
     UndoOutcome,
     WayPrice,
 )
-from sunwell.serve.mcp_server.process_purse import Portion, ProcessPurse
-from sunwell.serve.mcp_server.root_settings import RootSettings, ServerTerms, SettingsOf, Work
 from sunwell.serve.mcp_server.run_outcome import RecordedOutcome
 from sunwell.serve.mcp_server.served_roots import ServedRoot, ServedRoots
+from sunwell.serve.process_purse import Portion, ProcessPurse
+from sunwell.serve.root_settings import RootSettings, ServerTerms, SettingsOf, Work
 from sunwell.tools.environment import secrets_from_environment
 from sunwell.tools.file_glob import GlobSet
 from sunwell.tools.file_tools import Plan, difference

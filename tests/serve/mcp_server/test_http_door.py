@@ -14,7 +14,7 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from sunwell.serve.mcp_server.http_door import DoorLimits, HttpDoor
-from sunwell.serve.mcp_server.root_settings import ServerTerms
+from sunwell.serve.root_settings import ServerTerms
 from tests.serve.mcp_server.serving import MODES, TASK, answering, serving, told
 
 TOKEN = "the-token-of-the-test"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sunwell.errors import ConfigurationError
-from sunwell.serve.mcp_server.process_purse import ProcessPurse
+from sunwell.serve.process_purse import ProcessPurse
 from sunwell.testing import run_virtual
 
 CENTS = st.integers(1, 60).map(lambda cents: Decimal(cents) / 100)
