@@ -374,24 +374,15 @@ def _piped_task() -> str:
         raise ConfigurationError("standard input is no text: the task must be UTF-8") from None
 
 
-def budget_of(held: "Configured") -> "Budget":
-    """Return the ceilings that were typed."""
-    return _ceilings(held, typed=True)
-
-
-def usual_ceilings(held: "Configured") -> "Budget":
-    """Return the ceilings of files and environment, without those that were typed."""
-    return _ceilings(held, typed=False)
-
-
-def _ceilings(held: "Configured", *, typed: bool) -> "Budget":
+def ceilings_of(held: "Configured", *, typed: bool | None = None) -> "Budget":
+    """Return the ceilings that were typed, those of files and environment, or with ``None`` both."""
     from sunwell.budget.ledger_protocol import Budget
 
     return Budget(
         **{
             path[1]: setting.value
             for path, setting in held.loaded.settings.items()
-            if path[0] == "budget" and (setting.origin.source == "option") is typed
+            if path[0] == "budget" and typed in (None, setting.origin.source == "option")
         }
     )
 
@@ -631,8 +622,8 @@ def terms_of(
             given.setdefault(role, getattr(recorded, role))
     return CallerTerms(
         given=given,
-        budget=budget_of(held),
-        ceilings=usual_ceilings(held),
+        budget=ceilings_of(held, typed=True),
+        ceilings=ceilings_of(held, typed=False),
         results=None if chosen.get("results") is None else Path(chosen["results"]),
         accept_changes=chosen["accept_changes"],
         allow_checks=chosen["allow_checks"],

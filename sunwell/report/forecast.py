@@ -114,6 +114,20 @@ class Forecast:
         """The side of the quote that is taken: that of the decision, unless a model hands the work out."""
         return self.quote.chosen(self.decision)
 
+    def taken(self, options: RunOptions) -> Side:
+        """Return the side that a run with *options* takes, which decides on nothing if delegation is off."""
+        return self.chosen if self._decides(options) else self.quote.direct
+
+    def reason(self, options: RunOptions) -> str:
+        """Return why a run with *options* takes that side, in a sentence."""
+        if self.is_orchestrated:
+            return f"{self.smart_model} hands all work out"
+        off = f"delegation is off: {self.own_model} does the task"
+        return self.decision.reason if self._decides(options) else off
+
+    def _decides(self, options: RunOptions) -> bool:
+        return options.enable_delegation or options.lens is not None or self.quote.handed_out is not None
+
 
 @attrs.frozen
 class _Models:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import anyio
 import attrs
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -172,7 +173,7 @@ class HttpDoor:
         return number
 
     async def serve(self) -> None:
-        """Serve until this is cancelled; return once all connections are closed, at most a second later."""
+        """Serve until this is cancelled; then connections are closed, and what they began ends, in order."""
         app = self.app([f"{name}:{self.port}" for name in (HOST, "localhost")])
         config = uvicorn.Config(
             TokenGuard(app, self.tokens, self.port, self.limits),
@@ -191,6 +192,8 @@ class HttpDoor:
             serving = asyncio.ensure_future(server.serve(sockets=[self._socket]))
             try:
                 await asyncio.shield(serving)
-            finally:  # in good order: a listener that is only dropped would be left in the event loop
+            except asyncio.CancelledError:  # a listener that is only dropped would stay in the event loop
                 server.should_exit = True
-                await serving
+                with anyio.CancelScope(shield=True):
+                    await asyncio.wait((serving,))
+                raise

@@ -8,9 +8,10 @@ from typing import Self
 import attrs
 
 from sunwell.agent.lifecycle.run_settings import latest_settings, options_from
+from sunwell.core.message import FileChange, net_changes
 from sunwell.journal.layout import RunFile
 from sunwell.journal.reading import read_records
-from sunwell.journal.records import Record, RunClosed, RunOpened, RunResumed
+from sunwell.journal.records import Record, RunClosed, RunOpened, RunResumed, ToolFinished
 from sunwell.journal.retention import is_running
 from sunwell.journal.tree import Node, tree
 
@@ -37,6 +38,12 @@ class RecordedRun:
     def root(self) -> Node:
         """The whole run, with what it has cost."""
         return tree(self.records)
+
+    @cached_property
+    def changes(self) -> tuple[FileChange, ...]:
+        """Files that have changed, each once."""
+        found = (each.result.changes for each in self.records if isinstance(each, ToolFinished))
+        return net_changes([change for changes in found for change in changes])
 
     @property
     def status(self) -> str:

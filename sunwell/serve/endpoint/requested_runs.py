@@ -18,21 +18,18 @@ from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.session import SessionContext
 from sunwell.core.markdown import fenced
 from sunwell.core.marks import guarded
-from sunwell.core.message import net_changes
 from sunwell.core.secrets import without_credentials
 from sunwell.core.threads import in_thread
 from sunwell.errors import JournalError, SunwellError
 from sunwell.events import Event, RunStarted
-from sunwell.journal.layout import RunFile
 from sunwell.journal.ownership import find_own_run
-from sunwell.journal.records import ToolFinished
 from sunwell.journal.retention import is_running
 from sunwell.memory.conversation_store import ConversationStore, digest_of_turns
 from sunwell.report.figures import exact
 from sunwell.report.verdict_text import verdict_sentence
+from sunwell.serve.booked_run import booked
 from sunwell.serve.endpoint.client_request import ClientAnswer, ClientRequest, Declined, unfit
-from sunwell.serve.followed_events import followed
-from sunwell.serve.process_purse import Portion, ProcessPurse, PurseEmpty
+from sunwell.serve.process_purse import ProcessPurse, PurseEmpty
 from sunwell.serve.recorded_run import RecordedRun
 from sunwell.serve.root_settings import RootSettings
 from sunwell.tools.environment import secrets_from_environment
@@ -357,28 +354,22 @@ class RequestedRuns:
         cap = self.max_cost_usd if usual is None else min(self.max_cost_usd, usual)
         agent = settings.agent()
         async with asked.key.purse.portion(max(Decimal(0), cap - way.spent_usd)) as portion:
-            begun, error = await self._followed(run, asked, agent, way.events(agent, portion.usd), portion)
-            read = await in_thread(RecordedRun.read, RunFile(begun.run_id, Path(begun.journal or "")))
-            spent = read.most_spent_usd
-            portion.spent_usd = None if spent is None else max(Decimal(0), spent - way.spent_usd)
+
+            def tell(event: Event) -> None:
+                if isinstance(event, RunStarted):
+                    # Before the first call of a model: after a crash, the same request finds it.
+                    self.conversations.keep(asked.digest, event.run_id)
+                    run.note_begun(event.run_id, agent.stop)
+
+            try:
+                events = way.events(agent, portion.usd)
+                read, error = await booked(agent, events, portion, tell, way.spent_usd)
+            finally:
+                run.note_ended()
         answer = _answer(asked.request, read, settings.warnings, error)
         for digest in (asked.digest_after(answer.text), asked.digest_of_answer(answer.id)):
-            await in_thread(self.conversations.keep, digest, begun.run_id)
+            await in_thread(self.conversations.keep, digest, answer.id)
         return answer
-
-    async def _followed(
-        self, run: RequestedRun, asked: _Asked, agent: Agent, events: RunEvents, portion: Portion
-    ) -> tuple[RunStarted, str]:
-        def tell(event: Event) -> None:
-            if isinstance(event, RunStarted):
-                # Before the first call of a model: a request that is sent again after a crash finds it.
-                self.conversations.keep(asked.digest, event.run_id)
-                run.note_begun(event.run_id, agent.stop)
-
-        try:
-            return await followed(agent, events, portion, tell)
-        finally:
-            run.note_ended()
 
 
 def _answer(
@@ -411,7 +402,6 @@ def _about(request: ClientRequest, read: RecordedRun, warnings: tuple[str, ...])
     """Return what is told of a run besides its answer."""
     closed, root = read.closed, read.root
     found = None if closed is None else closed.verification
-    changes = [one for each in read.records if isinstance(each, ToolFinished) for one in each.result.changes]
     return {
         "run_id": read.run.run_id,
         "status": read.status,
@@ -422,7 +412,7 @@ def _about(request: ClientRequest, read: RecordedRun, warnings: tuple[str, ...])
         "verified": None if found is None else found.passed,
         "verdict": None if found is None else verdict_sentence(found, root.total_cost_usd),
         "unresolved": list(closed.unresolved) if closed else [],
-        "files": [one.path for one in net_changes(changes)],
+        "files": [one.path for one in read.changes],
         "not_used": list(request.not_used),
         "warnings": list(warnings),
     }

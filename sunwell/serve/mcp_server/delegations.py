@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing
 from decimal import Decimal
 from functools import partial
 from itertools import islice
@@ -25,15 +24,16 @@ from sunwell.core.marks import guarded
 from sunwell.core.price import Side
 from sunwell.core.task import Task
 from sunwell.core.threads import in_thread, in_thread_to_the_end
-from sunwell.errors import ConfigurationError, SunwellError
+from sunwell.errors import ConfigurationError
 from sunwell.events import BatchPlanned, Event, ModelCallStarted, RunStarted, WorkerFinished
 from sunwell.journal.layout import RunFile, find_run
 from sunwell.journal.ownership import find_own_run, key_or_doubt
 from sunwell.journal.retention import is_running
 from sunwell.report.event_lines import line_of
 from sunwell.report.figures import dollars, exact, one_line
-from sunwell.report.forecast import ask_forecast, forecast
+from sunwell.report.forecast import Forecast, ask_forecast, forecast
 from sunwell.report.page.overview import OverviewRow, run_rows
+from sunwell.serve.booked_run import booked
 from sunwell.serve.mcp_server.held_call import MOST_SHOWN, HeldCall, approving
 from sunwell.serve.mcp_server.outcome_models import (
     EstimateOutcome,
@@ -45,9 +45,11 @@ from sunwell.serve.mcp_server.outcome_models import (
     UndoOutcome,
     WayPrice,
 )
+from sunwell.serve.mcp_server.result_bounds import lines_within, undo_within
 from sunwell.serve.mcp_server.run_outcome import RecordedOutcome
 from sunwell.serve.mcp_server.served_roots import ServedRoot, ServedRoots
 from sunwell.serve.process_purse import Portion, ProcessPurse
+from sunwell.serve.recorded_run import RecordedRun
 from sunwell.serve.root_settings import RootSettings, ServerTerms, SettingsOf, Work
 from sunwell.tools.environment import secrets_from_environment
 from sunwell.tools.file_glob import GlobSet
@@ -99,7 +101,7 @@ class Delegations:
         goal = _with_material(_text(task, "the task"), material)
         session = await in_thread(SessionContext.build, order.place.require(), goal, order.options)
         agent = order.settings.agent()
-        if self.terms.confirm_above_usd is not None:
+        if self._may_ask(order):
             await self._confirm(call, await in_thread(_expected, agent, session), order.cap_usd)
         async with self.purse.portion(order.cap_usd) as portion:
             session = attrs.evolve(session, options=_capped(order.options, portion.usd))
@@ -113,7 +115,7 @@ class Delegations:
             raise ConfigurationError(f"give between 1 and {_MOST_TASKS:,} tasks; {_NOT_BEGUN}")
         order = await self._order(call, root, "batch", max_cost_usd)
         agent, workspace = order.settings.agent(), order.place.require()
-        if self.terms.confirm_above_usd is not None:
+        if self._may_ask(order):
             await self._confirm(call, None, order.cap_usd)  # nobody prices a batch beforehand
         async with self.purse.portion(order.cap_usd) as portion:
             events = agent.batch_events(
@@ -131,7 +133,7 @@ class Delegations:
             raise ConfigurationError(f"name at least one file, folder or glob in contexts; {_NOT_BEGUN}")
         places = await in_thread(order.place.places, contexts)
         agent = order.settings.agent()
-        if self.terms.confirm_above_usd is not None:
+        if self._may_ask(order):
             side = await in_thread(_expected_answer, agent, question, places, order.options)
             await self._confirm(call, side, order.cap_usd)
         async with self.purse.portion(order.cap_usd) as portion:
@@ -149,9 +151,9 @@ class Delegations:
         place = self.roots.named(root)
         workspace = place.require()
         found = await in_thread(_own_run, workspace, run_id)
-        read = await in_thread(RecordedOutcome.read, found, place.name)
-        if await in_thread(came_to_its_end, read.records):
-            return read.outcome()
+        read = await in_thread(RecordedRun.read, found)
+        if came_to_its_end(read.records):
+            return await in_thread(RecordedOutcome(read, place.name).outcome)
         settings = await in_thread(self.settings_of, workspace, "again")
         self._require_approver(call)
         recorded = latest_settings(read.records)
@@ -159,10 +161,12 @@ class Delegations:
         await in_thread(_require_inside, place, recorded)
         terms = settings.terms(options, approving(call) if self.terms.approves else None)
         cap = self._again(options.budget, terms, max_cost_usd)
-        spent = read.most_spent_usd()
+        spent = read.most_spent_usd
         if spent is None:
             raise ConfigurationError(f"nobody knows what {found.run_id} has cost so far: start a new run")
         order = _Order(place, settings, options, max(Decimal(0), cap - spent), _unheard(max_cost_usd, cap))
+        if self._may_ask(order):
+            await self._confirm(call, None, order.cap_usd)  # nobody prices what is left of a run
         agent = settings.agent()
         async with self.purse.portion(order.cap_usd) as portion:
             events = agent.resume(
@@ -183,7 +187,7 @@ class Delegations:
         run, runs = None, list[RunLine]()
         if run_id.strip():
             found = await in_thread(find_run, workspace, run_id)
-            run = await in_thread(lambda: RecordedOutcome.read(found, place.name).outcome())
+            run = await in_thread(lambda: RecordedOutcome(RecordedRun.read(found), place.name).outcome())
         else:
             runs = await in_thread(lambda: [_line(row) for row in _latest(workspace)])
         purse = self.purse
@@ -205,19 +209,14 @@ class Delegations:
         workspace = place.require()
         settings = await in_thread(self.settings_of, workspace, "estimate")
         options, agent = settings.options, settings.agent()
-        if not options.orchestrate and options.delegation_tools is None:
-            options = attrs.evolve(options, enable_delegation=True)
         goal = _with_material(_text(task, "the task"), material)
         session = await in_thread(SessionContext.build, workspace, goal, options)
-        made = await in_thread(
-            lambda: forecast(session, prices=agent.prices, registry=agent.registry, equipment=agent.equipment)
-        )
+        made = await in_thread(_forecast, agent, session)
         usual = self.terms.max_cost_usd
         cap = usual if options.budget.usd is None else min(usual, options.budget.usd)
-        reason = f"{made.smart_model} hands all work out" if made.is_orchestrated else made.decision.reason
         return EstimateOutcome(
-            chosen=made.chosen.name,
-            reason=reason,
+            chosen=made.taken(options).name,
+            reason=made.reason(options),
             ways=[_way(side) for side in made.quote.sides],
             models={
                 "smart_model": made.smart_model,
@@ -226,7 +225,7 @@ class Delegations:
             },
             least_cap_usd=exact(made.least_usd),
             cap_usd=_told(cap),
-            warnings=[*settings.warnings, *made.warnings],
+            warnings=lines_within([*settings.warnings, *made.warnings]),
         )
 
     async def undo(self, call: Held, run_id: str, root: str) -> UndoOutcome:
@@ -255,13 +254,16 @@ class Delegations:
         report = await in_thread_to_the_end(
             partial(put_back, found.path.parent / "originals", Workspace(workspace), refuses=refuses)
         )
-        return UndoOutcome(
-            run_id=found.run_id,
-            restored=list(report.restored),
-            removed=list(report.removed),
-            unchanged=list(report.unchanged),
-            skipped=[RefusedUndo(path=one.path, reason=one.reason) for one in report.refused],
-            not_saved=[*map(str, report.uncovered), *([report.unread] if report.unread else [])],
+        return undo_within(
+            UndoOutcome(
+                run_id=found.run_id,
+                restored=list(report.restored),
+                removed=list(report.removed),
+                unchanged=list(report.unchanged),
+                skipped=[RefusedUndo(path=one.path, reason=one.reason) for one in report.refused],
+                not_saved=[*map(str, report.uncovered), *([report.unread] if report.unread else [])],
+                left_out=0,
+            )
         )
 
     def _again(self, recorded: Budget, terms: CallerTerms, max_cost_usd: float | None) -> Decimal:
@@ -309,6 +311,11 @@ class Delegations:
 
         return confirm
 
+    def _may_ask(self, order: _Order) -> bool:
+        """Whether *order* can cost so much that a person might have to be asked first."""
+        above = self.terms.confirm_above_usd
+        return above is not None and order.cap_usd > above
+
     async def _confirm(self, call: Held, side: Side | None, cap_usd: Decimal) -> None:
         """Ask a person if the expected cost is above the limit, or if nobody knows it."""
         above = self.terms.confirm_above_usd
@@ -344,37 +351,19 @@ class Delegations:
         spent_before: Decimal = Decimal(0),
     ) -> RunOutcome:
         """Return the outcome of the run of *events*, and book what it has spent."""
-        begun: RunStarted | None = None
-        error, has_called = "", False
+
+        def tell(event: Event) -> None:
+            if isinstance(event, RunStarted):
+                call.stop_with = agent.stop
+            if line := one_line(_line_of(event), _LONGEST_LINE):
+                call.tell(line)
+
         try:
-            async with agent, aclosing(events) as stream:
-                async for event in stream:
-                    match event:
-                        case RunStarted():
-                            begun, call.stop_with = event, agent.stop
-                        case ModelCallStarted():
-                            has_called, portion.spent_usd = True, None  # until the journal says what it was
-                    if line := one_line(_line_of(event), _LONGEST_LINE):
-                        call.tell(line)
-        except SunwellError as failed:
-            if begun is None or not has_called:
-                portion.spent_usd = Decimal(0)
-                raise
-            error = str(failed)
+            read, error = await booked(agent, events, portion, tell, spent_before)
         finally:
             call.stop_with = _nothing  # what is left only reads
-        assert begun is not None
-        run = RunFile(begun.run_id, Path(begun.journal or ""))
-        read = await in_thread(
-            RecordedOutcome.read,
-            run,
-            order.place.name,
-            [*order.settings.warnings, *order.warnings, *self._purse_warnings(order, portion)],
-            error,
-        )
-        spent = read.most_spent_usd()
-        portion.spent_usd = None if spent is None else max(Decimal(0), spent - spent_before)
-        return await in_thread(read.outcome)
+        warnings = [*order.settings.warnings, *order.warnings, *self._purse_warnings(order, portion)]
+        return await in_thread(RecordedOutcome(read, order.place.name, warnings, error).outcome)
 
 
 def _line_of(event: Event) -> str:
@@ -464,10 +453,12 @@ def _capped(options: RunOptions, usd: Decimal) -> RunOptions:
     return attrs.evolve(options, budget=attrs.evolve(options.budget, usd=usd))
 
 
+def _forecast(agent: Agent, session: SessionContext) -> Forecast:
+    return forecast(session, prices=agent.prices, registry=agent.registry, equipment=agent.equipment)
+
+
 def _expected(agent: Agent, session: SessionContext) -> Side:
-    made = forecast(session, prices=agent.prices, registry=agent.registry, equipment=agent.equipment)
-    is_decided = session.options.enable_delegation or session.options.lens is not None
-    return made.chosen if is_decided or made.quote.handed_out is not None else made.quote.direct
+    return _forecast(agent, session).taken(session.options)
 
 
 def _expected_answer(agent: Agent, question: str, places: Mapping[str, str], options: RunOptions) -> Side:

@@ -55,14 +55,22 @@ class HeldCall(Generic[T]):
     _asked: int = attrs.field(default=0, init=False)
     _is_stopped: bool = attrs.field(default=False, init=False)
 
-    def begin(self, work: "Callable[[HeldCall[T]], Awaitable[T]]") -> None:
-        """Begin *work*."""
+    def begin(
+        self, work: "Callable[[HeldCall[T]], Awaitable[T]]", when_ended: Callable[[], object] = lambda: None
+    ) -> None:
+        """Begin *work*; call *when_ended* when it has ended, however."""
 
         async def run() -> T:
             return await work(self)
 
+        def ended(task: "asyncio.Task[T]") -> None:
+            if not task.cancelled():
+                task.exception()  # nobody may come back for it, which is no fault to be logged
+            self._news.set()
+            when_ended()
+
         self._task = asyncio.get_running_loop().create_task(run())
-        self._task.add_done_callback(lambda _: self._news.set())
+        self._task.add_done_callback(ended)
 
     def tell(self, line: str) -> None:
         """Add a line of progress."""

@@ -70,11 +70,13 @@ def place_of(host: HostName, scope: Scope, project: Path, home: Path) -> Path:
     return home.joinpath(*file.user)
 
 
-def entry_of(host: HostName, command: Sequence[str], options: Sequence[str]) -> dict[str, Any]:
-    """Return the entry that starts the server with *command* and its *options*."""
+def entry_of(
+    host: HostName, command: Sequence[str], options: Sequence[str], *, has_root: bool = False
+) -> dict[str, Any]:
+    """Return the entry that starts the server with *command* and its *options*, which may name a root."""
     file = HOSTS[host]
     program, *words = command
-    root = ["--root", file.root] if file.root and "--root" not in options else []
+    root = ["--root", file.root] if file.root and not has_root else []
     found: dict[str, Any] = dict(file.more) if host == "vscode" else {}
     found |= {"command": program, "args": [*words, "mcp", *root, *options]}
     return found | dict(file.more)

@@ -38,6 +38,7 @@ class TaskOutcome(BaseModel):
     error: str | None
     cost_usd: str | None
     files: list[str]
+    files_left_out: int
 
 
 class RunOutcome(BaseModel):
@@ -143,3 +144,4 @@ class UndoOutcome(BaseModel):
     not_saved: list[str] = Field(
         description="Calls, such as commands, that saved no file: what they changed stays."
     )
+    left_out: int = Field(description="How many entries of these lists are not in them.")

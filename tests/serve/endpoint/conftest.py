@@ -8,10 +8,9 @@ import pytest
 pytest.importorskip("uvicorn")
 pytest.importorskip("starlette")
 
-from tests.serve.endpoint.serving import shop
-
 from sunwell.simulator import Simulator, running_simulator
 from sunwell.simulator.scripts import DEMO_MODELS
+from tests.serve.endpoint.serving import shop
 
 
 @pytest.fixture

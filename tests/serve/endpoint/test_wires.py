@@ -1,6 +1,7 @@
 """What the wire formats take, what they refuse with a sentence, and what has no effect and is told."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -104,8 +105,13 @@ def test_instructions_and_turns_are_put_together() -> None:
     items = [{"type": "reasoning", "summary": []}, *({**one, "type": "message"} for one in messages)]
     other = RESPONSES.read({"model": "m", "instructions": "Zero.", "input": items})
     assert (other.system, other.turns) == ("Zero.\n\nOne.\n\nTwo.", asked.turns)
-    thought = {"role": "assistant", "content": [{"type": "thinking", "thinking": "…"}, {"type": "text", "text": "A"}]}
-    third = MESSAGES.read({"model": "m", "system": [{"type": "text", "text": "S"}], "messages": [HI, thought, HI]})
+    thought = {
+        "role": "assistant",
+        "content": [{"type": "thinking", "thinking": "…"}, {"type": "text", "text": "A"}],
+    }
+    third = MESSAGES.read(
+        {"model": "m", "system": [{"type": "text", "text": "S"}], "messages": [HI, thought, HI]}
+    )
     assert (third.system, third.turns[1]) == ("S", ("assistant", "A"))
 
 
@@ -123,13 +129,10 @@ FIELDS = st.sampled_from(
 @given(st.sampled_from(list(LEAST)), st.dictionaries(FIELDS, JSON, max_size=5))
 def test_any_json_is_read_or_refused(wire: Any, fields: dict[str, Any]) -> None:
     """And never anything else."""
-    try:
+    asked: ClientRequest | None = None
+    with suppress(Declined):
         asked = wire.read({**LEAST[wire], **fields})
-    except Declined as declined:
-        assert str(declined)
-    else:
-        assert isinstance(asked, ClientRequest)
-        assert asked.task.strip()
+    assert asked is None or asked.task.strip()
 
 
 @given(st.sampled_from(list(LEAST)), st.text())

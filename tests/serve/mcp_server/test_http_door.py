@@ -13,7 +13,8 @@ import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
-from sunwell.serve.mcp_server.http_door import DoorLimits, HttpDoor
+from sunwell.serve.http_door import DoorLimits, HttpDoor
+from sunwell.serve.mcp_server.http_app import door_of
 from sunwell.serve.root_settings import ServerTerms
 from tests.serve.mcp_server.serving import MODES, TASK, answering, serving, told
 
@@ -25,7 +26,7 @@ LIMITS = DoorLimits(body_bytes=10_000, body_seconds=0.3)
 async def opened(root: Path, **given: Any) -> AsyncIterator[HttpDoor]:
     """Serve *root* while the context is open."""
     server = serving(root, **given)
-    door = HttpDoor(server, TOKEN, LIMITS)
+    door = door_of(server, TOKEN, LIMITS)
     door.open()
     async with server:
         serve = asyncio.create_task(door.serve())
@@ -107,13 +108,28 @@ AUTHORIZED = f"{OURS}Authorization: Bearer {{token}}\n"
 async def test_others_get_one_sentence_and_cost_nothing(
     root, simulator, head: str, status: int, sentence: str
 ) -> None:
-    """A wrong token, another site, another name for this machine: before the body is looked at."""
+    """A wrong token, another site, another name for this machine: before the body, which never comes here."""
     async with opened(root) as door:
-        code, found = await said_to(door, f"{head}Content-Length: {len(CALL)}\n\n", CALL)
+        code, found = await said_to(door, f"{head}Content-Length: {len(CALL)}\n\n")
     assert code == status
     assert sentence in found["error"]
     assert found["error"].endswith("nothing was done")
     assert not simulator.requests
+
+
+async def test_the_end_is_in_order(root) -> None:
+    """A connection that is kept open is closed, and no task is left."""
+    before = asyncio.all_tasks()
+    async with opened(root) as door:
+        reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+        head = f"{AUTHORIZED}Content-Length: 2\n\n".replace("\n", "\r\n")
+        writer.write(head.format(port=door.port, token=TOKEN).encode() + b"{}")
+        answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert b"connection: close" not in answer
+    await asyncio.wait_for(reader.read(), 20)  # to the end
+    writer.close()
+    assert asyncio.all_tasks() == before
 
 
 async def test_giant_and_slow_bodies_are_ended(root, simulator) -> None:
