@@ -111,11 +111,11 @@ async def _over_stdio(server: "DelegationServer") -> None:
 
 async def _over_http(server: "DelegationServer", port: int) -> None:
     from sunwell.cli.served_settings import opened, token_of
-    from sunwell.serve.mcp_server.http_app import door_of
+    from sunwell.serve.mcp_server.delegation_server import HTTP_PATH
 
     token, is_made = token_of(_TOKEN)
-    door = door_of(server, token)
-    opened(door, port, "/mcp", [token] if is_made else [])
+    door = server.door(token)
+    opened(door, port, HTTP_PATH, [token] if is_made else [])
     async with server:
         await door.serve()
 

@@ -97,6 +97,7 @@ async def _serve(chosen: Chosen) -> None:
         token, is_made = token_of(_TOKEN)
         tokens, made = [token], [token] if is_made else []
     try:
+        from sunwell.serve.endpoint.endpoint_app import door_error
         from sunwell.serve.endpoint.requested_runs import ClientKey
         from sunwell.serve.http_door import HttpDoor
 
@@ -109,7 +110,8 @@ async def _serve(chosen: Chosen) -> None:
             "pip install 'sunwell[serve]'"
         ) from None
     allowed = max_cost * _TIMES if total is None else total
-    door = HttpDoor(lambda _: endpoint.app(), {token: ClientKey.of(token, allowed) for token in tokens})
+    keys = {token: ClientKey.of(token, allowed) for token in tokens}
+    door = HttpDoor(lambda _: endpoint.app(), keys, error=door_error)
     opened(door, chosen["port"] or 0, "", made)
     say(f"models: {', '.join(endpoint.models)}", err=True)
     try:

@@ -12,7 +12,7 @@ from sunwell.errors import SunwellError
 from sunwell.events import Event, ModelCallStarted, RunStarted
 from sunwell.journal.layout import RunFile
 from sunwell.serve.process_purse import Portion
-from sunwell.serve.recorded_run import RecordedRun
+from sunwell.serve.served_record import ServedRecord
 
 
 async def booked(
@@ -21,7 +21,7 @@ async def booked(
     portion: Portion,
     tell: Callable[[Event], None],
     spent_before_usd: Decimal = Decimal(0),
-) -> tuple[RecordedRun, str]:
+) -> tuple[ServedRecord, str]:
     """Give each of *events* to *tell*; return the run, and what went wrong besides what its journal says.
 
     That is empty if nothing did. What it has cost, less what it had cost before, is spent of *portion*; from
@@ -44,7 +44,7 @@ async def booked(
             raise
         error = str(failed)
     assert begun is not None
-    read = await in_thread(RecordedRun.read, RunFile(begun.run_id, Path(begun.journal or "")))
+    read = await in_thread(ServedRecord.read, RunFile(begun.run_id, Path(begun.journal or "")))
     spent = read.most_spent_usd
     portion.spent_usd = None if spent is None else max(Decimal(0), spent - spent_before_usd)
     return read, error

@@ -25,6 +25,13 @@ _MOST_CONNECTIONS = 256
 _MOST_HEAD_BYTES = 32 << 10
 
 
+ErrorForm = Callable[[str], Any]
+
+
+def _plain(sentence: str) -> Any:
+    return {"error": sentence}
+
+
 @attrs.frozen
 class DoorLimits:
     """What a client may take."""
@@ -50,6 +57,7 @@ class TokenGuard:
     """What belongs to each token; the scope of a request has it under :data:`KEY`."""
     port: int
     limits: DoorLimits = DoorLimits()
+    error: ErrorForm = _plain
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -61,7 +69,7 @@ class TokenGuard:
             scope[KEY] = self._key_of(scope)
             inner = await self._with_body(scope, receive)
         except _Refusal as refusal:
-            await _refuse(send, refusal)
+            await _refuse(send, refusal, self.error(refusal.sentence))
             return
         await self.app(scope, inner, send)
 
@@ -127,8 +135,8 @@ def _is_same(given: bytes, token: str) -> bool:
     return hmac.compare_digest(given, token.encode())
 
 
-async def _refuse(send: Send, refusal: _Refusal) -> None:
-    body = json.dumps({"error": refusal.sentence}).encode()
+async def _refuse(send: Send, refusal: _Refusal, value: Any) -> None:
+    body = json.dumps(value).encode()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
@@ -157,6 +165,8 @@ class HttpDoor:
     tokens: Mapping[str, Any] = attrs.field(repr=False)
     """What belongs to each token."""
     limits: DoorLimits = DoorLimits()
+    error: ErrorForm = _plain
+    """Makes the JSON value that refuses a request, from a sentence."""
     _socket: socket.socket = attrs.field(factory=socket.socket, init=False)
 
     def open(self, port: int = 0) -> str:
@@ -176,7 +186,7 @@ class HttpDoor:
         """Serve until this is cancelled; then connections are closed, and what they began ends, in order."""
         app = self.app([f"{name}:{self.port}" for name in (HOST, "localhost")])
         config = uvicorn.Config(
-            TokenGuard(app, self.tokens, self.port, self.limits),
+            TokenGuard(app, self.tokens, self.port, self.limits, self.error),
             log_config=None,
             log_level="critical",
             access_log=False,

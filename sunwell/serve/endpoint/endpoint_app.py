@@ -13,7 +13,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from sunwell.serve.endpoint.chat_wire import ChatWire
 from sunwell.serve.endpoint.client_request import (
     ClientAnswer,
     ClientRequest,
@@ -22,9 +21,10 @@ from sunwell.serve.endpoint.client_request import (
     unfit,
 )
 from sunwell.serve.endpoint.event_stream import json_bytes
-from sunwell.serve.endpoint.messages_wire import MessagesWire
 from sunwell.serve.endpoint.requested_runs import ClientGone, ClientKey, RequestedRun, RequestedRuns
-from sunwell.serve.endpoint.responses_wire import ResponsesWire
+from sunwell.serve.endpoint.served_chat import ChatWire
+from sunwell.serve.endpoint.served_messages import MessagesWire
+from sunwell.serve.endpoint.served_responses import ResponsesWire
 
 WIRES: Mapping[str, ClientWire] = {
     "/v1/chat/completions": ChatWire(),
@@ -34,6 +34,11 @@ WIRES: Mapping[str, ClientWire] = {
 _BEAT_SECONDS = 10.0
 _RETRIES = "x-stainless-retry-count"
 """In which the SDKs of OpenAI and Anthropic say how often they have sent a request before."""
+
+
+def door_error(sentence: str) -> dict[str, Any]:
+    """Return an error as clients of both vendors read it, for who is not let in."""
+    return {"type": "error", "error": {"type": "refused", "message": sentence}}
 
 
 @attrs.define(eq=False)

@@ -30,8 +30,8 @@ from sunwell.report.verdict_text import verdict_sentence
 from sunwell.serve.booked_run import booked
 from sunwell.serve.endpoint.client_request import ClientAnswer, ClientRequest, Declined, unfit
 from sunwell.serve.process_purse import ProcessPurse, PurseEmpty
-from sunwell.serve.recorded_run import RecordedRun
 from sunwell.serve.root_settings import RootSettings
+from sunwell.serve.served_record import ServedRecord
 from sunwell.tools.environment import secrets_from_environment
 from sunwell.tools.wording import on_one_line
 
@@ -275,18 +275,18 @@ class RequestedRuns:
         except SunwellError as error:
             raise Declined(400, "invalid_request_error", _safe(error)) from None
 
-    async def _answered(self, asked: _Asked) -> RecordedRun | None:
+    async def _answered(self, asked: _Asked) -> ServedRecord | None:
         """Return the run that has answered this request; ``None`` if none has."""
         read = await in_thread(self._recorded, asked.digest)
         return read if read is not None and came_to_its_end(read.records) else None
 
-    def _recorded(self, digest: str | None) -> RecordedRun | None:
+    def _recorded(self, digest: str | None) -> ServedRecord | None:
         """Return the user's own run that is known under *digest*, as far as it can be read."""
         run_id = None if digest is None else self.conversations.find(digest)
         if run_id is None:
             return None
         with suppress(JournalError):  # it may have been deleted since
-            return RecordedRun.read(find_own_run(self.workspace, run_id))
+            return ServedRecord.read(find_own_run(self.workspace, run_id))
         return None
 
     def _ways(self, asked: _Asked, settings: RootSettings) -> Iterator[_Way]:
@@ -313,7 +313,7 @@ class RequestedRuns:
 
         yield _Way(begin)
 
-    def _resuming(self, broken: RecordedRun, settings: RootSettings) -> Iterator[_Way]:
+    def _resuming(self, broken: ServedRecord, settings: RootSettings) -> Iterator[_Way]:
         recorded, spent = latest_settings(broken.records), broken.most_spent_usd
         if spent is None or not recorded:
             return
@@ -330,7 +330,7 @@ class RequestedRuns:
 
         yield _Way(begin, spent)
 
-    def _continuing(self, earlier: RecordedRun, settings: RootSettings, words: str) -> _Way:
+    def _continuing(self, earlier: ServedRecord, settings: RootSettings, words: str) -> _Way:
         terms = settings.terms(options_from(latest_settings(earlier.records)), None)
 
         def begin(agent: Agent, usd: Decimal) -> RunEvents:
@@ -373,7 +373,7 @@ class RequestedRuns:
 
 
 def _answer(
-    request: ClientRequest, read: RecordedRun, warnings: tuple[str, ...], error: str = ""
+    request: ClientRequest, read: ServedRecord, warnings: tuple[str, ...], error: str = ""
 ) -> ClientAnswer:
     """Return what the run of *read* has answered. Raises :exc:`Declined` if that is no answer."""
     closed = read.closed
@@ -398,7 +398,7 @@ def _answer(
     )
 
 
-def _about(request: ClientRequest, read: RecordedRun, warnings: tuple[str, ...]) -> dict[str, Any]:
+def _about(request: ClientRequest, read: ServedRecord, warnings: tuple[str, ...]) -> dict[str, Any]:
     """Return what is told of a run besides its answer."""
     closed, root = read.closed, read.root
     found = None if closed is None else closed.verification

@@ -49,8 +49,8 @@ from sunwell.serve.mcp_server.result_bounds import lines_within, undo_within
 from sunwell.serve.mcp_server.run_outcome import RecordedOutcome
 from sunwell.serve.mcp_server.served_roots import ServedRoot, ServedRoots
 from sunwell.serve.process_purse import Portion, ProcessPurse
-from sunwell.serve.recorded_run import RecordedRun
 from sunwell.serve.root_settings import RootSettings, ServerTerms, SettingsOf, Work
+from sunwell.serve.served_record import ServedRecord
 from sunwell.tools.environment import secrets_from_environment
 from sunwell.tools.file_glob import GlobSet
 from sunwell.tools.file_tools import Plan, difference
@@ -151,7 +151,7 @@ class Delegations:
         place = self.roots.named(root)
         workspace = place.require()
         found = await in_thread(_own_run, workspace, run_id)
-        read = await in_thread(RecordedRun.read, found)
+        read = await in_thread(ServedRecord.read, found)
         if came_to_its_end(read.records):
             return await in_thread(RecordedOutcome(read, place.name).outcome)
         settings = await in_thread(self.settings_of, workspace, "again")
@@ -187,7 +187,7 @@ class Delegations:
         run, runs = None, list[RunLine]()
         if run_id.strip():
             found = await in_thread(find_run, workspace, run_id)
-            run = await in_thread(lambda: RecordedOutcome(RecordedRun.read(found), place.name).outcome())
+            run = await in_thread(lambda: RecordedOutcome(ServedRecord.read(found), place.name).outcome())
         else:
             runs = await in_thread(lambda: [_line(row) for row in _latest(workspace)])
         purse = self.purse

@@ -13,7 +13,7 @@ from sunwell.report.verdict_text import verdict_sentence
 from sunwell.report.worker_entries import workers_of_records
 from sunwell.serve.mcp_server.outcome_models import ChangedPath, ModelCost, RunOutcome, TaskOutcome
 from sunwell.serve.mcp_server.result_bounds import run_within
-from sunwell.serve.recorded_run import RecordedRun
+from sunwell.serve.served_record import ServedRecord
 
 _LONG_TASK = 200
 
@@ -22,7 +22,7 @@ _LONG_TASK = 200
 class RecordedOutcome:
     """A run as clients are told of it."""
 
-    recorded: RecordedRun
+    recorded: ServedRecord
     root: str
     warnings: Sequence[str] = ()
     error: str = ""

@@ -15,7 +15,7 @@ from sunwell.report.recorded_run import lens_in, run_object
 from sunwell.report.worker_entries import workers_of_records
 from sunwell.serve.mcp_server.run_uris import RunPart, RunUri
 from sunwell.serve.mcp_server.served_roots import ServedRoot, ServedRoots
-from sunwell.serve.recorded_run import RecordedRun
+from sunwell.serve.served_record import ServedRecord
 
 _MOST_LISTED = 20
 _LONG_TITLE = 120
@@ -90,7 +90,7 @@ def _text_of(root: ServedRoot, meant: RunUri) -> str:
         if lens is None:
             raise ConfigurationError(f"the run {run.run_id} has no lens")
         return skill_text(lens, run.run_id, readers=())
-    read = RecordedRun.read(find_run(workspace, meant.run_id))
+    read = ServedRecord.read(find_run(workspace, meant.run_id))
     if meant.part == "answer":
         return read.closed.answer if read.closed else ""
     texts = workers_of_records(read.records, with_texts=True)

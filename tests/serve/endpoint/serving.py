@@ -19,7 +19,7 @@ from sunwell.config.resolution import Resolved, resolve
 from sunwell.config.sources import Sources
 from sunwell.context.options import Approve, RunOptions
 from sunwell.memory.conversation_store import ConversationStore, conversations_file
-from sunwell.serve.endpoint.endpoint_app import Endpoint
+from sunwell.serve.endpoint.endpoint_app import Endpoint, door_error
 from sunwell.serve.endpoint.requested_runs import ClientKey, RequestedRuns
 from sunwell.serve.http_door import DoorLimits, HttpDoor
 
@@ -99,7 +99,7 @@ async def served(
     )
     endpoint = Endpoint(runs, tuple(MODELS), beat_seconds)
     keys = {token: ClientKey.of(token, Decimal(total)) for token in (TOKEN, OTHER)}
-    door = HttpDoor(lambda names: endpoint.app(), keys, LIMITS)
+    door = HttpDoor(lambda names: endpoint.app(), keys, LIMITS, door_error)
     door.open()
     serve = asyncio.create_task(door.serve())
     try:

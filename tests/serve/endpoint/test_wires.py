@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sunwell.serve.endpoint.chat_wire import ChatWire
 from sunwell.serve.endpoint.client_request import ClientAnswer, ClientRequest, ClientWire, Declined
-from sunwell.serve.endpoint.messages_wire import MessagesWire
-from sunwell.serve.endpoint.responses_wire import ResponsesWire
+from sunwell.serve.endpoint.served_chat import ChatWire
+from sunwell.serve.endpoint.served_messages import MessagesWire
+from sunwell.serve.endpoint.served_responses import ResponsesWire
 
 HI: dict[str, Any] = {"role": "user", "content": "Hi"}
 CHAT, RESPONSES, MESSAGES = ChatWire(), ResponsesWire(), MessagesWire()

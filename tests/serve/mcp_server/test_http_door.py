@@ -14,7 +14,6 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from sunwell.serve.http_door import DoorLimits, HttpDoor
-from sunwell.serve.mcp_server.http_app import door_of
 from sunwell.serve.root_settings import ServerTerms
 from tests.serve.mcp_server.serving import MODES, TASK, answering, serving, told
 
@@ -26,7 +25,7 @@ LIMITS = DoorLimits(body_bytes=10_000, body_seconds=0.3)
 async def opened(root: Path, **given: Any) -> AsyncIterator[HttpDoor]:
     """Serve *root* while the context is open."""
     server = serving(root, **given)
-    door = door_of(server, TOKEN, LIMITS)
+    door = server.door(TOKEN, LIMITS)
     door.open()
     async with server:
         serve = asyncio.create_task(door.serve())

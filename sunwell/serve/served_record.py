@@ -17,7 +17,7 @@ from sunwell.journal.tree import Node, tree
 
 
 @attrs.frozen(slots=False)
-class RecordedRun:
+class ServedRecord:
     """The records of a run, read once."""
 
     run: RunFile

@@ -5,7 +5,6 @@ from typing import Any
 
 import attrs
 
-from sunwell.serve.endpoint.chat_wire import openai_error, require_text, usage_of
 from sunwell.serve.endpoint.client_request import (
     NO_TOOLS,
     ClientAnswer,
@@ -20,6 +19,7 @@ from sunwell.serve.endpoint.client_request import (
     unfit,
 )
 from sunwell.serve.endpoint.event_stream import COMMENT, data_event
+from sunwell.serve.endpoint.served_chat import openai_error, require_text, usage_of
 
 _REFUSED = {
     "tools": NO_TOOLS,
