@@ -14,6 +14,7 @@ from sunwell.agent.ladder.climb_outcomes import ClimbOutcomes
 from sunwell.agent.ladder.rungs import LadderModels, plan_rungs
 from sunwell.agent.ladder.workers_at_work import WorkersAtWork
 from sunwell.agent.policy.cost_model import Prices, quote
+from sunwell.agent.policy.estimator import estimate_output
 from sunwell.agent.policy.task_kinds import kind_of
 from sunwell.agent.run.decision import Candidates, LensOutlook, PricedModel, expected_output, shape_of
 from sunwell.agent.run.loop_config import DEFAULT_TURNS, LoopConfig
@@ -221,9 +222,8 @@ class RunLadder:
         run, kind = self.run, kind_of(errand.task)
         system, tools = run.guidance.sections(), run.tools.specs
         output = expected_output(errand.task, run.config)
-        outcomes = ClimbOutcomes(
-            kind, await run.outcomes.of(kind), run.outcomes.record, output.expected_tokens
-        )
+        by_words = estimate_output(errand.task).expected_tokens
+        outcomes = ClimbOutcomes(kind, await run.outcomes.of(kind), run.outcomes.record, by_words)
         rungs = plan_rungs(self.models, run.config, errand.task, output, system=system, tools=tools)
         return await Climb(self.run, errand, self.models, rungs, outcomes, works).to_the_end()
 
@@ -320,7 +320,7 @@ def _outcome(
         time.time(),
         work.has_lens,
         spent.output_tokens,
-        expected_output(work.task, run.config).expected_tokens,
+        estimate_output(work.task).expected_tokens,
         _quoted_usd(run, models, work, spent.output_tokens),
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sunwell.agent import Agent
+from sunwell.agent.policy.estimator import estimate_output
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.context import RunOptions, SessionContext
 from sunwell.core.check import Checking, Verdict
@@ -116,6 +117,46 @@ def test_each_item_of_a_batch_leaves_one(workspace: Path, store: OutcomeStore) -
     assert {(one.rung, one.model, one.has_lens) for one in found.values()} == {("delegated", "cheap", True)}
     costs = [result.bill.cost_usd for result in batch]
     assert sorted(one.cost_usd or 0 for one in found.values()) == sorted(cost or 0 for cost in costs)
+
+
+@pytest.mark.parametrize("escalate", [False, True])
+def test_an_outcome_is_measured_by_the_words_and_not_by_an_estimator_of_the_callers_own(
+    workspace: Path, store: OutcomeStore, escalate: bool
+) -> None:
+    """What such an estimator says differs from one user to the next, and paid work does not ask it again."""
+    asked: list[str] = []
+
+    def estimator(text: str) -> int:
+        asked.append(text)
+        if len(asked) > 1:
+            raise KeyError(text)
+        return 7
+
+    options = RunOptions(
+        enable_delegation=True, scout=False, checks=(is_done,), estimator=estimator, escalate=escalate
+    )
+    session = SessionContext.build(workspace, CRUD, options=options)
+    agent = Agent(smart_model=priced("smart", [DONE], 10), delegation_model=priced("cheap", [DONE], 1))
+    result = asyncio.run(agent.run(session).result())
+    assert (result.status, result.error) == ("ok", "")
+    (made,) = store.rows()
+    assert made.expected_tokens == estimate_output(CRUD).expected_tokens
+
+
+def test_items_that_passed_their_checks_do_not_fail_by_an_estimator(
+    workspace: Path, store: OutcomeStore
+) -> None:
+    """It is made for whole tasks, and knows no item of a batch."""
+
+    def estimator(text: str) -> int:
+        raise KeyError(text)
+
+    options = RunOptions(enable_delegation=False, checks=(is_done,), estimator=estimator)
+    agent = Agent(smart_model=priced("smart", [DONE], 10), delegation_model=priced("cheap", [DONE], 1))
+    batch = asyncio.run(agent.batch(["Rename x to y in b.py"], workspace=workspace, options=options))
+    assert [result.status for result in batch] == ["ok"]
+    (made,) = store.rows()
+    assert made.expected_tokens == estimate_output("Rename x to y in b.py").expected_tokens
 
 
 def test_a_finished_run_that_is_taken_up_again_leaves_no_second(workspace: Path, store: OutcomeStore) -> None:
