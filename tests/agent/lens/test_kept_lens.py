@@ -1,6 +1,7 @@
 """A lens of an earlier run is used again only where the smart model would be asked the same again."""
 
 import json
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -10,13 +11,16 @@ import attrs
 import pytest
 
 from sunwell.agent.lens.kept_lens import MOST_SECONDS
+from sunwell.agent.policy.task_kinds import kind_of
 from sunwell.core.check import Verdict
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.task import Task
 from sunwell.events import EphemeralLensCreated, LensStarted, LensTaken, Warned
 from sunwell.journal import read_records
 from sunwell.journal.records import LensWritten
-from tests.agent.lens.lens_desk import LENS, NO_CHANGES, TASK, LensDesk, lens_desk
+from sunwell.memory.outcome_store import OutcomeStore, outcomes_file
+from sunwell.memory.outcomes import WorkOutcome
+from tests.agent.lens.lens_desk import CHEAP, LENS, NO_CHANGES, TASK, LensDesk, lens_desk
 
 
 @pytest.fixture
@@ -57,6 +61,25 @@ async def test_the_decision_knows_that_a_kept_lens_costs_nothing(desk: LensDesk)
     assert second.quote.lens_tokens == 0
     assert second.quote.delegated.expected_usd < first.quote.delegated.expected_usd
     assert any("is kept from an earlier run and costs nothing" in said for said in second.quote.assumptions)
+
+
+@pytest.mark.parametrize(("passes", "is_delegated"), [(40, False), (0, True)])
+async def test_a_kept_lens_is_left_where_the_cheap_model_alone_is_the_cheaper_way(
+    desk: LensDesk, monkeypatch: pytest.MonkeyPatch, passes: int, is_delegated: bool
+) -> None:
+    """It costs nothing to write, but each turn reads it: outcomes speak against it as against any other."""
+    monkeypatch.setenv("SUNWELL_OUTCOMES", "on")
+    await desk.run()
+    store = OutcomeStore(outcomes_file(), warn=pytest.fail, longest_seconds=30.0)
+    reader = f"{CHEAP}@{desk.simulator.url.partition('//')[2]}"
+    one = WorkOutcome(kind_of(TASK), "cheap", reader, "", True, Decimal("0.01"), time.time())
+    store.record([attrs.evolve(one, passed=number < passes) for number in range(40)])
+    decision = (await desk.run()).decision
+    assert decision is not None
+    assert (bool(decision), len(desk.asked)) == (is_delegated, 1)
+    if not is_delegated:
+        assert "passed its check on 40 of 40 tasks of this kind" in decision.reason
+        assert decision.without_lens == "delegation_model"
 
 
 @pytest.mark.parametrize("is_there", [False, True])
