@@ -104,6 +104,11 @@ class LensSource:
     reasons: tuple[str, ...] = ()
     """Why a kept lens for this task was not taken, a clause each; empty: there was none, or it was taken."""
 
+    @property
+    def stored_id(self) -> str:
+        """The id under which the store has this very lens; empty: it does not have it."""
+        return self.kept_id or (self.from_id if self.how == "taken" else "")
+
 
 def _written(items: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(item for item in items if item.strip())

@@ -91,7 +91,7 @@ async def _note_trial(run: Run) -> None:
     source, test = run.lens_source, run.lens_test
     if run.shelf is None or source is None or test is None or test.finding in ("undecided", "not tested"):
         return
-    if kept_id := source.kept_id or (source.from_id if source.how == "taken" else ""):
+    if kept_id := source.stored_id:
         counts = {name: getattr(test, name) for name in ("withheld", "pairs", "better", "worse", "unknown")}
         trial = {TRIAL_VERDICT: test.finding, "evidence": test.evidence, **counts}
         await in_thread(run.shelf.store.note_trial, kept_id, trial | {"run": run.journal.run_id})

@@ -31,6 +31,7 @@ from sunwell.core.model import ModelProtocol
 from sunwell.core.price import Price
 from sunwell.core.span import Span
 from sunwell.core.threads import in_thread
+from sunwell.core.verdict import Verification
 from sunwell.errors import JournalError
 from sunwell.journal.records import Forked, Note, ToolFinished
 from sunwell.memory.lens_store import LONGEST_TASK, KeptLens
@@ -384,13 +385,17 @@ def _files_of(run: Run, span: Span, reads: Sequence[FileRead]) -> dict[str, str 
     return files
 
 
-async def forget_failed_lens(run: Run) -> None:
-    """Drop the lens of *run* from the store if the check of its task failed: the next try gets another."""
-    found, source = run.verification, run.lens_source
-    if run.shelf is None or source is None or found is None or found.passed is not False:
+async def forget_failed_lens(run: Run, verified: Sequence[Verification | None]) -> None:
+    """Drop the lens of *run* from the store if all of the *verified* work failed: the next try gets another.
+
+    *verified* has what the checks found of each piece, ``None`` for one that was not checked. A lens that
+    this one was changed from was not tried, and stays.
+    """
+    source, passed = run.lens_source, [one.passed for one in verified if one is not None]
+    if run.shelf is None or source is None or not passed or any(one is not False for one in passed):
         return
-    if ids := {source.kept_id, source.from_id} - {""}:
-        await in_thread(run.shelf.store.drop, sorted(ids))
+    if source.stored_id:
+        await in_thread(run.shelf.store.drop, [source.stored_id])
 
 
 def _digest(text: str) -> str:

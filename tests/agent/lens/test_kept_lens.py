@@ -12,7 +12,7 @@ import pytest
 
 from sunwell.agent.lens.kept_lens import MOST_SECONDS
 from sunwell.agent.policy.task_kinds import kind_of
-from sunwell.core.check import Verdict
+from sunwell.core.check import Checking, Verdict
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.task import Task
 from sunwell.events import EphemeralLensCreated, LensStarted, LensTaken, Warned
@@ -308,6 +308,43 @@ async def test_a_lens_under_which_a_check_failed_is_not_taken_again(desk: LensDe
         assert result.verification.passed is passes
     assert len(desk.asked) == (1 if passes else 2)
     assert len(desk.kept()) == (1 if passes else 0)
+
+
+async def test_a_changed_lens_that_failed_leaves_the_one_that_it_was_made_of(desk: LensDesk) -> None:
+    """That one was written for another task, which it may serve well."""
+    desk.write("src/big.py", "def unrelated():\n" + "    return 'nothing at all'\n" * 700)
+    await desk.run()
+    (base,) = desk.kept()
+
+    async def fails(_: object) -> Verdict:
+        return Verdict(False, "looked at")
+
+    result = await desk.run(TASK.replace("5 modules", "7 modules"), checks=(fails,))
+    assert result.lens_source is not None
+    assert (result.lens_source.how, result.lens_source.from_id) == ("changed", base.id)
+    assert result.lens_source.kept_id not in ("", base.id)
+    assert [kept.id for kept in desk.kept()] == [base.id]
+
+
+@pytest.mark.parametrize(("verdicts", "is_kept"), [((False, False), False), ((False, True), True)])
+@pytest.mark.parametrize("is_taken", [False, True])
+async def test_a_batch_whose_items_all_failed_leaves_no_lens(
+    desk: LensDesk, verdicts: tuple[bool, ...], is_kept: bool, is_taken: bool
+) -> None:
+    """If one passed, the lens stays: the others may be the harder ones."""
+
+    async def check(checking: Checking) -> Verdict:
+        return Verdict(verdicts["two" in checking.task], "looked at")
+
+    async def batch(**options: Any) -> None:
+        chosen = attrs.evolve(desk.session().options, **options)
+        tasks = ["Write module one", "Write module two"]
+        await desk.agent().batch(tasks, workspace=desk.workspace, options=chosen)
+
+    if is_taken:
+        await batch()
+    await batch(checks=(check,))
+    assert (len(desk.asked), len(desk.kept())) == (1, int(is_kept))
 
 
 async def test_no_secret_is_in_the_store(desk: LensDesk, monkeypatch: pytest.MonkeyPatch) -> None:
