@@ -109,6 +109,7 @@ class RunLadder:
             first=first,
             facts=given.facts,
             limits=Budget(turns=DEFAULT_TURNS if turns is None else None),
+            has_lens=run.lens is not None,
         )
         climbed = await self._climb(errand, run.works)
         run.verification = climbed.verification
@@ -213,6 +214,7 @@ class RunLadder:
             first=lambda: first,
             facts=first.given.facts,
             limits=limits,
+            has_lens=worker.terms.has_lens,
             brief=worker.terms.brief,
         )
         climbed = await self._climb(errand, worker.works)

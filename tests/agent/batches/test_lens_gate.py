@@ -20,6 +20,7 @@ from sunwell.core.verdict import LensTest
 from sunwell.errors import ConnectionFailed
 from sunwell.events import LensTested, WorkerFinished
 from sunwell.journal.records import Answer, Note, RunClosed
+from sunwell.memory.outcome_store import OutcomeStore, outcomes_file
 from tests.agent.batches.gate_parts import COUNT, RIGHT, Pupil, School, is_right, order_of, questions
 
 
@@ -58,6 +59,23 @@ def test_a_lens_that_harms_is_withheld_from_the_other_items(school: School) -> N
     assert done.run.status == "ok"
     ids = [f"no-lens/task-{at}" if at in paired else f"task-{at}" for at in range(COUNT)]
     assert [result.task_id for result in done] == ids
+
+
+def test_outcomes_of_items_that_climb_say_which_of_them_had_the_lens(
+    school: School, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From those that it was withheld from, nothing is learnt of work under a lens."""
+    monkeypatch.setenv("SUNWELL_OUTCOMES", "on")
+    monkeypatch.setenv("SUNWELL_HOME", str(school.workspace / "home"))
+    school.pupil, school.teacher = Pupil(right_with=never), Pupil(name="teacher", usd=5)
+    found = school.batch(escalate=True, worth_usd=100).run.lens_test
+    assert found is not None
+    assert (found.finding, found.withheld) == ("harms", True)
+    rows = list(OutcomeStore(outcomes_file(), warn=pytest.fail).rows())
+    first = [(one.has_lens, one.passed) for one in rows if one.rung == "cheap" and one.model == "pupil"]
+    assert first.count((True, False)) == GROUP
+    assert first.count((False, True)) == COUNT
+    assert len(first) == COUNT + GROUP
 
 
 def test_a_lens_that_helps_is_kept(school: School) -> None:
