@@ -325,6 +325,10 @@ class Pages:
         """Return the latest record of the class *kind* with *key*, or ``None``."""
         return self._latest.get((kind.kind, key))
 
+    def has(self, kind: type[Record]) -> bool:
+        """Whether there is a record of the class *kind* with a key."""
+        return any(name == kind.kind for name, _ in self._latest)
+
     def records(self) -> Iterator[Record]:
         """Yield all records in order."""
         return iter(tuple(self.kept))

@@ -116,6 +116,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     raises :exc:`RuntimeError` instead of hanging.
     """
 
+    has_threads = False
+    """What would wait for a thread is done on the loop: real time does not pass here."""
+
     def __init__(self) -> None:
         selector = _JumpingSelector()
         super().__init__(selector)

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 from itertools import count
 from types import TracebackType
+from typing import Any
 from weakref import WeakValueDictionary
 
 import attrs
@@ -85,6 +86,7 @@ class Within:
     def __init__(self, seconds: float | None) -> None:
         self._seconds = seconds
         self._alarm: int | None = None
+        self._task: asyncio.Task[Any] | None = None
         self._expired = False
 
     def __enter__(self) -> "Within":
@@ -96,8 +98,7 @@ class Within:
             loop = task.get_loop()
             self._alarms = alarms_of(loop)
             if self._seconds <= 0:
-                self._alarm = -1
-                loop.call_soon(self._ring_now)
+                loop.call_soon(self.expire)
             else:
                 self._alarm = self._alarms.set(loop.time() + self._seconds, self.expire)
         return self
@@ -108,8 +109,13 @@ class Within:
         if self._alarm is not None:
             self._alarms.drop(self._alarm)
             self._alarm = None
-        task, self._task = self._task, None  # type: ignore[assignment]
-        if self._expired and task.uncancel() <= self._before and kind is asyncio.CancelledError:
+        task, self._task = self._task, None
+        if (
+            task is not None
+            and self._expired
+            and task.uncancel() <= self._before
+            and kind is asyncio.CancelledError
+        ):
             # Only if nobody else has cancelled the task meanwhile.
             raise TimeoutError from error
 
@@ -122,7 +128,3 @@ class Within:
         if self._task is not None and not self._expired:
             self._expired = True
             self._task.cancel()
-
-    def _ring_now(self) -> None:
-        if self._alarm is not None:
-            self.expire()

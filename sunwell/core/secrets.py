@@ -179,16 +179,7 @@ class Secrets:
         It is much quicker than :meth:`spans`.
         """
         sought = self._sought()
-        if not sought.forms:
-            return False
-        if sought.anchors is None:
-            return True
-        if b"\x1b" in data:
-            data = _ANSI_CODE_IN_BYTES.sub(b"", data)
-        if b"\r" in data:
-            data = data.replace(b"\r", b"")
-        data = data.replace(b"\n", b"")
-        return any(map(data.__contains__, sought.anchors_in_bytes)) or _may_hide_words_in(data)
+        return bool(sought.forms) and not sought.is_free_in_bytes(data)
 
     def cleaned(self, value: _Value) -> _Value:
         """Return *value* with every known secret replaced in all strings in it, at any depth.
@@ -310,10 +301,6 @@ class _Sought:
     def _in_lower_case(self) -> frozenset[str]:
         return frozenset(map(str.lower, self.prefixes))
 
-    @functools.cached_property
-    def _anchors_in_bytes(self) -> tuple[bytes, ...]:
-        return tuple(anchor.encode() for anchor in self.anchors or ())
-
     def is_free(self, text: str) -> bool:
         """Whether no form can be in *text*: nothing in it is escaped, and no anchor is there."""
         if self.anchors is None or "%" in text or "&" in text or "\\" in text or "\x1b" in text:
@@ -332,10 +319,19 @@ class _Sought:
             if b"\\\\" in line or b"\\u" in line:
                 return False
             line = line.replace(b"\\r", b"").replace(b"\\n", b"")
-        for anchor in self._anchors_in_bytes:  # noqa: SIM110 - all records pass here
+        for anchor in self.anchors_in_bytes:  # noqa: SIM110 - all records pass here
             if anchor in line:
                 return False
         return True
+
+    def is_free_in_bytes(self, data: bytes) -> bool:
+        """The same for a text in UTF-8, in which colours and escapes may be."""
+        if self.anchors is None:
+            return False
+        if b"\x1b" in data:
+            data = _ANSI_CODE_IN_BYTES.sub(b"", data)
+        data = data.replace(b"\r", b"").replace(b"\n", b"")
+        return not any(map(data.__contains__, self.anchors_in_bytes)) and not _may_hide_words_in(data)
 
     def may_begin_in(self, text: str) -> bool:
         """Whether a form may be in *text*, or begin in it and end in what follows."""
@@ -525,7 +521,8 @@ def _each_form_of(value: str, shown: str) -> Iterator[_SecretForm]:
     if len(value) <= _LONGEST_WHOLE:
         yield from _forms_of_line(value, shown)
     else:  # as it is, all of it: pieces of a text that repeats itself can be found side by side with gaps
-        yield _SecretForm((re.escape(value),), (_squeezed(value),), shown, ())
+        anchor = _anchor(value)
+        yield _SecretForm((re.escape(value),), (anchor,) if anchor else (), shown, ())
     if len(value) > _LONGEST_WHOLE and len(lines) == 1:
         # They overlap: of the first and last characters of a piece in base64, not all bits are its own.
         starts = [*range(0, len(value) - _PIECE, _PIECE - 4), len(value) - _PIECE]

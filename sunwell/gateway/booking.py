@@ -59,22 +59,6 @@ def sound(value: Any, model: str) -> Completion:
     return attrs.evolve(completion, model=completion.model or model, parts=tuple(completion.parts))
 
 
-def is_made_here(model: ModelProtocol, value: Any) -> bool:
-    """Whether *value* is an answer that our own reader of a wire format has made, so that it is sound."""
-    kind = type(model)
-    return (
-        type(value) is Completion
-        and value.model != ""
-        and isinstance(model, HttpModel)
-        and kind.__module__ in _OWN_MODULES
-        and type(model.wire).__module__ == kind.__module__
-    )
-
-
-_WIRES = ("anthropic_messages", "openai_chat", "openai_responses")
-_OWN_MODULES = frozenset(f"sunwell.models.{name}" for name in _WIRES)
-
-
 def answer_in(error: BaseException, model: str) -> Completion | None:
     """Return the answer of *model* that came with *error*; ``None`` if there is none, or none of use."""
     answer = error.answer if isinstance(error, ModelError) else None
@@ -363,15 +347,13 @@ class Booking:
     ) -> None:
         clock = asyncio.get_running_loop()
         try:
-            if held_seconds >= _NOTICED_SECONDS:
-                await self.held(call, "ledger", held_seconds)
+            await self.held(call, "ledger", held_seconds)
             # Before the intent: once the answer is paid for, a full disk must not keep us from writing it
             # down.
             await self.journal.reserve_space(_answer_bytes(reservation))
             asked = clock.time()
             await pace(reservation)
-            if (waited_seconds := clock.time() - asked) >= _NOTICED_SECONDS:
-                await self.held(call, "rate", waited_seconds)
+            await self.held(call, "rate", clock.time() - asked)
         except BaseException:
             self.ledger.release(reservation)
             raise

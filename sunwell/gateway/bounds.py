@@ -10,7 +10,6 @@ from sunwell.core.message import History, Message, digest_of
 from sunwell.core.model import Completion, ModelProtocol, Request
 from sunwell.gateway.answer_lengths import AnswerLengths
 from sunwell.gateway.model_call import ModelCall
-from sunwell.journal.file import FileJournal
 from sunwell.journal.protocol import Journal
 from sunwell.journal.records import Answer, Failure, InputCounted, Intent
 from sunwell.models import tokens
@@ -144,7 +143,7 @@ class Bounds:
         if self._is_record_read:
             return
         self._is_record_read = True
-        if isinstance(self.journal, FileJournal) and not self.journal.has(Intent):
+        if not self.journal.has(Intent):
             return  # of a new run, whose record says nothing of calls
         intents: dict[tuple[str, int, int], Intent] = {}
         for record in self.journal.records():

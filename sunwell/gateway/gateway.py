@@ -41,7 +41,7 @@ from sunwell.events import (
     ModelTextArrived,
     Warned,
 )
-from sunwell.gateway.booking import Booking, is_made_here, sound
+from sunwell.gateway.booking import Booking, sound
 from sunwell.gateway.cleaning import clean_error, cleaned_answer, cleaned_message
 from sunwell.gateway.model_call import AnswerStore, ModelCall
 from sunwell.gateway.retry import MOST_CHANGES, RetryPolicy
@@ -517,9 +517,7 @@ class Gateway:
         name = call.model.name
         try:
             answer = await self._answer(call, request)
-            if not is_made_here(call.model, answer):
-                answer = sound(answer, name)
-            return cleaned_answer(answer, self.secrets)
+            return cleaned_answer(sound(answer, name), self.secrets)
         except TimeoutError as error:  # the model's own: a limit of ours reaches it as a cancellation
             raise ConnectionFailed(
                 name, "it gave no answer in its own time; ask again", True, True, silent=True

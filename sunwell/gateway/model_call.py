@@ -1,10 +1,8 @@
 """One question at its place in a run, and what events and records say of it."""
 
-import functools
 import time
 from decimal import Decimal
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 import attrs
 
@@ -13,7 +11,7 @@ from sunwell.budget.tally import BilledCall as Entry
 from sunwell.core.message import digest_of
 from sunwell.core.model import Completion, ModelProtocol, Purpose, Request, Usage
 from sunwell.core.span import Span
-from sunwell.errors import ConfigurationError, ModelError
+from sunwell.errors import ModelError
 from sunwell.events import ModelCallFinished, ModelCallStarted, ModelContent
 from sunwell.journal.records import Answer, Failure, Intent
 from sunwell.models.connection import Connection
@@ -112,7 +110,7 @@ class ModelCall:
     def started(self) -> ModelCallStarted:
         """Return the event of the call's beginning."""
         connection = getattr(self.model, "connection", None)
-        address, port = server_of(connection) if isinstance(connection, Connection) else ("", None)
+        address, port = connection.server if isinstance(connection, Connection) else ("", None)
         return ModelCallStarted(
             self.span.path,
             self.number,
@@ -205,16 +203,3 @@ class ModelCall:
         """The provider; empty where the model does not say."""
         provider = getattr(self.model, "provider", "")
         return provider if isinstance(provider, str) else ""
-
-
-_PORTS = {"https": 443, "http": 80}
-
-
-@functools.lru_cache(maxsize=64)
-def server_of(connection: Connection) -> tuple[str, int | None]:
-    """Return host name and port of the server of *connection*; empty and ``None`` if it has no address."""
-    try:
-        parts = urlsplit(connection.bare_url)
-        return parts.hostname or "", parts.port or _PORTS.get(parts.scheme)
-    except (ConfigurationError, ValueError):  # whoever sends says what is wrong with it
-        return "", None

@@ -168,7 +168,9 @@ class SharedSync:
 
     @property
     def _is_for_thread(self) -> bool:
-        return self._threaded and self._in_thread > 0
+        if not self._threaded or self._in_thread <= 0:
+            return False
+        return getattr(asyncio.get_running_loop(), "has_threads", True)
 
     def close(self) -> None:
         """Wait for the thread, make the rest durable here, and tell everyone who still waits."""
@@ -192,15 +194,8 @@ class SharedSync:
             return
         self._in_thread -= 1
         loop = asyncio.get_running_loop()
-        if getattr(type(loop), "run_in_executor", None) is asyncio.BaseEventLoop.run_in_executor:
-            # Without it: two futures that are chained take two more turns of the loop.
-            self._latest = _sync_threads().submit(self._sync_there, written, batch, loop)
-            return
-        # A loop with a way of its own, such as a virtual clock, which knows no threads.
-        ended: Future[None] = Future()
-        self._latest = ended
-        done = loop.run_in_executor(_sync_threads(), self._sync_marked, written, ended)
-        done.add_done_callback(lambda _: self._finish(batch))
+        # Without the loop's own way: two futures that are chained take two more turns of it.
+        self._latest = _sync_threads().submit(self._sync_there, written, batch, loop)
 
     def _sync_there(
         self, written: int, batch: "list[asyncio.Future[bool]]", loop: asyncio.AbstractEventLoop
@@ -208,10 +203,6 @@ class SharedSync:
         self._sync_now(written)
         with suppress(RuntimeError):  # the loop has ended, and nobody waits any more
             loop.call_soon_threadsafe(self._finish, batch)
-
-    def _sync_marked(self, written: int, ended: "Future[None]") -> None:
-        self._sync_now(written)
-        ended.set_result(None)
 
     def _sync_here(self, written: int) -> None:
         began = self.clock()

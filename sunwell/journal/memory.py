@@ -53,6 +53,10 @@ class MemoryJournal:
         """Return the latest record of the class *kind* with *key*, or ``None``."""
         return cast(R | None, self._latest.get((kind.kind, key)))
 
+    def has(self, kind: type[Record]) -> bool:
+        """Whether there is a record of the class *kind* with a key."""
+        return any(name == kind.kind for name, _ in self._latest)
+
     def records(self) -> Iterator[Record]:
         """Yield the records that are there now, in order."""
         return iter(tuple(self._records))

@@ -44,6 +44,10 @@ class Journal(Protocol):
         """Return the latest record of the class *kind* with *key*, or ``None``."""
         ...
 
+    def has(self, kind: type[Record]) -> bool:
+        """Whether there is a record of the class *kind*, which has keys; nothing is read for that."""
+        ...
+
     def records(self) -> Iterator[Record]:
         """Yield all records in order, from the first."""
         ...

@@ -161,11 +161,9 @@ class SpareFile:
             if not self.is_usable or (others and self.bears_others):
                 return
             self.is_usable = False
-            said = _said_of(error, database.longest_seconds)
+            said = f"{database.file}: {_said_of(error, database.longest_seconds)}"
             advice = "Nothing needs to be done" if others else f"Move the file away, or {self.instead}"
-            self.warn(
-                f"{self.what} cannot be {done}: {database.file}: {said}; the run goes on without them. {advice}"
-            )
+            self.warn(f"{self.what} cannot be {done}: {said}; the run goes on without them. {advice}")
 
 
 _OFF = frozenset({"0", "off", "no", "false"})

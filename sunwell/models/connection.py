@@ -70,6 +70,9 @@ def _is_positive(_: object, field: "attrs.Attribute[int | None]", value: int | N
         raise ConfigurationError(f"{field.name} cannot be {value!r}: it must be at least 1, or None")
 
 
+_PORTS = {"https": 443, "http": 80}
+
+
 @attrs.frozen(cache_hash=True)  # looked up by each request
 class Connection:
     """How to reach a provider. Models with equal connections share one client.
@@ -156,6 +159,15 @@ class Connection:
     def bare_url(self) -> str:
         """The address without login, query and fragment: paths of requests are added to it."""
         return _without_login(self.url)
+
+    @functools.cached_property
+    def server(self) -> tuple[str, int | None]:
+        """Host name and port of the server; empty and ``None`` if it has no address: the request says so."""
+        try:
+            parts = urlsplit(self.bare_url)
+            return parts.hostname or "", parts.port or _PORTS.get(parts.scheme)
+        except (ConfigurationError, ValueError):
+            return "", None
 
     @property
     def query(self) -> dict[str, str]:

@@ -44,6 +44,9 @@ def whole(description: str) -> Schema:
     return {"type": "integer", "description": description}
 
 
+_OBJECT = (dict, Mapping)
+"""Objects of JSON, in schemas that may be frozen. ``dict`` comes first: every call of a tool looks here, and
+an instance of an abstract class takes longer to know."""
 _DEEPEST = 64
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -150,7 +153,7 @@ def _mended_arguments(given: Any, spec: ToolSpec) -> Any:
     schema = spec.parameters
     if isinstance(given, str):
         given = _decoded(given, dict, given)
-    if not isinstance(given, dict) or not isinstance(schema.get("properties"), (dict, Mapping)):
+    if not isinstance(given, dict) or not isinstance(schema.get("properties"), _OBJECT):
         return given
     if len(given) == 1 and schema.get("additionalProperties") is False:
         (key, inside), *_ = given.items()
@@ -177,7 +180,7 @@ def _decoded(value: Any, kinds: type | tuple[type, ...], otherwise: Any) -> Any:
 
 def _mended(value: Any, schema: Any, depth: int = 0) -> Any:
     """Return *value* as the one value that fits *schema* and can be meant by it; else as it is."""
-    if depth > _DEEPEST or not isinstance(schema, (dict, Mapping)) or fits(value, schema, depth):
+    if depth > _DEEPEST or not isinstance(schema, _OBJECT) or fits(value, schema, depth):
         return value
     readings: list[Any] = []
     in_part = value
@@ -194,7 +197,7 @@ def _mended(value: Any, schema: Any, depth: int = 0) -> Any:
 
 
 def _is_null(schema: Any) -> bool:
-    return isinstance(schema, (dict, Mapping)) and schema.get("type") == "null"
+    return isinstance(schema, _OBJECT) and schema.get("type") == "null"
 
 
 def _readings(value: Any, schema: Mapping[str, Any], depth: int) -> Iterator[Any]:
@@ -215,7 +218,7 @@ def _readings(value: Any, schema: Mapping[str, Any], depth: int) -> Iterator[Any
                 return
         elif inside is not value:
             yield inside
-    if isinstance(value, dict) and isinstance(schema.get("properties"), (dict, Mapping)):
+    if isinstance(value, dict) and isinstance(schema.get("properties"), _OBJECT):
         yield _mended_object(value, schema, depth)
     if "array" in kinds and "items" in schema:
         if isinstance(value, list):
@@ -251,7 +254,7 @@ def _unquoted(value: str, kinds: Iterable[str]) -> Any:
 
 
 def _are_pairs(items: Any) -> bool:
-    return isinstance(items, (dict, Mapping)) and set(items.get("properties", ())) == {"key", "value"}
+    return isinstance(items, _OBJECT) and set(items.get("properties", ())) == {"key", "value"}
 
 
 def _mended_object(
@@ -295,7 +298,7 @@ def _plain_name(name: str) -> str:
 def _with_nulls(value: dict[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return *value* with ``None`` for each property that is missing though required, and may be null."""
     properties = schema.get("properties")
-    if not isinstance(properties, (dict, Mapping)):
+    if not isinstance(properties, _OBJECT):
         return value
     lacking = [key for key in schema.get("required", ()) if key not in value]
     return value | {key: None for key in lacking if takes_null(properties.get(key))}
@@ -346,7 +349,7 @@ def _parsed(text: str) -> Any:
 def _checked(value: Any, schema: Any, where: str, depth: int) -> Any:
     if depth > _DEEPEST:
         raise ToolError("the arguments are nested too deeply")
-    if not isinstance(schema, (dict, Mapping)):  # ``true`` in the schema of a caller's tool allows anything
+    if not isinstance(schema, _OBJECT):  # ``true`` in the schema of a caller's tool allows anything
         return value
     if "anyOf" in schema:
         return _any_of(value, schema["anyOf"], where, depth)
@@ -412,7 +415,7 @@ def _object(value: dict[str, Any], schema: Mapping[str, Any], where: str, depth:
 
 def takes_null(schema: Any) -> bool:
     """Whether *schema* allows ``null``."""
-    if not isinstance(schema, (dict, Mapping)):
+    if not isinstance(schema, _OBJECT):
         return False
     kind = schema.get("type")
     return (

@@ -326,15 +326,37 @@ def test_no_secret_is_in_bytes_of_which_it_is_said_that_none_can_be(around, key,
 BESIDE = st.text(max_size=12) | st.sampled_from(
     ("\\", "\\n", "\n", '"', "\t", "%41", "&#65;", "\x1b[1m", "\ud800")
 )
+WHOLE = tuple(
+    join.join(f"{quote}code{number * 7919:07}{quote}" for number in range(30))
+    for join, quote in (("\n", '"'), ("\t", ""), ("\r\n", "\\"), ("\n", "'"))
+)
+"""Longer than 240 characters, with lines too short to be sought alone: they are sought as a whole."""
+NOT_UTF_8 = f"{'abcdef1234' * 15}\udcff{'klmnop5678' * 15}\n1\n2"
 WAYS = (*ENCODINGS.values(), coloured, lambda key: folded(key, 7), lambda key: f"{key[:9]}\\\n{key[9:]}")
 
 
-@given(st.sampled_from((KEY, LONG, "abcdef123456", "ndef-123456")), st.sampled_from(WAYS), BESIDE, BESIDE)
+@given(
+    st.sampled_from((KEY, LONG, "abcdef123456", "ndef-123456", *WHOLE)),
+    st.sampled_from(WAYS),
+    BESIDE,
+    BESIDE,
+)
 def test_a_line_of_json_that_may_hold_a_secret_is_never_taken_for_free(key, write, before, after) -> None:
     """Whatever is found in a value is suspected in its JSON: only what is not suspected is left as it is."""
     secrets, value = known(key), {"a": f"{before}{write(key)}{after}", "b": [before, write(key)]}
     line = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
     assert secrets.may_be_in_json(line) or secrets.cleaned(value) == value
+
+
+@pytest.mark.parametrize(
+    "key", [*WHOLE, NOT_UTF_8], ids=["quotes", "tabs", "backslashes", "apostrophes", "raw"]
+)
+def test_a_long_secret_is_suspected_however_json_writes_its_characters(key: str) -> None:
+    """Quotes, tabs and line breaks of its own are escapes there; a byte that is no UTF-8 stops nobody."""
+    for ascii_only in (False, True):
+        line = json.dumps({"a": f"found: {key}"}, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+        assert known(key).may_be_in_json(line)
+    assert known(key).may_be_in(key.encode("utf-8", "surrogatepass"))
 
 
 def test_a_line_of_json_without_a_secret_is_free() -> None:

@@ -38,6 +38,9 @@ class SlowJournal:
     def find(self, kind: type, key: Key) -> Any:
         return self.inner.find(kind, key)
 
+    def has(self, kind: type[Record]) -> bool:
+        return self.inner.has(kind)
+
     def records(self) -> Iterator[Record]:
         return self.inner.records()
 

@@ -35,6 +35,9 @@ class JournalAround:
     def find(self, kind: type[R], key: Key) -> R | None:
         return self.inner.find(kind, key)
 
+    def has(self, kind: type[Record]) -> bool:
+        return self.inner.has(kind)
+
     def records(self) -> Iterator[Record]:
         return self.inner.records()
 
