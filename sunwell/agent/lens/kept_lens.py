@@ -106,6 +106,8 @@ class FoundLens:
     """What is changed, if it is a start."""
     changed: tuple[str, ...] = ()
     """The files of the kept lens that are not as they were."""
+    files: Mapping[str, str | None] = attrs.field(factory=dict)
+    """If it is a start, the hash of each of its files as it is now: what is made of it rests on them, too."""
     may_keep: bool = False
     """Whether the lens that is written may be kept."""
 
@@ -152,18 +154,21 @@ def look_up(
             if not against:
                 return FoundLens(use="as it is", kept=kept)
             reasons = reasons or against
-        if _may_start(kept, wanted, now) and (start is None or _alike(kept, wanted) > _alike(start, wanted)):
-            start = kept  # of those that are equally alike, the latest
+        # Of those that are equally alike, the latest.
+        is_best = start is None or _alike(kept, wanted) > _alike(start, wanted)
+        if is_best and _may_start(kept, wanted, now) and _shows_changes(kept, wanted, hashes(kept.files)):
+            start = kept
     plain = FoundLens(reasons=reasons, may_keep=True)
     if start is None or price is None:
         return plain
     stands = hashes(start.files)
     changed = tuple(path for path, digest in start.files.items() if stands[path] != digest)
+    files = {path: stands[path] for path in start.files}
     base = LensBase(start.lens, kept_text(start.lens, start.task, changed), _unseen(start, wanted))
     change, whole = tokens_of(base)
     if _usd(price, whole, change) > MOST_SHARE * _usd(price, whole, None):
         return plain
-    return attrs.evolve(plain, use="as a start", kept=start, base=base, changed=changed)
+    return attrs.evolve(plain, use="as a start", kept=start, base=base, changed=changed, files=files)
 
 
 def _usd(price: Price, whole_tokens: int, change_tokens: int | None) -> Decimal:
@@ -212,6 +217,15 @@ def _may_start(kept: KeptLens, wanted: WantedLens, now: float) -> bool:
     """Whether *kept* may be changed for *wanted*: all but the task and the files is the same."""
     is_fit = kept.needs == wanted.needs and not kept.items and not kept.harms and not wanted.needs["split"]
     return is_fit and abs(now - kept.kept_at) <= MOST_SECONDS and _alike(kept, wanted) >= LEAST_ALIKE
+
+
+def _shows_changes(kept: KeptLens, wanted: WantedLens, stands: Mapping[str, str | None]) -> bool:
+    """Whether the smart model is shown each file of *kept* that is not as it was, unless it is gone.
+
+    Of a file that it does not see, it cannot say which rules are out of date.
+    """
+    seen = {read.path for read in wanted.shown.reads}
+    return all(stands[path] in (digest, None) or path in seen for path, digest in kept.files.items())
 
 
 def _alike(kept: KeptLens, wanted: WantedLens) -> float:
@@ -300,7 +314,10 @@ def found_for(run: Run, span: Span) -> FoundLens:
         if found.use == "as it is":
             return found
         text = kept_text(kept.lens, kept.task, changed)
-        return attrs.evolve(found, base=LensBase(kept.lens, text, value["unseen"]))
+        found = attrs.evolve(found, base=LensBase(kept.lens, text, value["unseen"]))
+        if "files" not in value:  # without them nobody can tell when a lens that is made of it is out of date
+            return attrs.evolve(found, may_keep=False)
+        return attrs.evolve(found, files=dict(value["files"]))
     except (ArithmeticError, KeyError, TypeError, ValueError) as error:
         raise JournalError(f"the journal is damaged: its kept lens cannot be read ({error})") from None
 
@@ -319,7 +336,7 @@ def _noted(found: FoundLens) -> dict[str, Any]:
         "cost_usd": None if kept.cost_usd is None else str(kept.cost_usd),
     }
     if found.base is not None:
-        value |= {"unseen": found.base.unseen, "changed": list(found.changed)}
+        value |= {"unseen": found.base.unseen, "changed": list(found.changed), "files": dict(found.files)}
     return value
 
 
@@ -339,11 +356,12 @@ async def keep_lens(
     made: NewLens,
     models: tuple[ModelProtocol, ModelProtocol],
     reads: Sequence[FileRead],
+    base_files: Mapping[str, str | None],
 ) -> str:
     """Keep *made* for later runs and return its id; empty if it is not kept.
 
     *reads* are the files that were shown. With them it rests on the files that the smart model has read
-    itself, and on those that it says will be changed.
+    itself, on those that it says will be changed, and on *base_files*: those of the lens that it is made of.
     """
     if (shelf := run.shelf) is None:
         return ""
@@ -351,7 +369,7 @@ async def keep_lens(
     files = _files_of(run, span, reads)
     if wanted is None or files is None:
         return ""
-    return await in_thread(_keep, shelf, wanted, made, files)
+    return await in_thread(_keep, shelf, wanted, made, {**base_files, **files})
 
 
 def _keep(shelf: LensShelf, wanted: WantedLens, made: NewLens, files: dict[str, str | None]) -> str:

@@ -487,7 +487,8 @@ async def _written(
     if found.may_keep and written.is_whole and recorded is None and reader is not None:
         made = NewLens(lens, tuple(map(task_fields, written.items)), run.tally.bill(span.path).cost_usd)
         reads = _reads_noted(run, span.path)
-        kept_id = await keep_lens(run, span, order, made, (smart, reader), reads)
+        base_files = found.files if source.how == "changed" else {}
+        kept_id = await keep_lens(run, span, order, made, (smart, reader), reads, base_files)
         source = attrs.evolve(source, kept_id=kept_id)
     elif recorded is not None and recorded.source is not None:
         source = recorded.source

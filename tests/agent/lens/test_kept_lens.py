@@ -10,14 +10,15 @@ from typing import Any
 import attrs
 import pytest
 
-from sunwell.agent.lens.kept_lens import MOST_SECONDS
+from sunwell.agent.lens.kept_lens import KEPT, MOST_SECONDS
 from sunwell.agent.policy.task_kinds import kind_of
 from sunwell.core.check import Checking, Verdict
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.task import Task
 from sunwell.events import EphemeralLensCreated, LensStarted, LensTaken, Warned
 from sunwell.journal import read_records
-from sunwell.journal.records import LensWritten
+from sunwell.journal.codec import encode
+from sunwell.journal.records import LensWritten, Note
 from sunwell.memory.outcome_store import OutcomeStore, outcomes_file
 from sunwell.memory.outcomes import WorkOutcome
 from tests.agent.lens.lens_desk import CHEAP, LENS, NO_CHANGES, TASK, LensDesk, lens_desk
@@ -432,6 +433,45 @@ async def test_a_similar_task_starts_from_the_lens_of_another(desk: LensDesk) ->
     assert "class Price" in desk.asked[1].messages[0].text
     assert "nothing at all" not in desk.asked[1].messages[0].text
     assert TASK.replace("5", "7") in desk.asked[1].messages[0].text
+
+
+async def test_a_changed_lens_rests_on_the_files_of_the_one_that_it_was_made_of(desk: LensDesk) -> None:
+    """Also on those that are not shown again: its rules may come from them. Nor is it a start then."""
+    desk.write("src/big.py", "def unrelated():\n" + "    return 'nothing at all'\n" * 700)
+    desk.write("zoo/prices.bin", "\0 one")
+    desk.lens |= {"target_files": ["src/shop.py", "zoo/prices.bin"]}
+    await desk.run()
+    similar = TASK.replace("5 modules", "7 modules")
+    second, third = await desk.run(similar), await desk.run(similar)
+    desk.write("zoo/prices.bin", "\0 two")
+    last = await desk.run(similar)
+    sources = [one.lens_source for one in (second, third, last) if one.lens_source is not None]
+    assert [source.how for source in sources] == ["changed", "taken", "written"]
+    assert sources[-1].reasons == ("zoo/prices.bin changed since",)
+    assert len(desk.asked) == 3
+
+
+async def test_a_start_that_was_noted_without_its_files_makes_no_lens_that_is_kept(desk: LensDesk) -> None:
+    """Records of older versions have none. Nobody could tell when such a lens is out of date."""
+    desk.write("src/big.py", "def unrelated():\n" + "    return 'nothing at all'\n" * 700)
+    await desk.run()
+    (base,) = desk.kept()
+    result = await desk.run(TASK.replace("5 modules", "7 modules"))
+    desk.store().drop([kept.id for kept in desk.kept() if kept.id != base.id])
+    path = Path(result.journal or "")
+    records = list(read_records(path))
+    del records[next(at for at, one in enumerate(records) if isinstance(one, LensWritten)) :]
+    (noted,) = [one for one in records if isinstance(one, Note) and one.name == KEPT]
+    lines = path.read_bytes().splitlines(keepends=True)[: len(records)]
+    at = records.index(noted)
+    older = attrs.evolve(noted, value={key: one for key, one in noted.value.items() if key != "files"})
+    lines[at] = encode(older, at) + b"\n"
+    path.write_bytes(b"".join(lines))
+    again = await desk.agent().resume(result.run_id, workspace=desk.workspace)
+    assert again.lens == result.lens
+    assert again.lens_source is not None
+    assert (again.lens_source.how, again.lens_source.kept_id) == ("changed", "")
+    assert desk.kept() == (base,)
 
 
 @pytest.mark.parametrize(
