@@ -34,6 +34,8 @@ from sunwell.memory.lens_store import TRIAL_VERDICT
 _TRIAL, _PAIRS, _LOOK = "lens-trial", "lens-pairs:", "lens-look:"
 _CUT_OFF = frozenset({"budget_usd", "budget_tokens", "calls", "cancelled"})
 """Ends that say nothing of what the work would have come to."""
+_OF_KNOWN = "of_known"
+"""Says in the note of the places that unknown pairs show nothing; older runs counted them as equal ones."""
 _ROOM = Decimal("1.5")
 """What must be left of a cap, in units of what the items that are left and the extra runs should use: items
 differ in cost, and none may be lost to a test."""
@@ -67,8 +69,15 @@ async def places_to_try(run: Run, tasks: Sequence[Task], ladder: RunLadder | Non
     checked = _checked(tasks, ladder)
     words = [json.dumps(task_fields(tasks[place]), sort_keys=True) for place in checked]
     places = tuple(checked[one] for one in paired_places(words))
-    await run.journal.append(Note(run.root.path, _TRIAL, {"places": list(places)}), durable=False)
+    value = {"places": list(places), _OF_KNOWN: True}
+    await run.journal.append(Note(run.root.path, _TRIAL, value), durable=False)
     return places
+
+
+def _empty_trial(run: Run) -> LensTrial:
+    """Return the trial of *run* without a pair: by the rule by which it began."""
+    noted = run.journal.find(Note, (run.root.path, _TRIAL))
+    return LensTrial(counts_unknown=noted is not None and not noted.value.get(_OF_KNOWN))
 
 
 async def _tested_before(run: Run) -> str:
@@ -139,7 +148,7 @@ class LensGate:
     places: tuple[int, ...]
     planning: Planning
     file: ResultsFile | None = None
-    _trial: LensTrial = attrs.field(factory=LensTrial, init=False)
+    _trial: LensTrial = attrs.field(init=False)
     _items: dict[int, str] = attrs.field(factory=dict, init=False)
     """Ids of the workers that have begun, by the place of the item."""
     _twins: dict[int, str] = attrs.field(factory=dict, init=False)
@@ -148,6 +157,10 @@ class LensGate:
     """Why no more pairs are begun."""
     _has_failed: bool = attrs.field(default=False, init=False)
     """Whether an item has failed in a batch that is to end then."""
+
+    @_trial.default
+    def _before_any_pair(self) -> LensTrial:
+        return _empty_trial(self.run)
 
     async def results(self) -> tuple[TaskResult, ...]:
         """Return the results in the order of the items, and leave what the test has shown in the run."""
@@ -342,6 +355,9 @@ class LensGate:
         trial, run = self._trial, self.run
         withheld = trial.is_withheld
         left = len(self.tasks) - len(self._items)
+        if trial.finding == "undecided":
+            known = len(trial.pairs) - trial.unknown
+            self._stopped = f"of {known:,} of {len(trial.pairs):,} pairs it is known how both runs went"
         run.lens_test = LensTest(
             trial.finding or ("undecided" if trial.pairs else "not tested"),
             self._stopped,
