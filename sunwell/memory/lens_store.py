@@ -123,14 +123,15 @@ class LensStore:
     def _of_lenses(self) -> SpareFile:
         return SpareFile("lenses", "use --no-lens-store", self.warn)
 
-    def find(self, scope: str, kind: str) -> tuple[KeptLens, ...]:
+    def find(self, scope: str, kind: str, task_sha256: str = "") -> tuple[KeptLens, ...]:
         """Return the lenses for tasks of *kind* in the workspace *scope*, and in any; the latest first.
 
-        At most 100; those that a trial found to harm are among them.
+        Those for the task with the hash *task_sha256* come before all others. At most 100; those that a trial
+        found to harm are among them.
         """
         return self._read(
-            "WHERE scope IN (?, '') AND kind = ? ORDER BY kept_at DESC, id LIMIT ?",
-            (scope, kind, _MOST_FOUND),
+            "WHERE scope IN (?, '') AND kind = ? ORDER BY task_sha256 = ? DESC, kept_at DESC, id LIMIT ?",
+            (scope, kind, task_sha256, _MOST_FOUND),
         )
 
     def all(self) -> tuple[KeptLens, ...]:

@@ -86,6 +86,20 @@ def test_a_lens_belongs_to_a_workspace_and_a_kind(store: LensStore, now: list[fl
     assert store.find("w1", "docs") == ()
 
 
+def test_a_lens_for_the_very_task_is_found_among_more_than_are_looked_at(
+    store: LensStore, now: list[float]
+) -> None:
+    """However many of its kind are newer, it comes first; without a task, the latest do."""
+    own = kept_in(store)
+    for number in range(101):
+        now[0] += 1
+        kept_in(store, attrs.evolve(KEPT, task_sha256=f"other {number}"))
+    found = store.find("w1", "fix", KEPT.task_sha256)
+    assert len(found) == 100
+    assert (found[0].id, found[1].task_sha256) == (own.id, "other 100")
+    assert own.id not in [one.id for one in store.find("w1", "fix")]
+
+
 def test_the_file_is_for_its_user_alone(store: LensStore) -> None:
     """And so is its folder."""
     kept_in(store)

@@ -147,7 +147,7 @@ def look_up(
 
     reasons: tuple[str, ...] = ()
     start: KeptLens | None = None
-    found = shelf.store.find(wanted.scope, wanted.kind)
+    found = shelf.store.find(wanted.scope, wanted.kind, wanted.task_sha256)
     for kept in found:
         if kept.task_sha256 == wanted.task_sha256:
             against = reasons_against(kept, wanted, hashes(kept.files), now)

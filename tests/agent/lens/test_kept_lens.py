@@ -203,6 +203,18 @@ async def test_a_lens_belongs_to_its_workspace(desk: LensDesk, tmp_path: Path) -
     desk.workspace = here
 
 
+async def test_a_lens_is_taken_however_many_of_its_kind_are_newer(desk: LensDesk) -> None:
+    """Only so many are looked at, and that for the very task is one of them."""
+    await desk.run()
+    (own,) = desk.kept()
+    store = desk.store()
+    for number in range(101):
+        assert store.keep(attrs.evolve(own, task=f"Task {number}", task_sha256=str(number))) is not None
+    result = await desk.run()
+    assert result.lens_source is not None
+    assert (result.lens_source.how, result.lens_source.from_id) == ("taken", own.id)
+
+
 async def test_an_old_lens_is_not_taken(desk: LensDesk) -> None:
     """After 30 days, models and what a workspace lives on may have changed."""
     await desk.run()
