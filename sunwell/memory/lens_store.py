@@ -188,8 +188,12 @@ class LensStore:
         return self._execute("DELETE FROM lenses", ())
 
     def _execute(self, statement: str, values: Sequence[Any]) -> int:
-        """Write by one *statement*; return how many lenses it was about."""
-        return self._write(lambda connection: int(connection.execute(statement, values).rowcount)) or 0
+        """Write by one *statement*; return how many lenses it was about: none if there is no file."""
+
+        def write(connection: "Connection") -> int:
+            return int(connection.execute(statement, values).rowcount)
+
+        return self._write(write, makes_file=False) or 0
 
     def _read(self, condition: str, values: Sequence[Any]) -> tuple[KeptLens, ...]:
         if self.file is None or not self._trouble.is_usable:
@@ -206,14 +210,22 @@ class LensStore:
                     found.append(_kept(row))
         return tuple(found) if self._trouble.is_usable else ()
 
-    def _write(self, write: Callable[["Connection"], _Written]) -> _Written | None:
-        """Return what *write* does with the open file; ``None`` if nothing is kept, or that failed."""
+    def _write(
+        self, write: Callable[["Connection"], _Written], *, makes_file: bool = True
+    ) -> _Written | None:
+        """Return what *write* does with the open file; ``None`` if nothing is kept, or that failed.
+
+        If there is no file, one is made with *makes_file*; else there is nothing to do.
+        """
         if self.file is None or not self._trouble.is_usable:
             return None
         written = None
         database = self._database(self.file)
-        with self._trouble.being("written", database), database.writing() as connection:
-            written = write(connection)
+        with self._trouble.being("written", database):
+            if not makes_file and not database.is_there():
+                return None
+            with database.writing() as connection:
+                written = write(connection)
         return written if self._trouble.is_usable else None
 
     def _make_room(self, connection: "Connection", made: KeptLens) -> None:

@@ -131,6 +131,14 @@ def test_lenses_can_be_dropped(store: LensStore, now: list[float]) -> None:
     assert (store.drop_all(), store.all()) == (1, ())
 
 
+def test_what_only_changes_lenses_makes_no_file(store: LensStore) -> None:
+    """There is none to change."""
+    store.use(KEPT)
+    assert (store.drop(["0" * 16]), store.drop_all(), store.note_trial("0" * 16, None)) == (0, 0, False)
+    assert store.file is not None
+    assert not store.file.parent.exists()
+
+
 def test_the_file_is_bounded(tmp_path: Path, warnings: list[str], now: list[float]) -> None:
     """Those leave that were used longest ago; a use counts if the last one is an hour past."""
     store = LensStore(tmp_path / "lenses.sqlite3", warn=warnings.append, clock=lambda: now[0], kept=3)
