@@ -28,7 +28,7 @@ from sunwell.core.lens import EphemeralLens
 from sunwell.core.model import ModelProtocol
 from sunwell.core.secrets import Secrets
 from sunwell.core.span import Span
-from sunwell.core.task import Budget, Task, TaskResult
+from sunwell.core.task import Bill, Budget, Task, TaskResult, Total
 from sunwell.core.tool import ToolExecutor
 from sunwell.core.verdict import Verification
 from sunwell.journal.records import Checked, RungChosen
@@ -250,6 +250,9 @@ def verification_of(results: Sequence[TaskResult]) -> Verification | None:
     return Verification(passed, by, f"{count:,} of {len(results):,} tasks passed their checks")
 
 
+_WORK, _LENS = frozenset({"work", "closing"}), frozenset({"lens"})
+"""Purposes of the calls that a quote covers: no classifier, no check, no lens that nobody worked under."""
+_DIGITS = 12
 _CONTINUED = "continued"
 """Stands for what failed before, where work goes on with an earlier conversation: it is no first try."""
 
@@ -311,7 +314,9 @@ def _work_of_run(run: Run, models: LadderModels) -> _CheckedWork:
 def _outcome(
     run: Run, models: LadderModels, work: _CheckedWork, kind: str, passed: bool | None
 ) -> WorkOutcome:
-    spent = SpentOnWork.of(run.tally.bill(work.path))
+    bill = run.tally.bill(work.path)
+    spent = SpentOnWork.of(bill)
+    quoted_usd = _quoted_usd(run, models, work, spent.output_tokens)
     return WorkOutcome(
         kind,
         work.rung,
@@ -323,14 +328,17 @@ def _outcome(
         work.has_lens,
         spent.output_tokens,
         estimate_output(work.task).expected_tokens,
-        _quoted_usd(run, models, work, spent.output_tokens),
+        _in_proportion(quoted_usd, spent.cost_usd, _foreseen_usd(work, bill)),
     )
 
 
 def _quoted_usd(
     run: Run, models: LadderModels, work: _CheckedWork, output_tokens: int | None
 ) -> Decimal | None:
-    """Return what the cost model says of *work* for the output that it took; ``None``: it says nothing."""
+    """Return what the cost model says of *work* for the output that it took; ``None``: it says nothing.
+
+    Of its lens it says what it had said when the way was decided.
+    """
     if output_tokens is None or work.rung not in ("direct", "cheap", "delegated"):
         return None
     config = run.config
@@ -338,6 +346,13 @@ def _quoted_usd(
     several = (models.smart, own, models.worker)
     candidates = Candidates(*[PricedModel.of(one, config.prices, config) for one in several])
     outlook = LensOutlook(given=work.lens_unpaid)
+    if run.decision is not None:
+        outlook = attrs.evolve(
+            outlook,
+            input_tokens=run.decision.lens_input_tokens,
+            scout_turns=run.decision.scout_turns,
+            change_tokens=run.decision.change_input_tokens,
+        )
     system, tools = run.guidance.sections(), run.tools.specs
     shape = shape_of(work.task, config, candidates, system=system, tools=tools, lens=outlook)
     shape = attrs.evolve(shape, redone_share=Decimal(0))
@@ -345,3 +360,18 @@ def _quoted_usd(
     made = quote(output_tokens, prices, shape)
     side = {"direct": made.direct, "cheap": made.cheap, "delegated": made.delegated}[work.rung]
     return None if side is None else side.expected_usd
+
+
+def _foreseen_usd(work: _CheckedWork, bill: Bill) -> Decimal | None:
+    """Return what those calls of *work* cost that its quote covers; ``None``: a price is unknown."""
+    covered = _WORK | _LENS if work.has_lens and work.lens_unpaid is None else _WORK
+    return Total.of([line.total for line in bill.lines if line.purpose in covered]).cost_usd
+
+
+def _in_proportion(
+    quoted_usd: Decimal | None, cost_usd: Decimal | None, foreseen_usd: Decimal | None
+) -> Decimal | None:
+    """Return the quote of *foreseen_usd* as one of *cost_usd*: as many times what it was as that is."""
+    if quoted_usd is None or cost_usd == foreseen_usd or not cost_usd or not foreseen_usd:
+        return quoted_usd
+    return round(quoted_usd * cost_usd / foreseen_usd, _DIGITS)

@@ -165,7 +165,12 @@ def decide(
             lens_usd=lens.least_usd,
         )
     if may_delegate(task, output, config, models, tokens_left) or may_choose(config, models):
-        decision = attrs.evolve(decision, lens_input_tokens=lens.input_tokens, scout_turns=shape.scout_turns)
+        decision = attrs.evolve(
+            decision,
+            lens_input_tokens=lens.input_tokens,
+            scout_turns=shape.scout_turns,
+            change_input_tokens=lens.change_tokens,
+        )
     return _with_other_way(decision, models), made
 
 
