@@ -222,10 +222,6 @@ class KnownOutcomes:
                 for (after, has_lens), sums in places.items():
                     yield (kind, rung, model, after, has_lens), sums
 
-    def has(self, kind: str) -> bool:
-        """Whether the outcomes of *kind* themselves were taken."""
-        return kind in self._latest
-
     def counts(self, kind: str) -> Mapping[tuple[str, str, str], OutcomeCount]:
         """Return what is known of *kind*, by rung, model and what failed before."""
         found: dict[tuple[str, str, str], list[OutcomeSums]] = {}

@@ -265,7 +265,7 @@ async def note_kept(
     ):  # the name of a file has a secret: nobody notes it
         return
     found = FoundLens(may_keep=True)
-    if shelf.reads and run.journal.find(Forked, ()) is None:
+    if run.journal.find(Forked, ()) is None:  # who begins a lens anew wants another one
         price, now = run.gateway.prices.price(models[0]), shelf.store.clock()
         found = await in_thread(look_up, shelf, wanted, price, tokens_of, now)
         if found.kept is not None:

@@ -18,8 +18,6 @@ class LensShelf:
     """Hash of the path of the run's workspace."""
     hashes: Callable[[Sequence[str]], Sequence[str | None]]
     """Gives the SHA-256 of each file as it stands; ``None`` if there is none, or it is hidden from models."""
-    reads: bool = True
-    """Whether a lens may be taken from it: not if a part of the run was copied from another one."""
 
 
 def lasting_name(model: ModelProtocol) -> str | None:
