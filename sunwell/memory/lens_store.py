@@ -138,9 +138,10 @@ class LensStore:
         """Return all lenses, the latest first."""
         return self._read("ORDER BY kept_at DESC, id", ())
 
-    def get(self, start: str) -> tuple[KeptLens, ...]:
-        """Return the lenses whose id begins with *start*: more than one if it is too short."""
-        return tuple(one for one in self.all() if one.id.startswith(start.lower()))
+    def get(self, lens_id: str) -> KeptLens | None:
+        """Return the lens with the whole id *lens_id*; ``None`` if there is none."""
+        found = self._read("WHERE id = ?", (lens_id,))
+        return found[0] if found else None
 
     def keep(self, made: KeptLens) -> KeptLens | None:
         """Keep *made* as of now and return it with its id; ``None`` if it is too long or cannot be kept.

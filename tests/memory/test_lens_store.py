@@ -72,8 +72,28 @@ def test_a_kept_lens_is_found_by_the_next_process(store: LensStore, warnings: li
     lens = attrs.evolve(LENS, generation_prompt="")
     expected = attrs.evolve(KEPT, lens=lens, id=kept.id, kept_at=1_000_000.0, used_at=1_000_000.0)
     assert found == expected
-    assert (again.get(kept.id[:6].upper()), again.all(), again.get("x")) == ((found,), (found,), ())
+    assert (again.get(kept.id), again.all(), again.get(kept.id[:6]), again.get("")) == (
+        found,
+        (found,),
+        None,
+        None,
+    )
     assert warnings == []
+
+
+def test_a_lens_is_got_by_its_id_whatever_else_is_there(store: LensStore, now: list[float]) -> None:
+    """No other row is read."""
+    kept = kept_in(store)
+    now[0] += 1
+    other = kept_in(store)
+    assert store.file is not None
+    connection = sqlite3.connect(store.file)
+    connection.execute("UPDATE lenses SET lens = 'nothing' WHERE id = ?", (other.id,))
+    connection.commit()
+    connection.close()
+    found = store.get(kept.id)
+    assert found is not None
+    assert (found.id, found.task) == (kept.id, kept.task)
 
 
 def test_a_lens_belongs_to_a_workspace_and_a_kind(store: LensStore, now: list[float]) -> None:

@@ -102,8 +102,8 @@ async def _tested_before(run: Run, items: str) -> str:
     source, shelf = run.lens_source, run.shelf
     if shelf is None or source is None or source.how != "taken":
         return ""
-    found = [one for one in await in_thread(shelf.store.get, source.from_id) if one.id == source.from_id]
-    trial = found[0].trial if found else None
+    kept = await in_thread(shelf.store.get, source.from_id)
+    trial = None if kept is None else kept.trial
     if trial is None or (trial.get(TRIAL_VERDICT), trial.get(_ITEMS)) != ("helps", items):
         return ""
     return f"an earlier run has tested it: {one_line(str(trial.get('evidence', 'it helps')))}"
