@@ -29,6 +29,7 @@ DONE = "Done. Nothing has to be done: they are there already."
 NO = "No. Nothing has to be done: they are there already."
 CRUD = "Generate CRUD endpoints for 5 entities"
 SAID = {"kind": "feature", "parts": 5, "output_tokens": 3_000, "needs_judgement": True, "probability": 0.95}
+PLAIN = json.dumps(SAID | {"needs_judgement": False})
 
 
 @pytest.fixture
@@ -71,13 +72,19 @@ def ran(
     ("options", "cheap", "smart", "expected"),
     [
         ({}, [DONE], [LENS], ("delegated", "cheap", True)),
-        ({"delegation_threshold_tokens": 10**6, "decide": "words"}, [DONE], [LENS], None),
+        (
+            {"delegation_threshold_tokens": 10**6, "decide": "words"},
+            [DONE],
+            [LENS],
+            ("delegated", "cheap", True),
+        ),
+        ({"decide": "classifier"}, [PLAIN, DONE], [], ("cheap", "cheap", False)),
         ({"enable": False}, [], [DONE], ("direct", "smart", False)),
     ],
 )
 def test_work_that_was_checked_leaves_one_outcome(
     workspace: Path, store: OutcomeStore, options: dict[str, object], cheap: list[Line], smart: list[Line],
-    expected: tuple[str, str, bool] | None,
+    expected: tuple[str, str, bool],
 ) -> None:  # fmt: skip
     """With who did it, in which way, what it cost and what it wrote; whatever the check found."""
     given = dict(options)
@@ -91,8 +98,7 @@ def test_work_that_was_checked_leaves_one_outcome(
     assert (made.kind, made.passed, made.after) == ("feature", result.verification.passed, "")
     assert made.cost_usd == result.bill.cost_usd
     assert made.output_tokens is not None
-    if expected is not None:
-        assert (made.rung, made.model, made.has_lens) == expected
+    assert (made.rung, made.model, made.has_lens) == expected
 
 
 def test_work_that_nobody_checked_leaves_none(workspace: Path, store: OutcomeStore) -> None:
@@ -185,8 +191,7 @@ def test_a_classifier_decides_by_what_it_says(workspace: Path, store: OutcomeSto
 
 def test_plain_work_goes_to_the_cheap_model_alone(workspace: Path, store: OutcomeStore) -> None:
     """Although the words alone would have had a lens written."""
-    plain = {**SAID, "needs_judgement": False}
-    result = ran(workspace, [json.dumps(plain), DONE], [], 1, decide="classifier")
+    result = ran(workspace, [PLAIN, DONE], [], 1, decide="classifier")
     assert result.decision is not None
     assert (bool(result.decision), result.decision.without_lens) == (False, "delegation_model")
     assert [one.rung for one in store.rows()] == ["cheap"]
@@ -264,8 +269,9 @@ def test_a_lens_that_does_harm_is_named_and_with_outcomes_not_written(
     said = "work of this kind under a lens passed 2 of 20 checks, and the same model without a lens 8 of 9"
     words = ran(workspace, [DONE], [LENS], 1)
     assert words.decision is not None
+    assert words.decision
     assert said in words.decision.reason
-    assert f"note     {said}" in report_of(words) or not words.decision
+    assert f"note     {said}" in report_of(words)
     outcomes = ran(workspace, [DONE], [], 1, decide="outcomes")
     assert outcomes.decision is not None
     assert not outcomes.decision
