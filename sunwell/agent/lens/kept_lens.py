@@ -66,12 +66,24 @@ class WantedLens:
 
     @classmethod
     def of(
-        cls, shelf: LensShelf, order: LensOrder, shown: Shown, options: RunOptions, models: "tuple[str, str]"
-    ) -> "WantedLens":
-        """Return what is wanted by *order*; *models* are the lasting names of who writes and who reads."""
+        cls,
+        shelf: LensShelf,
+        order: LensOrder,
+        shown: Shown,
+        options: RunOptions,
+        models: tuple[ModelProtocol, ModelProtocol],
+    ) -> "WantedLens | None":
+        """Return what is wanted by *order*, whose context is what is sent of *shown*; ``None``: no kept one.
+
+        *models* are who writes and who reads: later runs must know both again. Nor is one wanted if the name
+        of a shown file has a secret, so that nobody notes it.
+        """
+        smart, reader = lasting_name(models[0]), lasting_name(models[1])
+        if smart is None or reader is None or len(shown.reads) < len(shown.parts):
+            return None
         needs = {
-            "smart": models[0],
-            "reader": models[1],
+            "smart": smart,
+            "reader": reader,
             "prompt": [LENS_PROMPT_VERSION, LENS_CHANGE_PROMPT_VERSION],
             "tools": _digest(tools_text(order.tools)),
             "max_lens_tokens": order.max_lens_tokens,
@@ -79,7 +91,7 @@ class WantedLens:
             "split": order.split,
             "scout_turns": options.scout_turns if options.scout else 0,
         }
-        return cls(shelf.scope if shown.text else "", order.task, needs, shown)
+        return cls(shelf.scope if order.context else "", order.task, needs, shown)
 
     @property
     def kind(self) -> str:
@@ -259,10 +271,8 @@ async def note_kept(
     """Look for a lens of an earlier run for *order*, and note what is found, if *run* uses the store."""
     if (shelf := run.shelf) is None or order.attempt:
         return
-    wanted = _wanted(run, shelf, order, shown, models)
-    if wanted is None or len(shown.reads) < len(
-        shown.parts
-    ):  # the name of a file has a secret: nobody notes it
+    wanted = WantedLens.of(shelf, order, shown, run.config, models)
+    if wanted is None:
         return
     found = FoundLens(may_keep=True)
     if run.journal.find(Forked, ()) is None:  # who begins a lens anew wants another one
@@ -272,15 +282,6 @@ async def note_kept(
             await in_thread(shelf.store.use, found.kept)
     # A call, or the record of the lens, comes after it and is synced.
     await run.journal.append(Note(span.path, KEPT, _noted(found)), durable=False)
-
-
-def _wanted(
-    run: Run, shelf: LensShelf, order: LensOrder, shown: Shown, models: tuple[ModelProtocol, ModelProtocol]
-) -> WantedLens | None:
-    smart, reader = lasting_name(models[0]), lasting_name(models[1])
-    if smart is None or reader is None:
-        return None
-    return WantedLens.of(shelf, order, shown, run.config, (smart, reader))
 
 
 def found_for(run: Run, span: Span) -> FoundLens:
@@ -365,7 +366,7 @@ async def keep_lens(
     """
     if (shelf := run.shelf) is None:
         return ""
-    wanted = _wanted(run, shelf, order, Shown(order.context, tuple(reads)), models)
+    wanted = WantedLens.of(shelf, order, Shown(order.context, tuple(reads)), run.config, models)
     files = _files_of(run, span, reads)
     if wanted is None or files is None:
         return ""

@@ -10,8 +10,12 @@ from typing import Any
 import attrs
 import pytest
 
-from sunwell.agent.lens.kept_lens import KEPT, MOST_SECONDS
+from sunwell.agent.lens.kept_lens import KEPT, MOST_SECONDS, WantedLens
+from sunwell.agent.lens.lens_request import LensOrder
 from sunwell.agent.policy.task_kinds import kind_of
+from sunwell.agent.run.lens_shelf import LensShelf
+from sunwell.context import RunOptions
+from sunwell.context.excerpts import Shown
 from sunwell.core.check import Checking, Verdict
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.task import Task
@@ -21,6 +25,8 @@ from sunwell.journal.codec import encode
 from sunwell.journal.records import LensWritten, Note
 from sunwell.memory.outcome_store import OutcomeStore, outcomes_file
 from sunwell.memory.outcomes import WorkOutcome
+from sunwell.models.registry import ModelRegistry
+from sunwell.report import forecast
 from tests.agent.lens.lens_desk import CHEAP, LENS, NO_CHANGES, TASK, LensDesk, lens_desk
 
 
@@ -360,6 +366,40 @@ async def test_a_batch_whose_items_all_failed_leaves_no_lens(
         await batch()
     await batch(checks=(check,))
     assert (len(desk.asked), len(desk.kept())) == (1, int(is_kept))
+
+
+async def test_an_estimate_promises_no_lens_that_the_run_will_not_take(
+    desk: LensDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name of a file that is shown besides has a secret, so nobody notes what was shown."""
+    agent = desk.agent()
+    models = {"smart_model": agent.smart_model, "delegation_model": agent.delegation_model}
+
+    async def both() -> tuple[int, int]:
+        made, result = forecast(desk.session(**models), registry=ModelRegistry()), await desk.run()
+        assert result.quote is not None
+        return made.quote.lens_tokens, result.quote.lens_tokens
+
+    await desk.run()
+    assert await both() == (0, 0)
+    monkeypatch.setenv("SHOP_API_KEY", "sk-very-secret-0123456789")
+    desk.write("zoo/sk-very-secret-0123456789.py", "x = 1\n")
+    foretold, real = await both()
+    assert foretold == real > 0
+
+
+@pytest.mark.parametrize(("context", "scope"), [("a file", "w1"), ("", "")])
+async def test_a_lens_from_nothing_of_the_workspace_is_wanted_from_any(
+    desk: LensDesk, context: str, scope: str
+) -> None:
+    """What counts is what is sent: nothing if the prompt has no room for it."""
+    shelf = LensShelf(desk.store(), "w1", lambda paths: [None for _ in paths])
+    agent = desk.agent()
+    assert agent.smart_model is not None
+    models = (agent.smart_model, agent.smart_model)
+    wanted = WantedLens.of(shelf, LensOrder(TASK, context), Shown("a file"), RunOptions(), models)
+    assert wanted is not None
+    assert wanted.scope == scope
 
 
 async def test_no_secret_is_in_the_store(desk: LensDesk, monkeypatch: pytest.MonkeyPatch) -> None:
