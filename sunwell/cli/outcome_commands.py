@@ -12,7 +12,7 @@ import attrs
 import click
 
 from sunwell.cli.output import say, say_json
-from sunwell.cli.shared_options import StrictCommand
+from sunwell.cli.shared_options import DefaultedGroup, StrictCommand
 from sunwell.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -22,17 +22,7 @@ if TYPE_CHECKING:
 _SECONDS = 60.0
 
 
-class OutcomeCommands(click.Group):
-    """The commands for outcomes. What names none of them is options of ``show``."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put ``show`` before options, and where nothing is given."""
-        if not args or not (args[0] in self.commands or args[0] in ctx.help_option_names):
-            args = ["show", *args]
-        return super().parse_args(ctx, args)
-
-
-@click.group(cls=OutcomeCommands)
+@click.group(cls=DefaultedGroup, default="show")
 def outcomes() -> None:
     """Show how checked work went: by kind of task, and who did it in which way.
 

@@ -11,12 +11,13 @@ from sunwell.agent.policy.estimator import estimate_output
 from sunwell.agent.policy.task_kinds import kind_of
 from sunwell.agent.run.decision import Candidates, LensOutlook, PricedModel, shape_of
 from sunwell.agent.run.run_context import Run
-from sunwell.agent.run.run_outcomes import SpentOnWork, known_as
+from sunwell.agent.run.run_outcomes import SpentOnWork
 from sunwell.agent.workers.worker import Worker
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.model import ModelProtocol
 from sunwell.core.task import Bill, Total
 from sunwell.memory.outcomes import Way, WorkOutcome
+from sunwell.models.prices import known_as
 
 _WORK, _LENS = frozenset({"work", "closing"}), frozenset({"lens"})
 """Purposes of the calls that a quote covers: no classifier, no check, no lens that nobody worked under."""

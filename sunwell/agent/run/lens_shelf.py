@@ -7,6 +7,7 @@ import attrs
 from sunwell.core.model import ModelProtocol
 from sunwell.memory.lens_store import LensStore
 from sunwell.models.connection import Connection
+from sunwell.models.prices import known_as
 
 
 @attrs.frozen
@@ -21,16 +22,9 @@ class LensShelf:
 
 
 def lasting_name(model: ModelProtocol) -> str | None:
-    """Return under which name later runs know *model*: its provider and id, and its host if that is another.
+    """Return under which name later runs know *model* and its provider.
 
-    A model of the same name at another address, such as a simulator's, is another model. ``None`` if it is an
-    object of the caller's own: nobody can tell whether a later one is the same.
+    ``None`` if it is an object of the caller's own: nobody can tell whether a later one is the same.
     """
     connection = getattr(model, "connection", None)
-    if not isinstance(connection, Connection):
-        return None
-    from urllib.parse import urlsplit  # most runs keep no lens
-
-    host = urlsplit(connection.base_url or "").netloc.rpartition("@")[2]
-    name = f"{connection.provider}/{model.name}"
-    return f"{name}@{host}" if host else name
+    return f"{connection.provider}/{known_as(model)}" if isinstance(connection, Connection) else None

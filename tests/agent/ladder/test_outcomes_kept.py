@@ -13,7 +13,6 @@ from sunwell.agent.ladder.climb_outcomes import ClimbOutcomes, ExpectedClimb
 from sunwell.agent.ladder.rungs import LadderModels, plan_rungs
 from sunwell.agent.policy.task_kinds import kind_of
 from sunwell.agent.run.loop_config import LoopConfig
-from sunwell.agent.run.run_outcomes import known_as
 from sunwell.context import RunOptions, SessionContext
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.price import OutputEstimate
@@ -21,6 +20,7 @@ from sunwell.memory.outcome_store import OutcomeStore, outcomes_file
 from sunwell.memory.outcomes import KnownOutcomes, WorkOutcome
 from sunwell.models.anthropic_messages import AnthropicModel
 from sunwell.models.connection import Connection
+from sunwell.models.prices import known_as
 from sunwell.models.registry import ModelRegistry
 from sunwell.report import forecast
 from sunwell.testing import ScriptedModel
