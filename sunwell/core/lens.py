@@ -66,6 +66,12 @@ class EphemeralLens:
         parts = (self.heuristics, self.patterns, self.anti_patterns, self.constraints, self.examples)
         return not any(_written(items) for items in parts)
 
+    @property
+    def part_counts(self) -> dict[str, int]:
+        """How many items each of the five parts has, under the names that events have for them."""
+        names = (*(name for name, _ in LENS_SECTIONS), "examples")
+        return {f"{name}_count": len(getattr(self, name)) for name in names}
+
     def to_context(self) -> str:
         """Return the lens as Markdown for a system prompt: the same bytes for every worker.
 
