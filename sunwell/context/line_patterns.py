@@ -12,9 +12,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import attrs
 
 LONGEST_LINE = 2_048
-"""Bytes of the longest line, with its end, that the quick way is for."""
+"""Bytes: each line that is searched quickly is shorter, with its end.
+
+All below half of it may be. Whether one between is depends on where it lies, see the windows of the search.
+"""
 _MOST_STEPS = 12 * LONGEST_LINE
 """So many steps may be taken at most for each place at which a match may begin."""
+_MOST_AT_ONCE = _MOST_STEPS * LONGEST_LINE
+"""So many steps may be taken at most until the clock is looked at: less than a tenth of a second.
+
+A single line may need as many, and cannot be searched in parts.
+"""
 _MOST_CASES = 2_000
 _DEEPEST = 30
 _ALL = frozenset(range(128)) - {10}
@@ -142,6 +150,13 @@ class QuickSearch:
     """Whether each line has a match."""
     is_any_case: bool = False
     """Whether it is searched for in text in lower case."""
+    steps: int = 1
+    """How many are taken at most from one place in any line."""
+
+    @property
+    def bytes_at_once(self) -> int:
+        """How many bytes of lines may be searched without a stop, if they are more lines than one."""
+        return _MOST_AT_ONCE // max(self.steps, 1)
 
     def folded(self, data: bytes) -> bytes:
         """Return what is searched in place of *data*."""
@@ -166,13 +181,15 @@ class QuickSearch:
             if Edge("^") in one[1:] or Edge("$") in one[:-1]:
                 raise _NotPlain
         cases = _Cases()
-        if sum(cases.steps(one) for one in alive) > _MOST_STEPS:
+        steps = sum(map(cases.steps, alive))
+        if steps > _MOST_STEPS:
             raise _NotPlain
         numbers: dict[int, int] = {}
         written = b"|".join(_written(one if has_references else _from_text(one), numbers) for one in alive)
         begins = any(one[:1] == (Edge("^"),) for one in alive)
         whole = written if len(alive) == 1 else b"(?:" + written + b")"
-        return cls(re.compile(whole + rb"[^\n]*"), begins, is_any_case=is_any_case)
+        expression = re.compile(whole + rb"[^\n]*")
+        return cls(expression, begins, is_any_case=is_any_case, steps=steps)
 
 
 @attrs.define(eq=False)
