@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from sunwell.context.line_patterns import LONGEST_LINE, LinePattern, QuickSearch
 from sunwell.errors import ToolError
-from sunwell.tools.search import expression_of, literals_in, require_pattern
+from sunwell.tools.line_patterns import LONGEST_LINE, LinePattern, QuickSearch
+from sunwell.tools.search import expression_of, require_pattern
 
 if TYPE_CHECKING:
     from regex import Match, Pattern
@@ -138,8 +138,7 @@ class SoughtLines:
         compiled, within = expression_of(pattern), within_lines(pattern)
         finder = None if within is None else expression_of(rf"{within}[^\n]*+\n", by_lines=True)
         known = LinePattern.of(pattern)
-        texts = [(one,) for one in literals_in(pattern) if one] if known is None else known.clauses
-        clauses = tuple(tuple(map(_encoded, each)) for each in texts)
+        clauses = () if known is None else tuple(tuple(map(_encoded, each)) for each in known.clauses)
         is_clause, quick = (False, None) if known is None else (known.is_clause, known.matches)
         return cls(clauses, is_clause, None, compiled, finder, quick, until, seconds)
 

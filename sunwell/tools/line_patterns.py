@@ -8,6 +8,7 @@ take long, is left to ``regex``: nothing here says that a pattern is wrong.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 
 import attrs
 
@@ -42,6 +43,7 @@ _SIGN = re.compile(r"\\([^\w\s]| )", re.ASCII)
 _BACK = re.compile(r"\\([1-9])(?!\d)", re.ASCII)
 _NAMED = re.compile(r"\(\?P?<[A-Za-z_]\w*>", re.ASCII)
 _LOOK = re.compile(r"\(\?<?[=!]")
+_OTHER_EDGES = ("\\B", "\\m", "\\M")
 
 
 class _NotPlain(Exception):
@@ -60,7 +62,7 @@ class OneOf:
 
 @attrs.frozen
 class Edge:
-    """A border: ``^``, ``$``, or ``b`` for that of a word."""
+    """A border: ``^``, ``$``, or ``b`` for that of a word; ``?``: some other condition."""
 
     kind: str
 
@@ -131,10 +133,10 @@ class LinePattern:
         clauses = tuple(_clauses((EitherOf(branches),)))
         is_exact = all(all(isinstance(one, OneOf) and one.written for one in each) for each in branches)
         is_exact = is_exact and len(clauses) == 1 and "\r" not in "".join(clauses[0])
-        try:
-            matches = QuickSearch.of(branches, has_references, reader.is_any_case)
-        except _NotPlain:
-            matches = None
+        matches = None
+        if reader.is_plain:
+            with suppress(_NotPlain):
+                matches = QuickSearch.of(branches, has_references, reader.is_any_case)
         return cls(clauses, is_exact, matches)
 
 
@@ -202,6 +204,8 @@ class _PatternReader:
     groups: int = 0
     references: set[int] = attrs.field(factory=set)
     is_named: bool = False
+    is_plain: bool = True
+    """Whether ``re`` can do all that was read."""
     depth: int = 0
 
     @classmethod
@@ -255,8 +259,10 @@ class _PatternReader:
             )
         else:
             return parts
-        if self.text[self.at : self.at + 1] == "?":  # as few as possible, which changes no line that is found
+        after = self.text[self.at : self.at + 1]
+        if after in ("?", "+"):  # as few as possible, which changes no line that is found, or all or none
             self.at += 1
+            self.is_plain = self.is_plain and after == "?"
         if self.text[self.at : self.at + 1] in ("*", "+", "?", "{") and self.at < len(self.text):
             raise _NotPlain
         if any(isinstance(each, Captured) for each in parts):
@@ -270,6 +276,10 @@ class _PatternReader:
 
     def _part(self) -> Parts:
         one = self.text[self.at]
+        if self.text.startswith(_OTHER_EDGES, self.at):
+            self.at += 2
+            self.is_plain = False
+            return (Edge("?"),)
         if one == "\\":
             return (self._escaped(),)
         if one == "[":
@@ -378,8 +388,14 @@ class _PatternReader:
         number = 0
         if look := _LOOK.match(self.text, self.at):
             self.at = look.end()
-            return (LookAround(look[0], tuple(_fixed(self._closed()))),)
-        if self.text.startswith("(?:", self.at):
+            within = self._closed()
+            try:
+                return (LookAround(look[0], tuple(_fixed(within))),)
+            except _NotPlain:
+                self.is_plain = False
+                return (Edge("?"),)
+        if self.text.startswith(("(?:", "(?>"), self.at):
+            self.is_plain = self.is_plain and self.text[self.at + 2] == ":"
             self.at += 3
         elif found := _NAMED.match(self.text, self.at):
             self.at, self.is_named = found.end(), True

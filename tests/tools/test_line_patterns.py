@@ -7,8 +7,8 @@ import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sunwell.context.line_patterns import LONGEST_LINE, LinePattern
 from sunwell.context.sought_lines import slices
+from sunwell.tools.line_patterns import LONGEST_LINE, LinePattern
 
 ASCII = "".join(map(chr, range(128)))
 ATOMS = st.sampled_from(
@@ -18,6 +18,8 @@ ATOMS = st.sampled_from(
         "(?=a)", "(?!a)", "(?<=a)", "(?<!b)", "(?=ab)", "(?<!a )", r"\1", r"\b", "^", "$", r"\A", r"\Z", "|",
         "(a|é)", "[é]", "[^é]", r"\x61", r"\u0062", r"\.", "s", "k", "i", "K", "[a-z]", "[A-z]", "ab", "a b",
         "(?:a+b)", "(a*)", r"(\w)", "[ -~]", "\r", "\n", r"\n", "ſ", "(?=)", "(?!)", "}", "]",
+        r"\B", r"\m", r"\M", "(?=.*a)", "(?!.*b)", "(?<=a|b1)", "(?>a|ab)", "(?>a1)", "a*+", "b++",
+        "(?>a*)b?+",
     )
 )  # fmt: skip
 TIMES = st.sampled_from(("", "", "", "*", "+", "?", "{2}", "{1,3}", "{,2}", "{2,}", "*?", "+?", "??", "{0}"))
@@ -101,6 +103,8 @@ def test_no_other_letter_counts_as_one_of_ascii() -> None:
         ("(ab|c)?d", (("d",),)),
         ("(ab|)d", (("d",),)),
         (r"\w+", ()),
+        (r"^(?!.*test).*hel\Blo", (("hel",), ("lo",))),
+        (r"(?>ab|a)cd++\m(?=.*x)e", (("ab", "a"), ("c",), ("d",), ("e",))),
     ],
 )
 def test_the_texts_that_a_line_must_hold(pattern: str, clauses: tuple[tuple[str, ...], ...]) -> None:
