@@ -1,7 +1,7 @@
 """A server over HTTP on loopback: who may speak to it, how much, and for how long.
 
-What is refused is refused before its body is read, and costs nothing. A head is bounded by the HTTP server
-itself, in its length and in the number of connections, not in time.
+What is refused is refused before its body is read, and costs nothing. A head is bounded in its length, in
+time, and by the number of connections.
 """
 
 import asyncio
@@ -10,12 +10,15 @@ import json
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import anyio
 import attrs
+import h11
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sunwell.serve.loopback_server import HOST
 
@@ -36,6 +39,8 @@ def _plain(sentence: str) -> Any:
 class DoorLimits:
     """What a client may take."""
 
+    head_seconds: float = 10.0
+    """How long a head may take to arrive, from the beginning of its connection or of the wait for it."""
     body_bytes: int = 1 << 20
     body_seconds: float = 10.0
     """How long a whole body may take to arrive."""
@@ -147,6 +152,38 @@ async def _refuse(send: Send, refusal: _Refusal, value: Any) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
+class PromptHeads(H11Protocol):
+    """A connection that is closed if a head takes longer to arrive than *head_seconds*."""
+
+    def __init__(self, *given: Any, head_seconds: float, **more: Any) -> None:
+        super().__init__(*given, **more)
+        self._head_seconds = head_seconds
+        self._end: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the first head."""
+        super().connection_made(transport)
+        self._watch()
+
+    def handle_events(self) -> None:
+        """Take what has arrived, and wait for the rest of a head, or no longer."""
+        super().handle_events()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing more."""
+        super().connection_lost(exc)
+        self._watch()
+
+    def _watch(self) -> None:
+        is_waiting = self.conn.their_state is h11.IDLE and not self.transport.is_closing()
+        if is_waiting and self._end is None:
+            self._end = asyncio.get_running_loop().call_later(self._head_seconds, self.transport.close)
+        elif not is_waiting and self._end is not None:
+            self._end.cancel()
+            self._end = None
+
+
 class LoopbackHttp(uvicorn.Server):
     """The HTTP server, which leaves signals to whoever runs it."""
 
@@ -185,6 +222,7 @@ class HttpDoor:
     async def serve(self) -> None:
         """Serve until this is cancelled; then connections are closed, and what they began ends, in order."""
         app = self.app([f"{name}:{self.port}" for name in (HOST, "localhost")])
+        heads: Any = partial(PromptHeads, head_seconds=self.limits.head_seconds)  # uvicorn only calls it
         config = uvicorn.Config(
             TokenGuard(app, self.tokens, self.port, self.limits, self.error),
             log_config=None,
@@ -193,7 +231,7 @@ class HttpDoor:
             server_header=False,
             limit_concurrency=_MOST_CONNECTIONS,
             h11_max_incomplete_event_size=_MOST_HEAD_BYTES,
-            http="h11",
+            http=heads,
             ws="none",
             timeout_graceful_shutdown=1,
         )

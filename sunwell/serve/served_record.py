@@ -35,7 +35,7 @@ class ServedRecord:
         return ends[-1] if ends and isinstance(ends[-1], RunClosed) else None
 
     @cached_property
-    def root(self) -> Node:
+    def tree(self) -> Node:
         """The whole run, with what it has cost."""
         return tree(self.records)
 
@@ -59,5 +59,5 @@ class ServedRecord:
     @property
     def most_spent_usd(self) -> Decimal | None:
         """What it has cost so far at most, what is uncertain included; ``None``: not known."""
-        cost, besides = self.root.total_cost_usd, self.root.total_uncertain_usd
+        cost, besides = self.tree.total_cost_usd, self.tree.total_uncertain_usd
         return None if cost is None or besides is None else cost + besides

@@ -392,15 +392,15 @@ def _answer(
         created=int(time.time()),
         text=closed.answer,
         stop=_STOPS[reason],
-        usage=read.root.total_usage,
-        cost_usd=read.root.total_cost_usd,
+        usage=read.tree.total_usage,
+        cost_usd=read.tree.total_cost_usd,
         about=about,
     )
 
 
 def _about(request: ClientRequest, read: ServedRecord, warnings: tuple[str, ...]) -> dict[str, Any]:
     """Return what is told of a run besides its answer."""
-    closed, root = read.closed, read.root
+    closed, root = read.closed, read.tree
     found = None if closed is None else closed.verification
     return {
         "run_id": read.run.run_id,

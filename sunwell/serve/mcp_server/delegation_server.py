@@ -281,11 +281,10 @@ def _result(call: HeldCall[Any]) -> CallToolResult:
 
 def _safe(error: SunwellError) -> str:
     """Return the sentence of *error* without known secrets and what looks like a credential, on one line."""
-    from sunwell.core.secrets import without_credentials
-    from sunwell.tools.environment import secrets_from_environment
+    from sunwell.tools.environment import told_safely
     from sunwell.tools.wording import on_one_line
 
-    return on_one_line(without_credentials(secrets_from_environment().redact(str(error))))
+    return on_one_line(told_safely(str(error)))
 
 
 def _invalid(name: str, error: ValidationError) -> str:

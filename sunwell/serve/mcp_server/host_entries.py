@@ -128,7 +128,7 @@ def uninstalled(host: HostName, text: str) -> str:
     entry = there.get(NAME) if isinstance(there, dict) else None
     if entry is None:
         raise ConfigurationError(f"there is no entry {NAME} in {group}")
-    if not isinstance(entry, dict) or "mcp" not in (entry.get("args") or ()):
+    if not _starts_sunwell(entry):
         raise ConfigurationError(f"the entry {NAME} in {group} does not start Sunwell: take it out yourself")
     made = _without_block(text, group) if HOSTS[host].is_toml else without_entry(text, (group, NAME))
     rest = {name: value for name, value in there.items() if name != NAME}
@@ -136,6 +136,16 @@ def uninstalled(host: HostName, text: str) -> str:
     if HOSTS[host].is_toml and not rest:
         del left[group]
     return _checked(host, made, left)
+
+
+def _starts_sunwell(entry: Any) -> bool:
+    """Whether *entry* starts this server: the program ``sunwell``, or an interpreter with its module."""
+    match entry:
+        case {"command": str(), "args": ["-m", "sunwell", "mcp", *_]}:
+            return True
+        case {"command": str(program), "args": ["mcp", *_]}:
+            return Path(program).name == "sunwell"
+    return False
 
 
 def read_host_file(path: Path) -> str:

@@ -4,9 +4,9 @@ Only modules that need the package ``mcp`` import this one. Amounts are US dolla
 ``None`` where they are unknown.
 """
 
-from typing import Literal
-
 from pydantic import BaseModel, Field
+
+from sunwell.core.message import ChangeKind
 
 _RUNNING = "running: a process works on it; open: it was interrupted"
 
@@ -25,7 +25,7 @@ class ChangedPath(BaseModel):
     """A file that the run has changed."""
 
     path: str = Field(description="Relative to the root.")
-    change: Literal["made", "changed", "removed"]
+    change: ChangeKind
 
 
 class TaskOutcome(BaseModel):

@@ -31,8 +31,8 @@ class RecordedOutcome:
     def outcome(self) -> RunOutcome:
         """Return what clients are told, within :data:`~sunwell.serve.mcp_server.result_bounds.MOST_BYTES`."""
         recorded = self.recorded
-        run_id, root, closed, status = recorded.run.run_id, recorded.root, recorded.closed, recorded.status
-        told = workers_of_records(recorded.records, with_texts=True)
+        run_id, root, closed, status = recorded.run.run_id, recorded.tree, recorded.closed, recorded.status
+        told = workers_of_records(recorded.records, root, with_texts=True)
         found = None if closed is None else closed.verification
         error = self.error or (closed.error if closed else "")
         return run_within(
@@ -51,7 +51,7 @@ class RecordedOutcome:
                 input_tokens=root.total_usage.input_tokens,
                 output_tokens=root.total_usage.output_tokens,
                 by_model=_by_model(root),
-                files=[ChangedPath(path=one.path, change=_kind(one)) for one in recorded.changes],
+                files=[ChangedPath(path=one.path, change=one.kind) for one in recorded.changes],
                 files_left_out=0,
                 verified=None if found is None else found.passed,
                 verdict=None if found is None else verdict_sentence(found, root.total_cost_usd),
@@ -62,10 +62,6 @@ class RecordedOutcome:
                 more_at=[],
             )
         )
-
-
-def _kind(change: Any) -> Any:
-    return "made" if change.before is None else "removed" if change.after is None else "changed"
 
 
 def _task(worker: dict[str, Any]) -> TaskOutcome:

@@ -19,13 +19,14 @@ from tests.serve.mcp_server.serving import MODES, TASK, answering, serving, told
 
 TOKEN = "the-token-of-the-test"
 LIMITS = DoorLimits(body_bytes=10_000, body_seconds=0.3)
+IMPATIENT = DoorLimits(head_seconds=0.3)
 
 
 @asynccontextmanager
-async def opened(root: Path, **given: Any) -> AsyncIterator[HttpDoor]:
+async def opened(root: Path, limits: DoorLimits = LIMITS, **given: Any) -> AsyncIterator[HttpDoor]:
     """Serve *root* while the context is open."""
     server = serving(root, **given)
-    door = server.door(TOKEN, LIMITS)
+    door = server.door(TOKEN, limits)
     door.open()
     async with server:
         serve = asyncio.create_task(door.serve())
@@ -129,6 +130,18 @@ async def test_the_end_is_in_order(root) -> None:
     await asyncio.wait_for(reader.read(), 20)  # to the end
     writer.close()
     assert asyncio.all_tasks() == before
+
+
+async def test_slow_heads_are_ended(root) -> None:
+    """One that never begins, one that never ends, and one that is the second of its connection."""
+    whole = f"{AUTHORIZED}Content-Length: 2\n\n{{{{}}}}"
+    async with opened(root, IMPATIENT) as door:
+        for sent in ("", "POST /mcp HTTP/1.1\nHost: ", f"{whole}POST /mcp"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+            writer.write(sent.replace("\n", "\r\n").format(port=door.port, token=TOKEN).encode())
+            answer = await asyncio.wait_for(reader.read(), 3)  # a kept connection would last 5 seconds
+            assert answer.startswith(b"HTTP/1.1 400 ") is sent.startswith(whole)
+            writer.close()
 
 
 async def test_giant_and_slow_bodies_are_ended(root, simulator) -> None:
