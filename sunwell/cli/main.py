@@ -17,6 +17,7 @@ from sunwell.cli.record_commands import adopt, export, prune, runs, show
 from sunwell.cli.report_command import report
 from sunwell.cli.resume_commands import continue_, fork, record, replay, resume
 from sunwell.cli.run_command import run
+from sunwell.cli.serve_command import serve
 from sunwell.cli.setup_commands import config, doctor, init, models
 from sunwell.cli.simulate_command import simulate
 from sunwell.cli.telemetry import start_telemetry
@@ -63,6 +64,7 @@ for _command in (
     config,
     doctor,
     mcp,
+    serve,
     simulate,
     completion,
 ):

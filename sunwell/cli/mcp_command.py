@@ -1,19 +1,16 @@
 """``sunwell mcp``: Sunwell as a server of the Model Context Protocol, for other programs."""
 
 import gc
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import attrs
 import click
 
 from sunwell.cli.shared_options import (
     DOLLARS,
     Chosen,
-    Configured,
     SettingsCommand,
     StrictCommand,
     config_options,
@@ -24,19 +21,14 @@ from sunwell.context.options import SECTIONS
 from sunwell.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from sunwell.agent.agent import Agent
-    from sunwell.agent.lifecycle.authority import CallerTerms
-    from sunwell.context.options import Approve, RunOptions
     from sunwell.serve.mcp_server.delegation_server import DelegationServer
     from sunwell.serve.mcp_server.delegations import Delegations
     from sunwell.serve.mcp_server.host_entries import HostName
-    from sunwell.serve.mcp_server.root_settings import Work
     from sunwell.serve.mcp_server.served_roots import ServedRoots
 
 _TOKEN = "SUNWELL_MCP_TOKEN"
 _TIMES = 10
 """How many runs at their cap the total allows, unless it is set."""
-_LEAST_TOKEN = 16
 
 
 class ServingGroup(SettingsCommand, click.Group):
@@ -118,24 +110,12 @@ async def _over_stdio(server: "DelegationServer") -> None:
 
 
 async def _over_http(server: "DelegationServer", port: int) -> None:
-    import secrets
+    from sunwell.cli.served_settings import opened, token_of
+    from sunwell.serve.mcp_server.delegation_server import HTTP_PATH
 
-    from sunwell.cli.output import say
-    from sunwell.serve.mcp_server.http_door import HttpDoor
-
-    given = os.environ.get(_TOKEN, "")
-    if given and (len(given) < _LEAST_TOKEN or not given.isascii() or not given.isprintable()):
-        raise ConfigurationError(
-            f"{_TOKEN} is no token: it must have {_LEAST_TOKEN} or more printable characters"
-        )
-    door = HttpDoor(server, given or secrets.token_urlsafe(32))
-    try:
-        address = door.open(port)
-    except OSError as error:
-        raise ConfigurationError(f"the port {port} cannot be used ({error.strerror}): name another") from None
-    say(address)
-    if not given:
-        say(f"Authorization: Bearer {door.token}", err=True)
+    token, is_made = token_of(_TOKEN)
+    door = server.door(token)
+    opened(door, port, HTTP_PATH, [token] if is_made else [])
     async with server:
         await door.serve()
 
@@ -194,63 +174,19 @@ def _server(chosen: Chosen) -> "DelegationServer":
 
 
 def _delegations(chosen: Chosen, roots: "ServedRoots") -> "Delegations":
+    from sunwell.cli.served_settings import CommandSettings
     from sunwell.serve.mcp_server.delegations import Delegations
-    from sunwell.serve.mcp_server.process_purse import ProcessPurse
-    from sunwell.serve.mcp_server.root_settings import ServerTerms
+    from sunwell.serve.process_purse import ProcessPurse
+    from sunwell.serve.root_settings import ServerTerms
 
     terms = ServerTerms(chosen["max_cost"], chosen["confirm_above"], chosen["approve"])
     total = chosen["total"] if chosen["total"] is not None else terms.max_cost_usd * _TIMES
     return Delegations(
         roots,
-        lambda root, work: _CommandSettings.of(chosen, root, work),
+        lambda root, work: CommandSettings.of(chosen, root, work),
         terms,
         ProcessPurse(total),
     )
-
-
-@attrs.frozen
-class _CommandSettings:
-    """The settings of a root, as those of a command that is typed there."""
-
-    chosen: Chosen
-    held: Configured
-    options: "RunOptions"
-    warnings: tuple[str, ...]
-
-    @classmethod
-    def of(cls, chosen: Chosen, root: Path, work: "Work") -> "_CommandSettings":
-        """Return what holds in *root* for *work*."""
-        from sunwell.cli.batch_command import options_of
-        from sunwell.cli.shared_options import configured
-        from sunwell.config.preflight import require_sound
-
-        here: Mapping[str, Any] = {
-            **chosen,
-            "workspace": str(root),
-            "accept_changes": False,
-            "allow_checks": False,
-            "results": None,
-        }
-        is_new = work in ("task", "batch", "question")
-        held = configured(here, needs_key=is_new, delegates=work != "again")
-        warnings = tuple(require_sound(held.resolved)) if is_new else ()
-        options = held.resolved.options
-        if work == "batch":
-            options = options_of(held, has_lens=False)
-        elif work == "question":
-            options = attrs.evolve(options, tools=None)
-        return cls(here, held, options, warnings)
-
-    def agent(self) -> "Agent":
-        """Return an agent with the configured models and prices."""
-        return self.held.agent()
-
-    def terms(self, recorded: "RunOptions", approve: "Approve | None") -> "CallerTerms":
-        """Return what is given again for a run that was recorded; all ceilings are usual ones."""
-        from sunwell.cli.shared_options import ceilings_of, terms_of
-
-        made = terms_of(self.chosen, self.held, recorded, approve)
-        return attrs.evolve(made, budget=None, ceilings=ceilings_of(self.held))
 
 
 _host_options = (

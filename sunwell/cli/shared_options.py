@@ -92,6 +92,20 @@ class StrictCommand(click.Command):
         return left
 
 
+class DefaultedGroup(click.Group):
+    """Commands of which one is meant where none is named: all words are then for that one."""
+
+    def __init__(self, *args: Any, default: str, **given: Any) -> None:
+        super().__init__(*args, **given)
+        self.default = default
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the name of the default before its words and options, and where nothing is given."""
+        if not args or not (args[0] in self.commands or args[0] in ctx.help_option_names):
+            args = [self.default, *args]
+        return super().parse_args(ctx, args)
+
+
 class SettingsCommand(StrictCommand):
     """A command whose help shows its settings by section."""
 

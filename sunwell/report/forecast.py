@@ -40,7 +40,6 @@ from sunwell.agent.run.decision import (
     decide,
 )
 from sunwell.agent.run.guidance import Guidance, surroundings_of
-from sunwell.agent.run.lens_shelf import lasting_name
 from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.toolset import Toolset
 from sunwell.agent.run.way_decision import Grounds, decided_way
@@ -340,11 +339,11 @@ def _lens_outlook(
     shown = shown_for_lens(session, secrets)
     order = fitted_order(order, shown.text, smart.lens_prompt_tokens)
     tokens = input_tokens(whole_request(order))
-    names = (lasting_name(found.smart), lasting_name(found.worker))
     file = lenses_file() if session.options.lens_store else None
-    if file is not None and names[0] is not None and names[1] is not None:
-        shelf = shelf_of(session, LensStore(file, warn=warn))
-        wanted = WantedLens.of(shelf, order, shown, config, (names[0], names[1]))
+    shelf = None if file is None else shelf_of(session, LensStore(file, warn=warn))
+    both = (found.smart, found.worker)
+    wanted = None if shelf is None else WantedLens.of(shelf, order, shown, config, both)
+    if shelf is not None and wanted is not None:
         sizes = partial(lens_sizes, order, smart.lens_prompt_tokens)
         kept = look_up(shelf, wanted, smart.price, sizes, shelf.store.clock())
         if kept.taken is not None:

@@ -34,6 +34,7 @@ from sunwell.errors import SunwellError
 from sunwell.serve.mcp_server.held_call import ANSWER_SECONDS, HeldCall, OpenQuestion
 
 if TYPE_CHECKING:
+    from sunwell.serve.http_door import DoorLimits, HttpDoor
     from sunwell.serve.mcp_server.delegations import Delegations
 
 _INSTRUCTIONS = """\
@@ -44,6 +45,7 @@ with it after a cancel, a crash or a cap, and undo puts back the files that it c
 Models, permissions and caps are set by the person who started this server. You can only lower a cap."""
 
 Answered = CallToolResult | InputRequiredResult
+HTTP_PATH = "/mcp"
 _GO_ON = "go_on"
 _SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -87,6 +89,25 @@ class DelegationServer(MCPServer[Any]):
     def open_calls(self) -> int:
         """How many calls go on or wait for an answer."""
         return len(self._calls.union(self._waiting.values()))
+
+    def door(self, token: str, limits: "DoorLimits | None" = None) -> "HttpDoor":
+        """Return the door to this server on 127.0.0.1 under ``/mcp``, for clients that have *token*."""
+        from mcp.server.transport_security import TransportSecuritySettings
+
+        from sunwell.serve.http_door import DoorLimits, HttpDoor
+
+        held = limits or DoorLimits()
+
+        def app(names: list[str]) -> Any:
+            return self.streamable_http_app(
+                streamable_http_path=HTTP_PATH,
+                max_request_body_size=held.body_bytes,
+                transport_security=TransportSecuritySettings(
+                    allowed_hosts=names, allowed_origins=[f"http://{name}" for name in names]
+                ),
+            )
+
+        return HttpDoor(app, {token: None}, held)
 
     async def __aenter__(self) -> "DelegationServer":
         return self

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing
 from decimal import Decimal
 from functools import partial
 from itertools import islice
@@ -24,7 +23,7 @@ from sunwell.core.markdown import fenced, with_material
 from sunwell.core.price import Side
 from sunwell.core.task import Task
 from sunwell.core.threads import in_thread, in_thread_to_the_end
-from sunwell.errors import ConfigurationError, SunwellError
+from sunwell.errors import ConfigurationError
 from sunwell.events import BatchPlanned, Event, ModelCallStarted, RunStarted, WorkerFinished
 from sunwell.journal.layout import RunFile, find_run
 from sunwell.journal.ownership import find_own_run, key_or_doubt
@@ -33,6 +32,7 @@ from sunwell.report.event_lines import line_of
 from sunwell.report.figures import dollars, exact, one_line
 from sunwell.report.forecast import Forecast, ask_forecast, forecast
 from sunwell.report.page.overview import OverviewRow, run_rows
+from sunwell.serve.booked_run import booked
 from sunwell.serve.mcp_server.held_call import MOST_SHOWN, HeldCall, approving
 from sunwell.serve.mcp_server.outcome_models import (
     EstimateOutcome,
@@ -44,11 +44,12 @@ from sunwell.serve.mcp_server.outcome_models import (
     UndoOutcome,
     WayPrice,
 )
-from sunwell.serve.mcp_server.process_purse import Portion, ProcessPurse
 from sunwell.serve.mcp_server.result_bounds import lines_within, undo_within
-from sunwell.serve.mcp_server.root_settings import RootSettings, ServerTerms, SettingsOf, Work
 from sunwell.serve.mcp_server.run_outcome import RecordedOutcome
 from sunwell.serve.mcp_server.served_roots import ServedRoot, ServedRoots
+from sunwell.serve.process_purse import Portion, ProcessPurse
+from sunwell.serve.root_settings import RootSettings, ServerTerms, SettingsOf, Work
+from sunwell.serve.served_record import ServedRecord
 from sunwell.tools.environment import secrets_from_environment
 from sunwell.tools.file_glob import GlobSet
 from sunwell.tools.file_tools import Plan, difference
@@ -149,9 +150,9 @@ class Delegations:
         place = self.roots.named(root)
         workspace = place.require()
         found = await in_thread(_own_run, workspace, run_id)
-        read = await in_thread(RecordedOutcome.read, found, place.name)
-        if await in_thread(came_to_its_end, read.records):
-            return await in_thread(read.outcome)
+        read = await in_thread(ServedRecord.read, found)
+        if came_to_its_end(read.records):
+            return await in_thread(RecordedOutcome(read, place.name).outcome)
         settings = await in_thread(self.settings_of, workspace, "again")
         self._require_approver(call)
         recorded = latest_settings(read.records)
@@ -159,7 +160,7 @@ class Delegations:
         await in_thread(_require_inside, place, recorded)
         terms = settings.terms(options, approving(call) if self.terms.approves else None)
         cap = self._again(options.budget, terms, max_cost_usd)
-        spent = read.most_spent_usd()
+        spent = read.most_spent_usd
         if spent is None:
             raise ConfigurationError(f"nobody knows what {found.run_id} has cost so far: start a new run")
         order = _Order(place, settings, options, max(Decimal(0), cap - spent), _unheard(max_cost_usd, cap))
@@ -185,7 +186,7 @@ class Delegations:
         run, runs = None, list[RunLine]()
         if run_id.strip():
             found = await in_thread(find_run, workspace, run_id)
-            run = await in_thread(lambda: RecordedOutcome.read(found, place.name).outcome())
+            run = await in_thread(lambda: RecordedOutcome(ServedRecord.read(found), place.name).outcome())
         else:
             runs = await in_thread(lambda: [_line(row) for row in _latest(workspace)])
         purse = self.purse
@@ -347,37 +348,19 @@ class Delegations:
         spent_before: Decimal = Decimal(0),
     ) -> RunOutcome:
         """Return the outcome of the run of *events*, and book what it has spent."""
-        begun: RunStarted | None = None
-        error, has_called = "", False
+
+        def tell(event: Event) -> None:
+            if isinstance(event, RunStarted):
+                call.stop_with = agent.stop
+            if line := one_line(_line_of(event), _LONGEST_LINE):
+                call.tell(line)
+
         try:
-            async with agent, aclosing(events) as stream:
-                async for event in stream:
-                    match event:
-                        case RunStarted():
-                            begun, call.stop_with = event, agent.stop
-                        case ModelCallStarted():
-                            has_called, portion.spent_usd = True, None  # until the journal says what it was
-                    if line := one_line(_line_of(event), _LONGEST_LINE):
-                        call.tell(line)
-        except SunwellError as failed:
-            if begun is None or not has_called:
-                portion.spent_usd = Decimal(0)
-                raise
-            error = str(failed)
+            read, error = await booked(agent, events, portion, tell, spent_before)
         finally:
             call.stop_with = _nothing  # what is left only reads
-        assert begun is not None
-        run = RunFile(begun.run_id, Path(begun.journal or ""))
-        read = await in_thread(
-            RecordedOutcome.read,
-            run,
-            order.place.name,
-            [*order.settings.warnings, *order.warnings, *self._purse_warnings(order, portion)],
-            error,
-        )
-        spent = read.most_spent_usd()
-        portion.spent_usd = None if spent is None else max(Decimal(0), spent - spent_before)
-        return await in_thread(read.outcome)
+        warnings = [*order.settings.warnings, *order.warnings, *self._purse_warnings(order, portion)]
+        return await in_thread(RecordedOutcome(read, order.place.name, warnings, error).outcome)
 
 
 def _line_of(event: Event) -> str:

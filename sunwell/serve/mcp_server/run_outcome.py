@@ -2,94 +2,56 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from functools import cached_property
 from typing import Any
 
 import attrs
 
-from sunwell.agent.lifecycle.run_settings import latest_settings, options_from
-from sunwell.core.message import net_changes
-from sunwell.journal.layout import RunFile
-from sunwell.journal.reading import read_records
-from sunwell.journal.records import Record, RunClosed, RunOpened, RunResumed, ToolFinished
-from sunwell.journal.retention import is_running
-from sunwell.journal.tree import Node, tree
+from sunwell.journal.records import RunClosed
+from sunwell.journal.tree import Node
 from sunwell.report.figures import exact, one_line
 from sunwell.report.verdict_text import verdict_sentence
 from sunwell.report.worker_entries import workers_of_records
 from sunwell.serve.mcp_server.outcome_models import ChangedPath, ModelCost, RunOutcome, TaskOutcome
 from sunwell.serve.mcp_server.result_bounds import run_within
+from sunwell.serve.served_record import ServedRecord
 
 _LONG_TASK = 200
 
 
 @attrs.frozen
 class RecordedOutcome:
-    """A run as its journal tells of it."""
+    """A run as clients are told of it."""
 
-    run: RunFile
+    recorded: ServedRecord
     root: str
-    records: Sequence[Record]
-    warnings: tuple[str, ...] = ()
+    warnings: Sequence[str] = ()
     error: str = ""
     """What went wrong besides what the journal says, such as that it could not be written."""
 
-    @classmethod
-    def read(
-        cls, run: RunFile, root: str, warnings: Sequence[str] = (), error: str = ""
-    ) -> "RecordedOutcome":
-        """Return the run in the file of *run*. Raises :exc:`~sunwell.errors.JournalError`."""
-        return cls(run, root, list(read_records(run.path)), tuple(warnings), error)
-
-    @cached_property
-    def tree(self) -> Node:
-        """What the run did and cost."""
-        return tree(self.records)
-
-    @property
-    def closed(self) -> RunClosed | None:
-        """How it ended; ``None``: it has not, or it was taken up again since."""
-        ends = [each for each in self.records if isinstance(each, RunOpened | RunResumed | RunClosed)]
-        return ends[-1] if ends and isinstance(ends[-1], RunClosed) else None
-
-    @property
-    def cap_usd(self) -> Decimal | None:
-        """The cap that held last; ``None``: none is recorded."""
-        settings = latest_settings(self.records)
-        return options_from(settings).budget.usd if settings else None
-
-    def most_spent_usd(self) -> Decimal | None:
-        """Return what it has cost so far at most, what is uncertain included; ``None``: not known."""
-        cost, besides = self.tree.total_cost_usd, self.tree.total_uncertain_usd
-        return None if cost is None or besides is None else cost + besides
-
     def outcome(self) -> RunOutcome:
         """Return what clients are told, within :data:`~sunwell.serve.mcp_server.result_bounds.MOST_BYTES`."""
-        root, closed = self.tree, self.closed
-        told = workers_of_records(self.records, root, with_texts=True)
-        changes = [
-            one for each in self.records if isinstance(each, ToolFinished) for one in each.result.changes
-        ]
-        status = closed.status if closed else "running" if is_running(self.run) else "open"
+        recorded = self.recorded
+        run_id, root, closed, status = recorded.run.run_id, recorded.tree, recorded.closed, recorded.status
+        told = workers_of_records(recorded.records, root, with_texts=True)
         found = None if closed is None else closed.verification
         error = self.error or (closed.error if closed else "")
         return run_within(
             RunOutcome(
-                run_id=self.run.run_id,
+                run_id=run_id,
                 root=self.root,
                 status="error" if self.error else status,
                 stop_reason=closed.stop_reason if closed else None,
                 answer=closed.answer if closed else "",
                 answer_is_cut=False,
                 error=error or None,
-                next=_next(status, closed, f'run_id "{self.run.run_id}" and root "{self.root}"'),
-                cap_usd=exact(self.cap_usd),
+                next=_next(status, closed, f'run_id "{run_id}" and root "{self.root}"'),
+                cap_usd=exact(recorded.cap_usd),
                 cost_usd=exact(root.total_cost_usd),
                 uncertain_usd=exact(root.total_uncertain_usd),
                 input_tokens=root.total_usage.input_tokens,
                 output_tokens=root.total_usage.output_tokens,
                 by_model=_by_model(root),
-                files=[ChangedPath(path=one.path, change=one.kind) for one in net_changes(changes)],
+                files=[ChangedPath(path=one.path, change=one.kind) for one in recorded.changes],
                 files_left_out=0,
                 verified=None if found is None else found.passed,
                 verdict=None if found is None else verdict_sentence(found, root.total_cost_usd),

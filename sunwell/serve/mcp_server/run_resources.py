@@ -17,9 +17,9 @@ from sunwell.report.figures import json_text, one_line
 from sunwell.report.page.overview import run_rows
 from sunwell.report.recorded_run import lens_in, run_object
 from sunwell.report.worker_entries import workers_of_records
-from sunwell.serve.mcp_server.run_outcome import RecordedOutcome
 from sunwell.serve.mcp_server.run_uris import RunPart, RunUri
 from sunwell.serve.mcp_server.served_roots import ServedRoot, ServedRoots
+from sunwell.serve.served_record import ServedRecord
 
 _MOST_LISTED = 20
 _LONG_TITLE = 120
@@ -101,7 +101,7 @@ def _text_of(root: ServedRoot, meant: RunUri) -> str:
         if lens is None:
             raise ConfigurationError(f"the run {run.run_id} has no lens")
         return skill_text(lens, run.run_id, readers=())
-    read = RecordedOutcome.read(find_run(workspace, meant.run_id), root.name)
+    read = ServedRecord.read(find_run(workspace, meant.run_id))
     if meant.part == "answer":
         return read.closed.answer if read.closed else ""
     texts = workers_of_records(read.records, read.tree, with_texts=True)

@@ -21,9 +21,9 @@ from sunwell.context.options import Approve, RunOptions
 from sunwell.serve.mcp_server.delegation_server import DelegationServer
 from sunwell.serve.mcp_server.delegations import Delegations
 from sunwell.serve.mcp_server.held_call import ANSWER_SECONDS
-from sunwell.serve.mcp_server.process_purse import ProcessPurse
-from sunwell.serve.mcp_server.root_settings import ServerTerms, Work
 from sunwell.serve.mcp_server.served_roots import ServedRoots
+from sunwell.serve.process_purse import ProcessPurse
+from sunwell.serve.root_settings import ServerTerms, Work
 
 MODES = ("legacy", "2026-07-28")
 """How a client greets: with a handshake as before 2026-07-28, or as from then on."""

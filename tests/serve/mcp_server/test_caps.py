@@ -12,7 +12,7 @@ from mcp import Client
 
 from sunwell.core.message import Text, ToolCall
 from sunwell.serve.mcp_server.result_bounds import MOST_BYTES
-from sunwell.serve.mcp_server.root_settings import ServerTerms
+from sunwell.serve.root_settings import ServerTerms
 from sunwell.simulator import Asked, Reply, Simulator, running_simulator
 from tests.serve.mcp_server.serving import MODES, connected, refused, serving, told
 

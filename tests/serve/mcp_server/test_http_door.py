@@ -13,8 +13,8 @@ import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
-from sunwell.serve.mcp_server.http_door import DoorLimits, HttpDoor
-from sunwell.serve.mcp_server.root_settings import ServerTerms
+from sunwell.serve.http_door import DoorLimits, HttpDoor
+from sunwell.serve.root_settings import ServerTerms
 from tests.serve.mcp_server.serving import MODES, TASK, answering, serving, told
 
 TOKEN = "the-token-of-the-test"
@@ -26,7 +26,7 @@ IMPATIENT = DoorLimits(head_seconds=0.3)
 async def opened(root: Path, limits: DoorLimits = LIMITS, **given: Any) -> AsyncIterator[HttpDoor]:
     """Serve *root* while the context is open."""
     server = serving(root, **given)
-    door = HttpDoor(server, TOKEN, limits)
+    door = server.door(TOKEN, limits)
     door.open()
     async with server:
         serve = asyncio.create_task(door.serve())

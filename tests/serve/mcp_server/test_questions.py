@@ -10,7 +10,7 @@ import pytest
 from sunwell.core.message import Text, ToolCall, ToolResult
 from sunwell.report.figures import dollars
 from sunwell.serve.mcp_server.held_call import HeldCall
-from sunwell.serve.mcp_server.root_settings import ServerTerms
+from sunwell.serve.root_settings import ServerTerms
 from sunwell.simulator import Asked, Reply, Simulator, running_simulator
 from sunwell.testing import run_virtual
 from tests.serve.mcp_server.serving import MODES, TASK, answering, connected, refused, serving, told
