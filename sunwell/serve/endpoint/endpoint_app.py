@@ -1,12 +1,12 @@
 """The endpoint over HTTP: three wire formats, the list of models, and streams that last as long as a run."""
 
 import asyncio
-import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
+import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -115,7 +115,7 @@ class _Posted:
     def _run_for(self, request: Request, asked: ClientRequest) -> RequestedRun:
         key: ClientKey = request.scope["sunwell.key"]
         sent_before = request.headers.get(_RETRIES, "").strip("0").isdecimal()
-        named = request.headers.get("idempotency-key", "")[:200]
+        named = request.headers.get("idempotency-key", "")
         return self.endpoint.runs.of(key, asked, sent_before=sent_before, idempotency_key=named)
 
     async def _tell(
@@ -168,9 +168,9 @@ async def _gone(receive: Receive) -> None:
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(body)
+        found = msgspec.json.decode(body)
     except (ValueError, RecursionError):
-        raise unfit("the body is not JSON") from None
+        raise unfit("the body is not JSON in UTF-8") from None
     if not isinstance(found, dict):
         raise unfit("the body must be a JSON object")
     return found

@@ -51,6 +51,14 @@ _ERRORS: Mapping[str, tuple[int, str]] = {
 run then goes on where it stood."""
 
 
+_AGAIN_SECONDS = 120.0
+"""How long after its end a run answers a request that an SDK says to have sent before."""
+
+
+def _nothing(*_: object) -> None:
+    """Do nothing: there is nothing left to be stopped, or nobody to be told."""
+
+
 @attrs.define(eq=False)
 class ClientKey:
     """Who may ask, and the money of all its requests."""
@@ -78,6 +86,8 @@ class RequestedRun:
     _begun: "asyncio.Future[None]" = attrs.field(init=False)
     _task: "asyncio.Task[ClientAnswer]" = attrs.field(init=False)
     _stop: Callable[[], object] | None = attrs.field(default=None, init=False)
+    is_stopping: bool = attrs.field(default=False, init=False)
+    """Whether it was told to end: then it has no answer for anybody who comes now."""
     _listeners: int = attrs.field(default=0, init=False)
 
     def start(self, work: "Callable[[RequestedRun], Coroutine[Any, Any, ClientAnswer]]") -> None:
@@ -95,6 +105,10 @@ class RequestedRun:
     def note_ended(self) -> None:
         """Note that there is nothing left to be stopped."""
         self._stop = _nothing
+
+    def note_not_begun(self) -> None:
+        """Note that what was tried came to nothing, and something else may be."""
+        self._stop = None
 
     def _note_task_ended(self, task: "asyncio.Task[ClientAnswer]") -> None:
         self._note_begun()
@@ -145,6 +159,7 @@ class RequestedRun:
 
     def stop(self) -> None:
         """End the run as Ctrl-C would: what was paid is kept, and no new call of a model begins."""
+        self.is_stopping = True
         if self._stop is not None:
             self._stop()
         else:
@@ -214,9 +229,14 @@ class RequestedRuns:
     max_cost_usd: Decimal
     """What one request may cost."""
     conversations: ConversationStore
+    warn: Callable[[str], object] = attrs.field(default=_nothing, kw_only=True)
+    """Told of each defect that a client is told of, in a sentence."""
+    clock: Callable[[], float] = attrs.field(default=time.time, kw_only=True)
+    """Seconds since 1970."""
     _going: dict[str, RequestedRun] = attrs.field(factory=dict, init=False)
     """Runs that go on, by the digest of their request; of two equal ones the later."""
     _all: set[RequestedRun] = attrs.field(factory=set, init=False)
+    _is_closed: bool = attrs.field(default=False, init=False)
 
     def of(
         self, key: ClientKey, request: ClientRequest, *, sent_before: bool, idempotency_key: str
@@ -224,12 +244,15 @@ class RequestedRuns:
         """Return the run for *request*, which goes on or begins now.
 
         A request that was sent before joins the run that it had begun, or gets its answer again. So does one
-        with the same *idempotency_key*.
+        with the same *idempotency_key*. A run that is just being stopped is waited for, so that it goes on
+        and nothing is paid twice. Raises :exc:`Declined` once :meth:`close` was called.
         """
+        if self._is_closed:
+            raise Declined(503, "cancelled", "the server is being stopped; nothing was spent")
         is_again = sent_before or bool(idempotency_key)
         asked = _Asked(key, request, self.workspace, is_again, idempotency_key)
         known = self._going.get(asked.digest)
-        if known is not None and known.is_going and is_again:
+        if known is not None and not known.is_stopping and is_again:
             return known
         run = RequestedRun(request.model)
         self._going[asked.digest] = run
@@ -237,6 +260,8 @@ class RequestedRuns:
 
         async def work(run: RequestedRun) -> ClientAnswer:
             try:
+                if known is not None and known.is_stopping:
+                    await known.ended()
                 return await self._carry_out(run, asked)
             finally:
                 self._all.discard(run)
@@ -246,10 +271,15 @@ class RequestedRuns:
         run.start(work)
         return run
 
-    async def stop(self) -> None:
-        """Stop all runs, and return once each is booked."""
+    def close(self) -> None:
+        """Begin no more runs, and end those that go on; their clients are told of it."""
+        self._is_closed = True
         for run in list(self._all):
             run.stop()
+
+    async def stop(self) -> None:
+        """Close this, and return once each run is booked."""
+        self.close()
         for run in list(self._all):
             await run.ended()
 
@@ -272,12 +302,26 @@ class RequestedRuns:
         except PurseEmpty as error:
             raise Declined(402, "insufficient_quota", str(error)) from None
         except SunwellError as error:
-            raise Declined(400, "invalid_request_error", on_one_line(told_safely(str(error)))) from None
+            raise Declined(400, "invalid_request_error", _safely(str(error))) from None
+        except Declined:
+            raise
+        except Exception as error:  # a stream, too, must have an end that its client knows
+            kind = type(error).__name__
+            self.warn(f"a request failed with {kind}: {_safely(str(error))}")
+            sentence = f"the server failed ({kind}); the same request goes on with what it had begun"
+            raise Declined(500, "api_error", sentence) from None
 
     async def _answered(self, asked: _Asked) -> ServedRecord | None:
-        """Return the run that has answered this request; ``None`` if none has."""
+        """Return the run that has answered this request; ``None`` if none has, or not lately.
+
+        An SDK sends a request again within seconds, also where the first was never read: then an answer
+        from before is that to an earlier question in the same words.
+        """
         read = await in_thread(self._recorded, asked.digest)
-        return read if read is not None and came_to_its_end(read.records) else None
+        if read is None or read.closed is None or not came_to_its_end(read.records):
+            return None
+        is_late = self.clock() - read.closed.at > _AGAIN_SECONDS
+        return None if is_late and not asked.idempotency_key else read
 
     def _recorded(self, digest: str | None) -> ServedRecord | None:
         """Return the user's own run that is known under *digest*, as far as it can be read."""
@@ -295,12 +339,12 @@ class RequestedRuns:
         if broken is not None and not came_to_its_end(broken.records) and not is_running(broken.run):
             yield from self._resuming(broken, settings)
         earlier = self._recorded(asked.digest_before)
-        if earlier is not None:
-            yield self._continuing(earlier, settings, request.task)
+        if earlier is not None and _may_go_on(earlier, settings):
+            yield self._continuing(earlier, settings, _goal(request) if request.previous else request.task)
         elif request.previous:
             raise unfit(
                 "previous_response_id names no answer that this key got for this model with these "
-                "instructions: send the messages"
+                "instructions and tools: send the messages"
             )
         goal = _goal(request)
         prompt = "\n\n".join(filter(None, [settings.options.system_prompt, request.system]))
@@ -314,7 +358,7 @@ class RequestedRuns:
 
     def _resuming(self, broken: ServedRecord, settings: RootSettings) -> Iterator[_Way]:
         recorded, spent = latest_settings(broken.records), broken.most_spent_usd
-        if spent is None or not recorded:
+        if spent is None or not recorded or not _may_go_on(broken, settings):
             return
         terms = settings.terms(options_from(recorded), None)
 
@@ -363,8 +407,10 @@ class RequestedRuns:
             try:
                 events = way.events(agent, portion.usd)
                 read, error = await booked(agent, events, portion, tell, way.spent_usd)
-            finally:
-                run.note_ended()
+            except SunwellError:
+                run.note_not_begun()
+                raise
+            run.note_ended()
         answer = _answer(asked.request, read, settings.warnings, error)
         for digest in (asked.digest_after(answer.text), asked.digest_of_answer(answer.id)):
             await in_thread(self.conversations.keep, digest, answer.id)
@@ -384,7 +430,7 @@ def _answer(
         if closed is not None and closed.answer:
             about["answer"] = closed.answer
         again = "; the same request goes on with it" if status >= 500 else ""
-        raise Declined(status, kind, f"{said} (run {read.run.run_id}{again})", about)
+        raise Declined(status, kind, f"{_safely(said)} (run {read.run.run_id}{again})", about)
     return ClientAnswer(
         id=read.run.run_id,
         model=request.model,
@@ -395,6 +441,18 @@ def _answer(
         cost_usd=read.tree.total_cost_usd,
         about=about,
     )
+
+
+def _safely(sentence: str) -> str:
+    """Return *sentence*, of an error, as a client may read it."""
+    return on_one_line(told_safely(sentence))
+
+
+def _may_go_on(recorded: ServedRecord, settings: RootSettings) -> bool:
+    """Whether a run has no tool that runs no longer have here, such as one that writes."""
+    allowed, had = settings.options.tools, latest_settings(recorded.records)
+    tools = options_from(had).tools if had else None
+    return allowed is None or (tools is not None and set(tools) <= set(allowed))
 
 
 def _about(request: ClientRequest, read: ServedRecord, warnings: tuple[str, ...]) -> dict[str, Any]:
@@ -424,7 +482,3 @@ def _goal(request: ClientRequest) -> str:
         return request.task
     said = "\n\n".join(f"{role}: {guarded(text)}" for role, text in before)
     return f"{request.task}\n\nWhat was said before in this conversation, oldest first:\n{fenced(said)}"
-
-
-def _nothing() -> None:
-    """Stop nothing: there is nothing left to be stopped."""
