@@ -111,7 +111,7 @@ async def _serve(chosen: Chosen) -> None:
         ) from None
     allowed = max_cost * _TIMES if total is None else total
     keys = {token: ClientKey.of(token, allowed) for token in tokens}
-    door = HttpDoor(lambda _: endpoint.app(), keys, error=door_error)
+    door = HttpDoor(lambda _: endpoint.app(), keys, error=door_error, closing=endpoint.runs.close)
     opened(door, chosen["port"] or 0, "", made)
     say(f"models: {', '.join(endpoint.models)}", err=True)
     try:
@@ -142,10 +142,12 @@ def _endpoint(chosen: Chosen) -> "Endpoint":
     def settings_for(name: str) -> "RootSettings":
         return _settings_of(chosen, folder, offered[name])
 
-    store = ConversationStore(
-        conversations_file(), warn=lambda sentence: say(f"sunwell: {sentence}", err=True)
-    )
-    return Endpoint(RequestedRuns(folder, settings_for, chosen["max_cost"], store), tuple(offered))
+    def warn(sentence: str) -> None:
+        say(f"sunwell: {sentence}", err=True)
+
+    store = ConversationStore(conversations_file(), warn=warn)
+    runs = RequestedRuns(folder, settings_for, chosen["max_cost"], store, warn=warn)
+    return Endpoint(runs, tuple(offered))
 
 
 def _settings_of(chosen: Chosen, folder: Path, models: Mapping[str, Any]) -> "CommandSettings":

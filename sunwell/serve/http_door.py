@@ -28,11 +28,16 @@ _MOST_CONNECTIONS = 256
 _MOST_HEAD_BYTES = 32 << 10
 
 
-ErrorForm = Callable[[str], Any]
+ErrorForm = Callable[[int, str], Any]
+"""Makes the JSON value of a refusal from its HTTP status and a sentence."""
 
 
-def _plain(sentence: str) -> Any:
+def _plain(_: int, sentence: str) -> Any:
     return {"error": sentence}
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 @attrs.frozen
@@ -74,7 +79,7 @@ class TokenGuard:
             scope[KEY] = self._key_of(scope)
             inner = await self._with_body(scope, receive)
         except _Refusal as refusal:
-            await _refuse(send, refusal, self.error(refusal.sentence))
+            await _refuse(send, refusal, self.error(refusal.status, refusal.sentence))
             return
         await self.app(scope, inner, send)
 
@@ -98,7 +103,8 @@ class TokenGuard:
     def _key_named(self, headers: Mapping[bytes, list[bytes]]) -> Any:
         """Return what belongs to the token in *headers*, which Anthropic's clients put elsewhere."""
         bearers = headers.get(b"authorization", [])
-        given = [each.removeprefix(b"Bearer ") for each in bearers if each.startswith(b"Bearer ")]
+        parts = [each.partition(b" ") for each in bearers]
+        given = [token.strip() for scheme, _, token in parts if scheme.lower() == b"bearer"]
         given += headers.get(b"x-api-key", [])
         known = [token for token in self.tokens if all(_is_same(each, token) for each in given)]
         if not given or len(bearers) > 1 or len(known) != 1:
@@ -203,7 +209,8 @@ class HttpDoor:
     """What belongs to each token."""
     limits: DoorLimits = DoorLimits()
     error: ErrorForm = _plain
-    """Makes the JSON value that refuses a request, from a sentence."""
+    closing: Callable[[], object] = _nothing
+    """Called as soon as the server has to end, while answers can still be sent: for about a second."""
     _socket: socket.socket = attrs.field(factory=socket.socket, init=False)
 
     def open(self, port: int = 0) -> str:
@@ -241,6 +248,7 @@ class HttpDoor:
             try:
                 await asyncio.shield(serving)
             except asyncio.CancelledError:  # a listener that is only dropped would stay in the event loop
+                self.closing()
                 server.should_exit = True
                 with anyio.CancelScope(shield=True):
                     await asyncio.wait((serving,))

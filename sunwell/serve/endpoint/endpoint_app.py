@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 import msgspec
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -36,9 +37,29 @@ _RETRIES = "x-stainless-retry-count"
 """In which the SDKs of OpenAI and Anthropic say how often they have sent a request before."""
 
 
-def door_error(sentence: str) -> dict[str, Any]:
+_KINDS = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    408: "timeout_error",
+}
+
+
+def door_error(status: int, sentence: str) -> dict[str, Any]:
     """Return an error as clients of both vendors read it, for who is not let in."""
-    return {"type": "error", "error": {"type": "refused", "message": sentence}}
+    kind = _KINDS.get(status, "invalid_request_error")
+    return {"type": "error", "error": {"type": kind, "message": sentence, "param": None, "code": kind}}
+
+
+async def _not_there(request: Request, error: Exception) -> Response:
+    """Answer a request for what is not served, most often by a client with another base URL."""
+    status = getattr(error, "status_code", 404)
+    place = f"{request.method} {request.url.path[:100]!r}"
+    sentence = (
+        f"there is no {place} here: base URLs end in /v1 for clients of OpenAI and in no path for those of "
+        f"Anthropic; there are POST {', '.join(WIRES)} and GET /v1/models; nothing was spent"
+    )
+    return _json(door_error(status, sentence), status, getattr(error, "headers", None))
 
 
 @attrs.define(eq=False)
@@ -59,7 +80,7 @@ class Endpoint:
             Route("/v1/models", self._list, methods=["GET"]),
             Route("/v1/models/{name:path}", self._one, methods=["GET"]),
         ]
-        return Starlette(routes=routes)
+        return Starlette(routes=routes, exception_handlers={HTTPException: _not_there})
 
     async def _list(self, _: Request) -> Response:
         data = [self._model(name) for name in self.models]

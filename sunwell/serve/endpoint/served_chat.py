@@ -116,7 +116,10 @@ def usage_of(answer: ClientAnswer, input_name: str, output_name: str) -> dict[st
         input_name: usage.input_tokens,
         output_name: usage.output_tokens,
         "total_tokens": usage.total_tokens,
-        f"{input_name}_details": {"cached_tokens": usage.cache_read_tokens},
+        f"{input_name}_details": {
+            "cached_tokens": usage.cache_read_tokens,
+            "cache_write_tokens": usage.cache_write_tokens + usage.cache_write_1h_tokens,
+        },
         f"{output_name}_details": {"reasoning_tokens": usage.reasoning_tokens},
         "cost": answer.cost_usd,
     }

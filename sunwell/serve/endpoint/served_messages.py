@@ -28,6 +28,14 @@ _REFUSED = {
     "container": "a run has the folder of the server",
 }
 _USED = ("model", "messages", "system", "stream", "output_format", "output_config", *_REFUSED)
+_ERRORS = {
+    "insufficient_quota": "billing_error",
+    "cancelled": "api_error",
+    "check_failed": "invalid_request_error",
+    "run_failed": "invalid_request_error",
+    "request_too_large": "invalid_request_error",
+}
+"""Anthropic's word for kinds of errors that it has no own one for."""
 _ENDS = {"end": "end_turn", "length": "max_tokens", "refusal": "refusal"}
 
 
@@ -87,7 +95,9 @@ class MessagesWire:
     def error(self, declined: Declined) -> dict[str, Any]:
         """Return the body of an error."""
         about = {"sunwell": declined.about} if declined.about else {}
-        return {"type": "error", "error": {"type": declined.kind, "message": declined.sentence, **about}}
+        kind = _ERRORS.get(declined.kind, declined.kind)
+        error = {"type": kind, "message": declined.sentence, "code": declined.kind, **about}
+        return {"type": "error", "error": error}
 
 
 def _event(name: str, **fields: Any) -> bytes:

@@ -30,7 +30,6 @@ _REFUSED = {
     "top_logprobs": "an answer is that of a run, not of one model",
 }
 _USED = ("model", "input", "instructions", "stream", "previous_response_id", "text", *_REFUSED)
-_SKIPPED = ("reasoning", "item_reference")
 
 
 @attrs.frozen
@@ -105,10 +104,10 @@ def _messages(given: Any) -> list[Any]:
     kept = []
     for number, item in enumerate(given):
         kind = item.get("type", "message") if isinstance(item, dict) else None
-        if kind in _SKIPPED:
+        if kind == "reasoning":
             continue
         if kind != "message":
-            about = NO_TOOLS if "call" in str(kind) else "only messages can be given"
+            about = NO_TOOLS if "call" in str(kind) else "only messages can be given, with their texts"
             raise unfit(f"input[{number}] is of type {str(kind)[:40]!r}: {about}")
         kept.append(item)
     return kept

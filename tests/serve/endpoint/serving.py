@@ -70,6 +70,7 @@ class Served:
     endpoint: Endpoint
     door: HttpDoor
     keys: dict[str, ClientKey]
+    serving: "asyncio.Task[None]"
 
     @property
     def url(self) -> str:
@@ -99,11 +100,11 @@ async def served(
     )
     endpoint = Endpoint(runs, tuple(MODELS), beat_seconds)
     keys = {token: ClientKey.of(token, Decimal(total)) for token in (TOKEN, OTHER)}
-    door = HttpDoor(lambda names: endpoint.app(), keys, LIMITS, door_error)
+    door = HttpDoor(lambda names: endpoint.app(), keys, LIMITS, door_error, runs.close)
     door.open()
     serve = asyncio.create_task(door.serve())
     try:
-        yield Served(endpoint, door, keys)
+        yield Served(endpoint, door, keys, serve)
     finally:
         await runs.stop()
         serve.cancel()
