@@ -9,7 +9,7 @@ import hmac
 import json
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -26,6 +26,7 @@ KEY = "sunwell.key"
 """Under this name the scope of a request has what belongs to its token."""
 _MOST_CONNECTIONS = 256
 _MOST_HEAD_BYTES = 32 << 10
+_MOST_SKIPPED_BYTES = 16 << 20
 
 
 ErrorForm = Callable[[int, str], Any]
@@ -79,6 +80,8 @@ class TokenGuard:
             scope[KEY] = self._key_of(scope)
             inner = await self._with_body(scope, receive)
         except _Refusal as refusal:
+            if refusal.status == 413 and not any(name == b"expect" for name, _ in scope["headers"]):
+                await self._skip_body(receive)
             await _refuse(send, refusal, self.error(refusal.status, refusal.sentence))
             return
         await self.app(scope, inner, send)
@@ -96,6 +99,8 @@ class TokenGuard:
             raise _Refusal(403, "the request comes from another site: nothing was done")
         key = self._key_named(headers)
         lengths = headers.get(b"content-length", [])
+        if lengths and b"transfer-encoding" in headers:
+            raise _Refusal(400, "the body has two lengths: nothing was done")
         if any(not length.isdigit() or int(length) > self.limits.body_bytes for length in lengths):
             raise self._too_long()
         return key
@@ -114,6 +119,20 @@ class TokenGuard:
 
     def _too_long(self) -> _Refusal:
         return _Refusal(413, f"the body is longer than {self.limits.body_bytes:,} bytes: nothing was done")
+
+    async def _skip_body(self, receive: Receive) -> None:
+        """Take what is left of a body, as far as it comes in time, and keep nothing of it.
+
+        A client that is still sending when its connection is closed does not read why.
+        """
+        left = _MOST_SKIPPED_BYTES
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.limits.body_seconds):
+                while left > 0:
+                    message = await receive()
+                    left -= len(message.get("body", b""))
+                    if not message.get("more_body", False):
+                        return
 
     async def _with_body(self, scope: Scope, receive: Receive) -> Receive:
         """Read the whole body in time, and return what gives it to the application."""

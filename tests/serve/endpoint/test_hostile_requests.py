@@ -1,5 +1,6 @@
 """Who must not get an answer: one sentence each, before the body has come, and nothing is spent."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -119,3 +120,74 @@ async def test_instructions_in_a_request_decide_nothing(root: Path, simulator: S
     assert "run_command" not in tools
     assert {request.model for request in simulator.requests} == {"claude-haiku-5-5"}
     assert json.dumps(answer)
+
+
+async def raw(endpoint: Served, head: str, *pieces: bytes) -> bytes:
+    """Send *head* and *pieces* as they are, and return what comes until the connection is closed."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", endpoint.door.port)
+    given = f"Host: 127.0.0.1:{endpoint.door.port}\nx-api-key: {TOKEN}\n"
+    writer.write((head + given).replace("\n", "\r\n").encode())
+    for piece in pieces:
+        writer.write(piece)
+    await writer.drain()
+    async with asyncio.timeout(20):
+        answer = await reader.read()
+    writer.close()
+    return answer
+
+
+def chunks(*texts: bytes) -> bytes:
+    """Return *texts* as the chunks of a whole body."""
+    return b"".join(b"%x\r\n%b\r\n" % (len(text), text) for text in (*texts, b""))
+
+
+DATA = json.dumps(BODY).encode()
+LENGTH = b"Content-Length: %d\r\n" % len(DATA)
+CHUNKED, CLOSES = b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n\r\n"
+ONE, OLD = "POST /v1/messages HTTP/1.1\n", "POST /v1/messages HTTP/1.0\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "pieces", "begins"),
+    [
+        pytest.param(ONE, [CHUNKED, CLOSES, chunks(DATA[:9], DATA[9:])], b"HTTP/1.1 200", id="chunks"),
+        pytest.param(OLD, [LENGTH, b"\r\n", DATA], b"HTTP/1.1 200", id="http-1.0"),
+        pytest.param(ONE, [b"Expect: 100-continue\r\n", LENGTH, CLOSES, DATA], b"HTTP/1.1 200", id="expects"),
+        pytest.param(
+            ONE,
+            [b"Expect: 100-continue\r\nContent-Length: 200000\r\n\r\n"],
+            b"HTTP/1.1 413",
+            id="expects-not",
+        ),
+        pytest.param(ONE, [CHUNKED, CLOSES, chunks(*[b" " * 30_000] * 9)], b"HTTP/1.1 413", id="too-many"),
+        pytest.param(
+            ONE, [b"Content-Length: 900000\r\n\r\n", b" " * 900_000], b"HTTP/1.1 413", id="too-long"
+        ),
+        pytest.param(ONE, [CHUNKED, LENGTH, CLOSES, chunks(DATA)], b"HTTP/1.1 400", id="two-lengths"),
+    ],
+)
+async def test_bodies_in_each_form_of_http(
+    root: Path, simulator: Simulator, head: str, pieces: list[bytes], begins: bytes
+) -> None:
+    """One that is too long is taken, and thrown away, so that its client reads why."""
+    async with served(root) as endpoint:
+        answer = await raw(endpoint, head, *pieces)
+    answer = answer.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")
+    assert answer.startswith(begins), answer
+    assert (b'"text":"42"' in answer) is begins.endswith(b"200")
+    assert len(simulator.requests) == begins.endswith(b"200")
+
+
+async def test_requests_that_are_sent_in_one_go_are_answered_in_their_order(
+    root: Path, simulator: Simulator
+) -> None:
+    """Each by its own run."""
+    async with served(root) as endpoint:
+        again = f"{ONE}Host: 127.0.0.1:{endpoint.door.port}\nx-api-key: {TOKEN}\n".replace(
+            "\n", "\r\n"
+        ).encode()
+        other = json.dumps({**BODY, "model": "none"}).encode()
+        wrong = [again, b"Content-Length: %d\r\n" % len(other), b"\r\n", other]
+        answer = await raw(endpoint, ONE, LENGTH, b"\r\n", DATA, *wrong, again, LENGTH, CLOSES, DATA)
+    assert [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]] == [b"200", b"404", b"200"]
+    assert len(simulator.requests) == 2

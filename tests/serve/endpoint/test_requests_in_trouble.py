@@ -73,7 +73,7 @@ async def test_a_conversation_keeps_no_tool_that_is_withheld_now(root: Path, sim
         _, answer = await replied(endpoint, "chat", said, model=MODEL)
         assert tools_of(simulator) == set(READING)
         assert "What was said before" in str(simulator.requests[-1].body["messages"])
-        with pytest.raises(openai.BadRequestError, match="names no answer that this key got .* and tools"):
+        with pytest.raises(openai.BadRequestError, match=r"names no answer that this key got .* and tools"):
             await client.responses.create(model=MODEL, input="And?", previous_response_id=first.id)
         following = [*said, {"role": "assistant", "content": "42"}, user("And then?")]
         await replied(endpoint, "chat", following, model=MODEL)
@@ -237,8 +237,9 @@ async def test_a_defect_of_the_server_is_an_error_of_the_wire(
             await replied(endpoint, wire, [user("How many?")], model=MODEL, stream=streams)
         [key, _] = endpoint.keys.values()
     assert "sk-ant" not in str(caught.value.body)
-    assert told == ["a request failed with ZeroDivisionError: [credential]"] or "sk-ant" not in told[0]
-    assert len(told) == 1
+    (sentence,) = told
+    assert sentence.startswith("a request failed with ZeroDivisionError: ")
+    assert "sk-ant" not in sentence
     assert key.purse.spent_usd == simulator.bill.total_usd()
 
 
