@@ -1,5 +1,6 @@
 """``sunwell serve``: an endpoint for clients of OpenAI and Anthropic, whose requests become runs."""
 
+import os
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -109,6 +110,8 @@ async def _serve(chosen: Chosen) -> None:
             "sunwell serve needs the packages starlette and uvicorn: install them with "
             "pip install 'sunwell[serve]'"
         ) from None
+    if chosen["port"]:
+        _require_other_models(chosen["port"])
     allowed = max_cost * _TIMES if total is None else total
     keys = {token: ClientKey.of(token, allowed) for token in tokens}
     door = HttpDoor(lambda _: endpoint.app(), keys, error=door_error, closing=endpoint.runs.close)
@@ -129,6 +132,7 @@ def _endpoint(chosen: Chosen) -> "Endpoint":
     from sunwell.serve.endpoint.requested_runs import RequestedRuns
 
     folder = require_folder(Path(chosen["workspace"])).resolve()
+    _require_journal(folder)
     usual = _settings_of(chosen, folder, {}).options
     offered: dict[str, Mapping[str, Any]] = {_USUAL: {}}
     smart, cheap = usual.smart_model, usual.delegation_model
@@ -148,6 +152,33 @@ def _endpoint(chosen: Chosen) -> "Endpoint":
     store = ConversationStore(conversations_file(), warn=warn)
     runs = RequestedRuns(folder, settings_for, chosen["max_cost"], store, warn=warn)
     return Endpoint(runs, tuple(offered))
+
+
+def _require_journal(folder: Path) -> None:
+    """Raise :exc:`~sunwell.errors.ConfigurationError` if no run could be recorded in *folder*."""
+    from sunwell.journal.folders import FOLDER
+
+    there = folder / FOLDER
+    place = there if there.exists() else folder
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        raise ConfigurationError(
+            f"no run could be recorded, since {place} is no folder that can be written: make it one, or name "
+            "another folder with -w"
+        )
+
+
+def _require_other_models(port: int) -> None:
+    """Raise :exc:`~sunwell.errors.ConfigurationError` if the models' address is that of the server itself.
+
+    So it is in a shell in which the variables for its clients were exported.
+    """
+    for name in ("OPENAI_BASE_URL", "ANTHROPIC_BASE_URL"):
+        place = os.environ.get(name, "").partition("://")[2].partition("/")[0]
+        if place in (f"127.0.0.1:{port}", f"localhost:{port}"):
+            raise ConfigurationError(
+                f"{name} is the address of this server, so its runs would ask it in place of a model: unset "
+                f"{name} here, and set it for clients alone"
+            )
 
 
 def _settings_of(chosen: Chosen, folder: Path, models: Mapping[str, Any]) -> "CommandSettings":

@@ -48,3 +48,24 @@ def test_without_the_packages_it_says_what_to_install(sunwell, tmp_path: Path, k
     done = sunwell("serve", "-w", tmp_path, env=keys)
     assert done.exit_code == 2
     assert "pip install 'sunwell[serve]'" in " ".join(done.output.split())
+
+
+def test_a_folder_in_which_no_run_could_be_recorded_is_refused(sunwell, tmp_path: Path, keys) -> None:
+    """At the start, and not with each request."""
+    (tmp_path / ".sunwell").write_text("")
+    done = sunwell("serve", "-w", tmp_path, env=keys)
+    assert done.exit_code == 2
+    said = " ".join(done.output.split())
+    assert f"no run could be recorded, since {tmp_path}/.sunwell is no folder" in said
+    assert not done.stdout
+
+
+@pytest.mark.parametrize("name", ["OPENAI_BASE_URL", "ANTHROPIC_BASE_URL"])
+def test_a_server_that_would_ask_itself_is_refused(sunwell, tmp_path: Path, keys, name: str) -> None:
+    """As in a shell in which the address for its clients was exported."""
+    done = sunwell(
+        "serve", "-w", tmp_path, "--port", "47119", env={**keys, name: "http://127.0.0.1:47119/v1"}
+    )
+    assert done.exit_code == 2
+    assert f"{name} is the address of this server" in " ".join(done.output.split())
+    assert not done.stdout

@@ -15,6 +15,7 @@ from sunwell.agent.agent import Agent
 from sunwell.agent.lifecycle.run_settings import latest_settings, options_from
 from sunwell.agent.run.run_context import RunEvents, came_to_its_end
 from sunwell.budget.ledger_protocol import Budget
+from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
 from sunwell.core.markdown import fenced
 from sunwell.core.marks import guarded
@@ -32,6 +33,7 @@ from sunwell.serve.process_purse import ProcessPurse, PurseEmpty
 from sunwell.serve.root_settings import RootSettings
 from sunwell.serve.served_record import ServedRecord
 from sunwell.tools.environment import told_safely
+from sunwell.tools.toolbox import READING_TOOLS
 from sunwell.tools.wording import on_one_line
 
 SettingsFor = Callable[[str], RootSettings]
@@ -347,8 +349,9 @@ class RequestedRuns:
                 "instructions and tools: send the messages"
             )
         goal = _goal(request)
-        prompt = "\n\n".join(filter(None, [settings.options.system_prompt, request.system]))
-        options = attrs.evolve(settings.options, system_prompt=prompt or None, stream=False)
+        options = attrs.evolve(
+            settings.options, system_prompt=_instructions(request, settings.options), stream=False
+        )
 
         def begin(agent: Agent, usd: Decimal) -> RunEvents:
             capped = attrs.evolve(options, budget=attrs.evolve(options.budget, usd=usd))
@@ -429,6 +432,8 @@ def _answer(
         status, kind = _ERRORS.get(reason, (500, "api_error") if error else (422, "run_failed"))
         if closed is not None and closed.answer:
             about["answer"] = closed.answer
+        if reason == "budget_usd":  # which names the option of a single run
+            said = said.replace("--budget-usd", "--max-cost")
         again = "; the same request goes on with it" if status >= 500 else ""
         raise Declined(status, kind, f"{_safely(said)} (run {read.run.run_id}{again})", about)
     return ClientAnswer(
@@ -481,4 +486,27 @@ def _goal(request: ClientRequest) -> str:
     if not before:
         return request.task
     said = "\n\n".join(f"{role}: {guarded(text)}" for role, text in before)
-    return f"{request.task}\n\nWhat was said before in this conversation, oldest first:\n{fenced(said)}"
+    return f"{request.task}\n\n{_BEFORE}\n{fenced(said)}"
+
+
+_BEFORE = (
+    "The words above are the user's last ones, and the task. What was said before in this conversation "
+    "follows, oldest first; assistant is you. What the user asked for there and did not take back still "
+    "holds:"
+)
+_OF_CLIENT = (
+    "The instructions above are those of the program that shows your last message to the user. Where they "
+    "say what an answer is like, they hold, and not what is said below about reports."
+)
+_ONLY_READS = (
+    "Files of the workspace can be read here and not changed. If the task asks for a change, put what you "
+    "would write into your answer, whole and with the path of each file, and say that no file was changed."
+)
+
+
+def _instructions(request: ClientRequest, options: RunOptions) -> str | None:
+    """Return what stands before Sunwell's own instructions: the server's, the client's, what holds here."""
+    parts = [options.system_prompt, request.system, _OF_CLIENT if request.system else None]
+    if options.tools is not None and not set(options.tools) - set(READING_TOOLS):
+        parts.append(_ONLY_READS)
+    return "\n\n".join(filter(None, parts)) or None

@@ -92,7 +92,7 @@ async def test_what_is_another_conversation_begins_a_run(
             )
     assert answer.content[0].text == "1: And there?"
     sent = texts_of(simulator)
-    assert "What was said before in this conversation, oldest first:" in sent
+    assert "What was said before in this conversation follows, oldest first; assistant is you." in sent
     assert "assistant: 1: What is here?" in sent
     if changed == "earlier words":
         assert "\n````\n" in sent

@@ -321,3 +321,40 @@ async def test_the_word_before_a_token_is_read_in_any_case(root: Path, simulator
         for scheme, status in (("bearer", 200), ("BEARER ", 200), ("Bearer", 200), ("Bear", 401)):
             headers = {"authorization": f"{scheme} {TOKEN}"}
             assert (await client.get(f"{endpoint.url}/v1/models", headers=headers)).status_code == status
+
+
+def system_of(simulator: Simulator) -> str:
+    """Return the instructions that the model was sent last."""
+    return "\n".join(part["text"] for part in simulator.requests[-1].body["system"])
+
+
+async def test_models_are_told_whose_instructions_hold_and_what_they_cannot(
+    root: Path, simulator: Simulator
+) -> None:
+    """A client's words on answers come before those on reports; who cannot write is told to show the text."""
+    async with served(root, tools=READING) as endpoint:
+        await replied(
+            endpoint, "chat", [{"role": "system", "content": "Be a pirate."}, user("Hi")], model=MODEL
+        )
+        told = system_of(simulator)
+        assert told.startswith("Be a pirate.\n\nThe instructions above are those of the program")
+        assert "can be read here and not changed" in told
+        await replied(endpoint, "chat", [user("Hi")], model=MODEL)
+        assert system_of(simulator).startswith("Files of the workspace can be read here")
+    async with served(root) as endpoint:
+        said = [user("In German, please."), {"role": "assistant", "content": "Ja?"}, user("Name teas.")]
+        await replied(endpoint, "chat", said, model=MODEL)
+        assert system_of(simulator).startswith("# How to work")
+        sent = str(simulator.requests[-1].body["messages"])
+        assert "did not take back still holds:" in sent
+        assert sent.index("Name teas.") < sent.index("In German, please.")
+
+
+async def test_a_cap_that_holds_no_call_names_the_option_of_the_server(root: Path, simulator) -> None:
+    """And not that of a single run."""
+    async with served(root, max_cost="0.000001") as endpoint:
+        answer = await posted(endpoint)
+    assert answer.status_code == 402
+    said = answer.json()["error"]["message"]
+    assert "--max-cost 0.0" in said
+    assert "--budget-usd" not in said
