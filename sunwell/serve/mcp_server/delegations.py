@@ -45,7 +45,7 @@ from sunwell.serve.mcp_server.outcome_models import (
     UndoOutcome,
     WayPrice,
 )
-from sunwell.serve.mcp_server.process_purse import Portion, ProcessPurse
+from sunwell.serve.mcp_server.process_purse import Portion, Purse
 from sunwell.serve.mcp_server.root_settings import RootSettings, ServerTerms, SettingsOf, Work
 from sunwell.serve.mcp_server.run_outcome import RecordedOutcome
 from sunwell.serve.mcp_server.served_roots import ServedRoot, ServedRoots
@@ -89,7 +89,7 @@ class Delegations:
     roots: ServedRoots
     settings_of: SettingsOf
     terms: ServerTerms
-    purse: ProcessPurse
+    purse: Purse
 
     async def delegate(
         self, call: Held, task: str, material: str, root: str, max_cost_usd: float | None
@@ -325,15 +325,6 @@ class Delegations:
         if not await call.ask(f"Spend up to {dollars(cap_usd)}? ({about})"):
             raise ConfigurationError(f"a person said no, or nobody answered; {_NOT_BEGUN}")
 
-    def _purse_warnings(self, order: _Order, portion: Portion) -> list[str]:
-        if portion.usd >= order.cap_usd:
-            return []
-        left, total = dollars(portion.usd), dollars(self.purse.total_usd)
-        about = (
-            f"only {left} was left of the {total} that all runs of this server may cost together (--total)"
-        )
-        return [f"{about}, so the cap of this run was lower"]
-
     async def _followed(
         self,
         call: Held,
@@ -369,7 +360,7 @@ class Delegations:
             RecordedOutcome.read,
             run,
             order.place.name,
-            [*order.settings.warnings, *order.warnings, *self._purse_warnings(order, portion)],
+            [*order.settings.warnings, *order.warnings, *filter(None, (portion.told,))],
             error,
         )
         spent = read.most_spent_usd()
