@@ -23,7 +23,7 @@ from pydantic_ai.tools import RunContext
 from sunwell.adapters.pydantic_ai.foreign_model import PydanticAIModel
 from sunwell.adapters.pydantic_ai.message_mapping import has_sound, usage_of
 from sunwell.adapters.pydantic_ai.request_bounds import bound_of
-from sunwell.adapters.pydantic_ai.shared_budget import Booking, SharedBudget
+from sunwell.adapters.pydantic_ai.shared_budget import SharedBooking, SharedBudget
 from sunwell.budget.ledger_protocol import Claim
 from sunwell.core.message import History
 from sunwell.core.model import Caching, Completion, Request
@@ -33,7 +33,7 @@ from sunwell.models.room import DEFAULT_OUTPUT_TOKENS
 
 
 @attrs.frozen
-class _Order:
+class _BoundedRequest:
     """A request that is about to be sent: its settings, and what it costs at most."""
 
     settings: ModelSettings
@@ -146,7 +146,7 @@ class BudgetedModel(WrapperModel):
         messages: Sequence[ModelMessage],
         settings: ModelSettings | None,
         parameters: ModelRequestParameters,
-    ) -> _Order:
+    ) -> _BoundedRequest:
         priced, prices = self._priced, self.budget.prices
         bound = bound_of(self.wrapped, messages, settings, parameters, self.media_tokens)
         chosen = merge_model_settings(self.wrapped.settings, settings) or {}
@@ -174,9 +174,9 @@ class BudgetedModel(WrapperModel):
         sent: ModelSettings = {**(settings or {}), "max_tokens": room.output_tokens}
         if "max_retries" not in self.wrapped.unsupported_settings:
             sent["max_retries"] = 0
-        return _Order(sent, claim, f"this request to {priced.name}")
+        return _BoundedRequest(sent, claim, f"this request to {priced.name}")
 
-    def _book(self, booking: Booking, response: ModelResponse) -> None:
+    def _book(self, booking: SharedBooking, response: ModelResponse) -> None:
         """Book an answer, or what there is of it."""
         usage = usage_of(response.usage)
         is_final = response.state == "complete" or (
@@ -190,7 +190,7 @@ class BudgetedModel(WrapperModel):
             return
         booking.settle(usage.total_tokens, self._cost_usd(response))
 
-    def _book_if_whole(self, booking: Booking, stream: StreamedResponse) -> None:
+    def _book_if_whole(self, booking: SharedBooking, stream: StreamedResponse) -> None:
         if (response := stream.get()).state == "complete":
             self._book(booking, response)
 
@@ -201,7 +201,7 @@ class BudgetedModel(WrapperModel):
         answer = Completion((), "end", usage_of(response.usage), model)
         return self.budget.prices.priced(self._priced, answer).cost_usd
 
-    def _book_failure(self, booking: Booking, error: BaseException) -> None:
+    def _book_failure(self, booking: SharedBooking, error: BaseException) -> None:
         failure = self._priced.failure_of(error) if isinstance(error, Exception) else None
         if failure is not None and not failure.may_be_billed:
             booking.release()

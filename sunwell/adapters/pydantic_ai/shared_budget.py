@@ -33,7 +33,7 @@ class SharedBudgetExhausted(BudgetExhausted, UsageLimitExceeded):
 
 
 @attrs.define(eq=False)
-class Booking:
+class SharedBooking:
     """What is held of a shared budget for one request, until it is settled, kept or released once."""
 
     _budget: "SharedBudget"
@@ -85,7 +85,7 @@ class SharedBudget:
     prices: PriceBook = attrs.field(factory=PriceBook, kw_only=True)
     """What the models cost."""
     _ledger: TreeLedger = attrs.field(factory=lambda: TreeLedger(_ROOT), init=False)
-    _bookings: "set[Booking]" = attrs.field(factory=set, init=False)
+    _bookings: "set[SharedBooking]" = attrs.field(factory=set, init=False)
     _loop: asyncio.AbstractEventLoop | None = attrs.field(default=None, init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
     _users: int = attrs.field(default=0, init=False)
@@ -119,7 +119,7 @@ class SharedBudget:
         """What nobody has spent or holds."""
         return self._ledger.usd_left(_ROOT) or Decimal(0)
 
-    async def hold(self, claim: Claim, what: str) -> Booking:
+    async def hold(self, claim: Claim, what: str) -> SharedBooking:
         """Hold *claim* in full, and return its booking, which must be ended. The error names *what*.
 
         Waits while others hold what it needs. Raises :exc:`SharedBudgetExhausted` if it would not fit even
@@ -130,7 +130,7 @@ class SharedBudget:
             for booking in list(self._bookings):  # whose answer is there, though nobody has ended it yet
                 if booking.look is not None:
                     booking.look()
-            made = Booking(self, await self._ledger.reserve(_ROOT, claim))
+            made = SharedBooking(self, await self._ledger.reserve(_ROOT, claim))
         except BudgetExhausted as error:
             self._users -= 1
             raise self._refusal(error, what) from None
@@ -164,7 +164,7 @@ class SharedBudget:
             else:
                 booking.settle(0, taken.spent_usd)
 
-    async def _hold_most(self, wanted_usd: Decimal) -> tuple[Booking, Decimal]:
+    async def _hold_most(self, wanted_usd: Decimal) -> tuple[SharedBooking, Decimal]:
         usd = wanted_usd
         while True:
             try:
@@ -187,7 +187,7 @@ class SharedBudget:
             self._loop = loop
             self._users += 1
 
-    def _forget(self, booking: Booking, book: Callable[[TreeLedger], object]) -> None:
+    def _forget(self, booking: SharedBooking, book: Callable[[TreeLedger], object]) -> None:
         self._bookings.discard(booking)
         self._users -= 1
         book(self._ledger)
