@@ -56,7 +56,7 @@ def failure_of(error: Exception, name: str, provider: str, url: str | None) -> M
         return error
     failures = Failures(
         name,
-        Connection(provider or "provider", url, needs_key=False),
+        Connection(provider or "the provider", url or "its own address", needs_key=False),
         "anthropic" if provider == "anthropic" else "openai",
     )
     said = _shortened(error)

@@ -202,8 +202,9 @@ class BudgetedModel(WrapperModel):
         return self.budget.prices.priced(self._priced, answer).cost_usd
 
     def _book_failure(self, booking: SharedBooking, error: BaseException) -> None:
-        failure = self._priced.failure_of(error) if isinstance(error, Exception) else None
-        if failure is not None and not failure.may_be_billed:
-            booking.release()
-        else:
-            booking.keep()
+        try:
+            failure = self._priced.failure_of(error) if isinstance(error, Exception) else None
+            if failure is not None and not failure.may_be_billed:
+                booking.release()
+        finally:
+            booking.keep()  # unless it was released: whatever else happens, nothing is held for ever

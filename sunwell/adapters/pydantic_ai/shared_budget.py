@@ -119,6 +119,11 @@ class SharedBudget:
         """What nobody has spent or holds."""
         return self._ledger.usd_left(_ROOT) or Decimal(0)
 
+    @property
+    def waiting(self) -> int:
+        """How many requests and runs wait for room."""
+        return self._users - len(self._bookings)
+
     async def hold(self, claim: Claim, what: str) -> SharedBooking:
         """Hold *claim* in full, and return its booking, which must be ended. The error names *what*.
 

@@ -1,12 +1,14 @@
 """Hosts: agents of pydantic-ai whose own model follows a script, and models on the simulator."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from pydantic_ai import Agent as Host
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart, ToolReturnPart
+from pydantic_ai.models import Model
 from pydantic_ai.models.anthropic import AnthropicModel as HostAnthropicModel
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
@@ -74,12 +76,16 @@ async def called(capability: Delegation[None], name: str, **arguments: Any) -> A
     return told.content
 
 
-def host_models(sim: Simulator) -> dict[str, Any]:
-    """Return pydantic-ai's own models of three wire formats at *sim*."""
+@asynccontextmanager
+async def host_model(sim: Simulator, wire: str) -> AsyncIterator[Model]:
+    """Open pydantic-ai's own model of a wire format at *sim*, and close its connections in the end."""
     openai = OpenAIProvider(base_url=sim.openai_url, api_key="a-key")
-    anthropic = AnthropicProvider(base_url=sim.url, api_key="a-key")
-    return {
-        "messages": HostAnthropicModel(CHEAP, provider=anthropic),
-        "chat": OpenAIChatModel("gpt-6-luna", provider=openai),
-        "responses": OpenAIResponsesModel("gpt-6-luna", provider=openai),
+    made: dict[str, Callable[[], Model]] = {
+        "messages": lambda: HostAnthropicModel(
+            CHEAP, provider=AnthropicProvider(base_url=sim.url, api_key="a-key")
+        ),
+        "chat": lambda: OpenAIChatModel("gpt-6-luna", provider=openai),
+        "responses": lambda: OpenAIResponsesModel("gpt-6-luna", provider=openai),
     }
+    async with made[wire]() as model:
+        yield model

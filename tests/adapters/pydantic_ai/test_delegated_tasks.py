@@ -56,7 +56,11 @@ async def test_the_bill_is_that_of_the_command_line(shop: Path, tmp_path: Path) 
     """The same task and cap: the same questions in the same order, and the same bill."""
     typed = shutil.copytree(shop, tmp_path / "typed" / "shop")
     with running_simulator(Simulator(DEMO_MODELS)) as sim:
-        keys = {"ANTHROPIC_BASE_URL": sim.url, "ANTHROPIC_API_KEY": "a-key", "SUNWELL_HOME": str(tmp_path / "home")}
+        keys = {
+            "ANTHROPIC_BASE_URL": sim.url,
+            "ANTHROPIC_API_KEY": "a-key",
+            "SUNWELL_HOME": str(tmp_path / "home"),
+        }
         models = ("--smart-model", "opus", "--delegation-model", "haiku")
         ran = done(
             "run", TASK, *models, "--delegate", "--budget-usd", "0.5", "--json",
