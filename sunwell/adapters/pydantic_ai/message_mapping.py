@@ -73,7 +73,7 @@ def completion_of(response: ModelResponse, model: str, origin: str) -> Completio
     Raises :exc:`~sunwell.errors.BadAnswer`, which may be billed, if it is incomplete or has a part that is
     neither text nor thinking nor a call of a tool.
     """
-    parts = tuple(_part_from(part, origin) for part in response.parts)
+    parts = tuple(_part_from(part, origin, place) for place, part in enumerate(response.parts))
     known = tuple(part for part in parts if part is not None)
     calls = any(isinstance(part, ToolCall) for part in known)
     stop = _STOPS.get(response.finish_reason, "tool_calls" if calls else "end")
@@ -93,7 +93,7 @@ def completion_of(response: ModelResponse, model: str, origin: str) -> Completio
     return answer
 
 
-def _part_from(part: ModelResponsePart, origin: str) -> Part | None:
+def _part_from(part: ModelResponsePart, origin: str, place: int) -> Part | None:
     match part:
         case TextPart():
             extra = _extra(part)
@@ -104,9 +104,8 @@ def _part_from(part: ModelResponsePart, origin: str) -> Part | None:
         case ToolCallPart():
             extra = _extra(part)
             arguments = part.args if isinstance(part.args, str) else to_json(part.args or {}).decode()
-            return ToolCall(
-                part.tool_call_id, part.tool_name, arguments or "{}", extra, origin if extra else ""
-            )
+            call_id = part.tool_call_id or f"call-{place}"  # some servers give none
+            return ToolCall(call_id, part.tool_name, arguments or "{}", extra, origin if extra else "")
     return None
 
 

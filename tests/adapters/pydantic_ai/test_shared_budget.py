@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+pytest.importorskip("pydantic_ai", reason="sunwell[pydantic-ai] is not installed")
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic_ai import Agent as Host
