@@ -190,13 +190,16 @@ class Delegation(AbstractCapability[AgentDepsT]):
     """The options of each run: permissions, checks, whether to delegate."""
     agent: Agent = field(default_factory=Agent)
     """The models, tools and prices of each run; each run gets a copy."""
-    max_cost_usd: Decimal | float | str = Decimal(1)
-    """What one run may cost at most in US dollars, if the shared budget and the options allow it."""
+    max_cost_usd: Decimal | float | str | None = None
+    """What one run may cost at most in US dollars, if the shared budget and the options allow it; ``None``:
+    one dollar, or half of the shared budget if that is less."""
     requires_approval: bool = False
     """Whether each call of a tool waits for an approval, by the means of pydantic-ai for that."""
 
     def __post_init__(self) -> None:
-        caps = [Budget(usd=self.max_cost_usd).usd, self.options.budget.usd, self.budget.usd]
+        usual = min(Decimal(1), self.budget.usd / 2)
+        chosen = usual if self.max_cost_usd is None else Budget(usd=self.max_cost_usd).usd
+        caps = [chosen, self.options.budget.usd, self.budget.usd]
         self._cap = min(cap for cap in caps if cap is not None)
         if not self._cap:
             raise ConfigurationError("the cap of a delegated run must be above 0 dollars: see max_cost_usd")

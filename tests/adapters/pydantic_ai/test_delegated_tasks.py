@@ -1,5 +1,6 @@
 """A host's model delegates: the run is that of the command line, under a cap, and can be resumed."""
 
+import ast
 import asyncio
 import json
 import os
@@ -80,6 +81,23 @@ async def test_the_bill_is_that_of_the_command_line(shop: Path, tmp_path: Path) 
     # The marks around foreign text are drawn anew for each run, and some take a token more than others.
     assert abs(Decimal(found.cost_usd) - paid) < Decimal("0.00001")
     assert (found.status, found.stop_reason, found.cap_usd) == ("ok", "end", "0.5")
+
+
+def test_the_first_example_delegates(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Line by line as the page has it: the host's model hands the task on, a cheaper one does it."""
+    page = (Path(__file__).parents[3] / "docs" / "pydantic-ai.md").read_text()
+    code = page.partition("```python\n")[2].partition("```")[0]
+    monkeypatch.chdir(shop)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "a-key")
+    with running_simulator(Simulator(DEMO_MODELS)) as sim:
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", sim.url)
+        names: dict[str, Any] = {}
+        asyncio.run(eval(compile(code, "page", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names))
+        asked = [request.model for request in sim.requests]
+        assert (asked[0], asked[-1], set(asked[1:-1])) == ("claude-sonnet-5-5", "claude-sonnet-5-5", {CHEAP})
+        assert names["budget"].spent_usd == sim.bill.total_usd() > 0
+    assert '"status":"ok"' in names["result"].output
+    assert (shop / "shop" / "endpoints" / "order.py").exists()
 
 
 async def test_a_host_is_told_what_became_of_its_task(shop: Path) -> None:
@@ -352,7 +370,7 @@ async def test_a_run_that_goes_on_gets_no_more_than_it_had(shop: Path) -> None:
         given = {"checks": ("true",), "allow_shell": True, "sandbox": "off"}
         low = await called(capability(**given), "delegate", task="Look around.", max_cost_usd=0.02)
         assert low.stop_reason == "budget_usd"
-        again = {"run_id": low.run_id, "max_cost_usd": 1}
+        again = {"run_id": low.run_id, "max_cost_usd": 0.5}
         bare = await called(capability(), "resume_delegated", **again)
         assert "which its record cannot grant" in bare
         ended = await called(capability(**given), "resume_delegated", **again)
