@@ -204,7 +204,7 @@ class Delegation(AbstractCapability[AgentDepsT]):
         if not self._cap:
             raise ConfigurationError("the cap of a delegated run must be above 0 dollars: see max_cost_usd")
         self._runs = Delegations(
-            ServedRoots.of([self.workspace]),
+            ServedRoots.of([self.workspace], called="workspace"),
             lambda _, work: _GivenSettings(self.agent, self.options, work),
             ServerTerms(max_cost_usd=self._cap),
             self.budget,
@@ -285,7 +285,10 @@ class Delegation(AbstractCapability[AgentDepsT]):
         again = f'call resume_delegated with run_id "{outcome.run_id}"'
         paid = "What was answered is not paid again."
         if outcome.status == "ok":
-            return "Nothing is left to do."
+            looked = outcome.verified is not None or not outcome.files
+            return (
+                "The run is done." if looked else "The run is done. No check has looked at the changed files."
+            )
         if outcome.status == "running":
             return "Another process works on it. Leave it alone."
         if outcome.status in ("open", "cancelled"):
@@ -296,9 +299,14 @@ class Delegation(AbstractCapability[AgentDepsT]):
                 return "The cap was met, and no higher one is allowed here. Tell the user what is not done."
             between = f"a max_cost_usd above {exact(cap)}, at most {exact(self._cap)}"
             return f"The cap was met. To go on, {again} and {between}."
+        if outcome.stop_reason == "check_failed":
+            return (
+                "The changes are in the workspace, and a check does not pass. Delegate a new task that says "
+                "what to repair, or tell the user."
+            )
         if outcome.stop_reason in _FINAL:
             return "Resuming gives the same end. Give another task, or tell the user."
-        return f"It can be tried again: {again}. {paid}"
+        return f"Tell the user what went wrong. Once that is mended, {again}. {paid}"
 
 
 def _safe(error: SunwellError) -> str:

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, contextmanager
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import attrs
 from pydantic_ai.messages import (
@@ -53,8 +54,9 @@ class PydanticAIModel:
 
     It takes a model or its name there, such as ``openai:gpt-6-luna``. Its calls are booked, journalled, kept
     to the run's limits and repeated as those of any model; the client of pydantic-ai repeats nothing. It is
-    priced by the name of its provider and its id; ``price`` is for what is in no table. Raises
-    :exc:`~sunwell.errors.ConfigurationError` for a model that books into a shared budget.
+    priced by the name of its provider and its id; ``price`` is for what is in no table. ``async with`` closes
+    its connections in the end. Raises :exc:`~sunwell.errors.ConfigurationError` for a model that books into a
+    shared budget.
     """
 
     framework_model: Model = attrs.field(converter=infer_model, validator=_unbudgeted)
@@ -67,6 +69,15 @@ class PydanticAIModel:
     @name.default
     def _own_name(self) -> str:
         return f"{self.provider}/{self.model_id}"
+
+    async def __aenter__(self) -> Self:
+        await self.framework_model.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.framework_model.__aexit__(kind, error, trace)
 
     @property
     def provider(self) -> str:

@@ -114,6 +114,7 @@ async def test_a_host_is_told_what_became_of_its_task(shop: Path) -> None:
     assert "shop/endpoints/customer.py" in [one.path for one in found.files]
     assert found.verified is None
     assert found.verdict == "No check was carried out, so nobody has verified the work."
+    assert found.next == "The run is done. No check has looked at the changed files."
     assert [run.run_id for run in list_runs(shop)] == [found.run_id]
 
 
@@ -128,7 +129,12 @@ async def test_a_check_decides_whether_work_counts(shop: Path, check: str, verif
     assert found.verified is verified
     assert check in found.verdict
     assert (found.status == "ok") is verified
-    assert (found.next == "Nothing is left to do.") is verified
+    assert found.next == (
+        "The run is done."
+        if verified
+        else "The changes are in the workspace, and a check does not pass. Delegate a new task that says "
+        "what to repair, or tell the user."
+    )
 
 
 def lengthy(asked: Asked) -> Reply:
@@ -240,7 +246,8 @@ async def test_what_a_host_may_not_do_is_refused_in_a_sentence(shop: Path) -> No
             ("resume_delegated", {"run_id": "0199"}, "no run under"),
             ("resume_delegated", {"run_id": ""}, "name a run by its id"),
             ("ask_about_files", {"question": "Which?", "contexts": []}, "name at least one file"),
-            ("ask_about_files", {"question": "Which?", "contexts": ["../x"]}, "not a path inside"),
+            ("ask_about_files", {"question": "Which?", "contexts": ["x.md"]}, "no 'x.md' in the workspace"),
+            ("ask_about_files", {"question": "Which?", "contexts": ["../x"]}, "inside the workspace"),
             ("ask_about_files", {"question": "Which?", "contexts": ["/etc/passwd"]}, "not a path inside"),
         ):
             said = await called(capability, name, **arguments)
@@ -271,6 +278,16 @@ async def test_an_unknown_model_of_the_program_is_named(shop: Path) -> None:
     said = await called(capability, "delegate", task="Look around.")
     assert "unknown model 'no-such-model'" in said
     assert budget.spent_usd == 0
+
+
+async def test_a_run_that_a_provider_rejects_is_for_the_user(shop: Path) -> None:
+    """The host's model cannot mend a key, so it is not told to try again and again."""
+    async with Simulator({CHEAP: cheap}, faults=lambda _: Fault(status=401)) as sim:
+        options = RunOptions(model=agent_at(sim).delegation_model)
+        found = await called(delegating(shop, sim, options=options), "delegate", task="Look around.")
+    assert (found.status, found.stop_reason, found.cost_usd) == ("error", "model_error", "0")
+    assert "rejects the API key" in found.error
+    assert found.next.startswith("Tell the user what went wrong. Once that is mended, call resume_delegated")
 
 
 async def test_material_cannot_end_its_fence(shop: Path) -> None:

@@ -82,8 +82,9 @@ async def test_a_delegated_run_on_lent_models(shop: Path) -> None:
         models = []
         for name in (SMART, CHEAP):
             provider = AnthropicProvider(base_url=sim.url, api_key="a-key")
-            models.append(await opened.enter_async_context(HostAnthropicModel(name, provider=provider)))
-        agent = Agent(smart_model=PydanticAIModel(models[0]), delegation_model=PydanticAIModel(models[1]))
+            model = PydanticAIModel(HostAnthropicModel(name, provider=provider))
+            models.append(await opened.enter_async_context(model))
+        agent = Agent(smart_model=models[0], delegation_model=models[1])
         options = RunOptions(enable_delegation=True, budget=Budget(usd="0.5"))
         result = await agent.run(SessionContext.build(shop, TASK, options=options))
         assert result.status == "ok", result.error

@@ -309,7 +309,7 @@ async def test_a_run_gets_what_is_left(shop: Path) -> None:
     async with Simulator({CHEAP: wordy}) as sim:
         budget = SharedBudget("0.5", prices=DEAR)
         capability: Delegation[None] = Delegation(
-            shop, budget, options=RunOptions(model=agent_at(sim).delegation_model)
+            shop, budget, options=RunOptions(model=agent_at(sim).delegation_model), max_cost_usd="0.5"
         )
         call = ToolCallPart("delegate", {"task": "Say one."})
         said: list[Any] = []
@@ -462,13 +462,13 @@ async def test_models_behind_a_fallback_are_booked_one_by_one() -> None:
 
 
 def test_loops_one_after_the_other_share_it_but_not_at_once() -> None:
-    """``run_sync`` again and again is fine; a request in flight keeps the budget to its own loop."""
+    """A loop for each run is fine, as ``run_sync`` has; what is in flight keeps the budget to its own loop."""
     budget = SharedBudget(1, prices=DEAR)
     host = Host(
         BudgetedModel(scripted(*[answer("Done.", used=(1, 100))] * 3), budget, max_output_tokens=1_000)
     )
     for _ in range(2):
-        host.run_sync("Go.")
+        asyncio.run(host.run("Go."))
 
     async def main() -> None:
         async with budget.portion(Decimal("0.1")):
