@@ -29,6 +29,7 @@ class _KeptLens(TypedDict):
     cost_usd: NotRequired[_Amount | None]
     unseen: NotRequired[str]
     changed: NotRequired[list[str]]
+    files: NotRequired[dict[str, str | None]]
 
 
 class _Scouting(TypedDict):
@@ -86,6 +87,8 @@ class _FactsTold(TypedDict):
 class _LensTrial(TypedDict):
     places: list[_Count]
     why: NotRequired[str]
+    of_known: NotRequired[bool]
+    items: NotRequired[str]
 
 
 class _Plan(TypedDict):

@@ -123,23 +123,25 @@ class LensStore:
     def _of_lenses(self) -> SpareFile:
         return SpareFile("lenses", "use --no-lens-store", self.warn)
 
-    def find(self, scope: str, kind: str) -> tuple[KeptLens, ...]:
+    def find(self, scope: str, kind: str, task_sha256: str = "") -> tuple[KeptLens, ...]:
         """Return the lenses for tasks of *kind* in the workspace *scope*, and in any; the latest first.
 
-        At most 100; those that a trial found to harm are among them.
+        Those for the task with the hash *task_sha256* come before all others. At most 100; those that a trial
+        found to harm are among them.
         """
         return self._read(
-            "WHERE scope IN (?, '') AND kind = ? ORDER BY kept_at DESC, id LIMIT ?",
-            (scope, kind, _MOST_FOUND),
+            "WHERE scope IN (?, '') AND kind = ? ORDER BY task_sha256 = ? DESC, kept_at DESC, id LIMIT ?",
+            (scope, kind, task_sha256, _MOST_FOUND),
         )
 
     def all(self) -> tuple[KeptLens, ...]:
         """Return all lenses, the latest first."""
         return self._read("ORDER BY kept_at DESC, id", ())
 
-    def get(self, start: str) -> tuple[KeptLens, ...]:
-        """Return the lenses whose id begins with *start*: more than one if it is too short."""
-        return tuple(one for one in self.all() if one.id.startswith(start.lower()))
+    def get(self, lens_id: str) -> KeptLens | None:
+        """Return the lens with the whole id *lens_id*; ``None`` if there is none."""
+        found = self._read("WHERE id = ?", (lens_id,))
+        return found[0] if found else None
 
     def keep(self, made: KeptLens) -> KeptLens | None:
         """Keep *made* as of now and return it with its id; ``None`` if it is too long or cannot be kept.
@@ -187,8 +189,12 @@ class LensStore:
         return self._execute("DELETE FROM lenses", ())
 
     def _execute(self, statement: str, values: Sequence[Any]) -> int:
-        """Write by one *statement*; return how many lenses it was about."""
-        return self._write(lambda connection: int(connection.execute(statement, values).rowcount)) or 0
+        """Write by one *statement*; return how many lenses it was about: none if there is no file."""
+
+        def write(connection: "Connection") -> int:
+            return int(connection.execute(statement, values).rowcount)
+
+        return self._write(write, makes_file=False) or 0
 
     def _read(self, condition: str, values: Sequence[Any]) -> tuple[KeptLens, ...]:
         if self.file is None or not self._trouble.is_usable:
@@ -205,14 +211,22 @@ class LensStore:
                     found.append(_kept(row))
         return tuple(found) if self._trouble.is_usable else ()
 
-    def _write(self, write: Callable[["Connection"], _Written]) -> _Written | None:
-        """Return what *write* does with the open file; ``None`` if nothing is kept, or that failed."""
+    def _write(
+        self, write: Callable[["Connection"], _Written], *, makes_file: bool = True
+    ) -> _Written | None:
+        """Return what *write* does with the open file; ``None`` if nothing is kept, or that failed.
+
+        If there is no file, one is made with *makes_file*; else there is nothing to do.
+        """
         if self.file is None or not self._trouble.is_usable:
             return None
         written = None
         database = self._database(self.file)
-        with self._trouble.being("written", database), database.writing() as connection:
-            written = write(connection)
+        with self._trouble.being("written", database):
+            if not makes_file and not database.is_there():
+                return None
+            with database.writing() as connection:
+                written = write(connection)
         return written if self._trouble.is_usable else None
 
     def _make_room(self, connection: "Connection", made: KeptLens) -> None:

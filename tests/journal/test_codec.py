@@ -273,3 +273,22 @@ def test_no_field_of_a_record_has_a_name_of_the_envelope():
 
 def _checked(body: bytes) -> bytes:
     return body[:-1] + b',"crc":"%08x"}' % zlib.crc32(body)
+
+
+NOTHING_KEPT = {"reasons": [], "may_keep": True, "use": "not"}
+
+
+@pytest.mark.parametrize(
+    ("name", "sound", "damaged"),
+    [
+        ("kept-lens", NOTHING_KEPT, {"reasons": [], "may_keep": True}),
+        ("kept-lens", NOTHING_KEPT | {"files": {"a": "00", "b": None}}, NOTHING_KEPT | {"files": {"a": 1}}),
+        ("lens-trial", {"places": [1], "items": "00"}, {"places": [1], "items": 0}),
+        ("lens-trial", {"places": [1], "of_known": True}, {"places": [1], "of_known": "yes"}),
+    ],
+)
+def test_a_note_on_a_lens_has_its_form(name: str, sound: Any, damaged: Any) -> None:
+    """What is looked up in it may be missing only where an older version did not write it."""
+    check_note(name, sound)
+    with pytest.raises(ValueError, match=r"Object missing|Expected"):
+        check_note(name, damaged)

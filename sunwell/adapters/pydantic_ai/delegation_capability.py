@@ -26,8 +26,8 @@ from sunwell.report.figures import dollars, exact
 from sunwell.serve.mcp_server.delegations import Delegations
 from sunwell.serve.mcp_server.held_call import HeldCall
 from sunwell.serve.mcp_server.outcome_models import ChangedPath, RunOutcome, TaskOutcome
-from sunwell.serve.mcp_server.root_settings import ServerTerms, Work
 from sunwell.serve.mcp_server.served_roots import ServedRoots
+from sunwell.serve.root_settings import ServerTerms, Work
 from sunwell.tools.environment import secrets_from_environment
 from sunwell.tools.wording import on_one_line
 

@@ -15,7 +15,7 @@ from sunwell.budget.ledger_protocol import Amount, Budget, Claim, Reservation
 from sunwell.errors import BudgetExhausted, ConfigurationError
 from sunwell.models.prices import PriceBook
 from sunwell.report.figures import dollars
-from sunwell.serve.mcp_server.process_purse import Portion
+from sunwell.serve.process_purse import Portion
 
 _ROOT = "host"
 

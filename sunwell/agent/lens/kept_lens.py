@@ -31,6 +31,7 @@ from sunwell.core.model import ModelProtocol
 from sunwell.core.price import Price
 from sunwell.core.span import Span
 from sunwell.core.threads import in_thread
+from sunwell.core.verdict import Verification
 from sunwell.errors import JournalError
 from sunwell.journal.records import Forked, Note, ToolFinished
 from sunwell.memory.lens_store import LONGEST_TASK, KeptLens
@@ -65,12 +66,24 @@ class WantedLens:
 
     @classmethod
     def of(
-        cls, shelf: LensShelf, order: LensOrder, shown: Shown, options: RunOptions, models: "tuple[str, str]"
-    ) -> "WantedLens":
-        """Return what is wanted by *order*; *models* are the lasting names of who writes and who reads."""
+        cls,
+        shelf: LensShelf,
+        order: LensOrder,
+        shown: Shown,
+        options: RunOptions,
+        models: tuple[ModelProtocol, ModelProtocol],
+    ) -> "WantedLens | None":
+        """Return what is wanted by *order*, whose context is what is sent of *shown*; ``None``: no kept one.
+
+        *models* are who writes and who reads: later runs must know both again. Nor is one wanted if the name
+        of a shown file has a secret, so that nobody notes it.
+        """
+        smart, reader = lasting_name(models[0]), lasting_name(models[1])
+        if smart is None or reader is None or len(shown.reads) < len(shown.parts):
+            return None
         needs = {
-            "smart": models[0],
-            "reader": models[1],
+            "smart": smart,
+            "reader": reader,
             "prompt": [LENS_PROMPT_VERSION, LENS_CHANGE_PROMPT_VERSION],
             "tools": _digest(tools_text(order.tools)),
             "max_lens_tokens": order.max_lens_tokens,
@@ -78,7 +91,7 @@ class WantedLens:
             "split": order.split,
             "scout_turns": options.scout_turns if options.scout else 0,
         }
-        return cls(shelf.scope if shown.text else "", order.task, needs, shown)
+        return cls(shelf.scope if order.context else "", order.task, needs, shown)
 
     @property
     def kind(self) -> str:
@@ -105,6 +118,8 @@ class FoundLens:
     """What is changed, if it is a start."""
     changed: tuple[str, ...] = ()
     """The files of the kept lens that are not as they were."""
+    files: Mapping[str, str | None] = attrs.field(factory=dict)
+    """If it is a start, the hash of each of its files as it is now: what is made of it rests on them, too."""
     may_keep: bool = False
     """Whether the lens that is written may be kept."""
 
@@ -144,25 +159,28 @@ def look_up(
 
     reasons: tuple[str, ...] = ()
     start: KeptLens | None = None
-    found = shelf.store.find(wanted.scope, wanted.kind)
+    found = shelf.store.find(wanted.scope, wanted.kind, wanted.task_sha256)
     for kept in found:
         if kept.task_sha256 == wanted.task_sha256:
             against = reasons_against(kept, wanted, hashes(kept.files), now)
             if not against:
                 return FoundLens(use="as it is", kept=kept)
             reasons = reasons or against
-        if _may_start(kept, wanted, now) and (start is None or _alike(kept, wanted) > _alike(start, wanted)):
-            start = kept  # of those that are equally alike, the latest
+        # Of those that are equally alike, the latest.
+        is_best = start is None or _alike(kept, wanted) > _alike(start, wanted)
+        if is_best and _may_start(kept, wanted, now) and _shows_changes(kept, wanted, hashes(kept.files)):
+            start = kept
     plain = FoundLens(reasons=reasons, may_keep=True)
     if start is None or price is None:
         return plain
     stands = hashes(start.files)
     changed = tuple(path for path, digest in start.files.items() if stands[path] != digest)
+    files = {path: stands[path] for path in start.files}
     base = LensBase(start.lens, kept_text(start.lens, start.task, changed), _unseen(start, wanted))
     change, whole = tokens_of(base)
     if _usd(price, whole, change) > MOST_SHARE * _usd(price, whole, None):
         return plain
-    return attrs.evolve(plain, use="as a start", kept=start, base=base, changed=changed)
+    return attrs.evolve(plain, use="as a start", kept=start, base=base, changed=changed, files=files)
 
 
 def _usd(price: Price, whole_tokens: int, change_tokens: int | None) -> Decimal:
@@ -213,6 +231,15 @@ def _may_start(kept: KeptLens, wanted: WantedLens, now: float) -> bool:
     return is_fit and abs(now - kept.kept_at) <= MOST_SECONDS and _alike(kept, wanted) >= LEAST_ALIKE
 
 
+def _shows_changes(kept: KeptLens, wanted: WantedLens, stands: Mapping[str, str | None]) -> bool:
+    """Whether the smart model is shown each file of *kept* that is not as it was, unless it is gone.
+
+    Of a file that it does not see, it cannot say which rules are out of date.
+    """
+    seen = {read.path for read in wanted.shown.reads}
+    return all(stands[path] in (digest, None) or path in seen for path, digest in kept.files.items())
+
+
 def _alike(kept: KeptLens, wanted: WantedLens) -> float:
     """Return which share of the words of two tasks both have, 0 to 1; above 1: they are the same task."""
     if kept.task_sha256 == wanted.task_sha256:
@@ -244,28 +271,17 @@ async def note_kept(
     """Look for a lens of an earlier run for *order*, and note what is found, if *run* uses the store."""
     if (shelf := run.shelf) is None or order.attempt:
         return
-    wanted = _wanted(run, shelf, order, shown, models)
-    if wanted is None or len(shown.reads) < len(
-        shown.parts
-    ):  # the name of a file has a secret: nobody notes it
+    wanted = WantedLens.of(shelf, order, shown, run.config, models)
+    if wanted is None:
         return
     found = FoundLens(may_keep=True)
-    if shelf.reads and run.journal.find(Forked, ()) is None:
+    if run.journal.find(Forked, ()) is None:  # who begins a lens anew wants another one
         price, now = run.gateway.prices.price(models[0]), shelf.store.clock()
         found = await in_thread(look_up, shelf, wanted, price, tokens_of, now)
         if found.kept is not None:
             await in_thread(shelf.store.use, found.kept)
     # A call, or the record of the lens, comes after it and is synced.
     await run.journal.append(Note(span.path, KEPT, _noted(found)), durable=False)
-
-
-def _wanted(
-    run: Run, shelf: LensShelf, order: LensOrder, shown: Shown, models: tuple[ModelProtocol, ModelProtocol]
-) -> WantedLens | None:
-    smart, reader = lasting_name(models[0]), lasting_name(models[1])
-    if smart is None or reader is None:
-        return None
-    return WantedLens.of(shelf, order, shown, run.config, (smart, reader))
 
 
 def found_for(run: Run, span: Span) -> FoundLens:
@@ -299,7 +315,10 @@ def found_for(run: Run, span: Span) -> FoundLens:
         if found.use == "as it is":
             return found
         text = kept_text(kept.lens, kept.task, changed)
-        return attrs.evolve(found, base=LensBase(kept.lens, text, value["unseen"]))
+        found = attrs.evolve(found, base=LensBase(kept.lens, text, value["unseen"]))
+        if "files" not in value:  # without them nobody can tell when a lens that is made of it is out of date
+            return attrs.evolve(found, may_keep=False)
+        return attrs.evolve(found, files=dict(value["files"]))
     except (ArithmeticError, KeyError, TypeError, ValueError) as error:
         raise JournalError(f"the journal is damaged: its kept lens cannot be read ({error})") from None
 
@@ -318,7 +337,7 @@ def _noted(found: FoundLens) -> dict[str, Any]:
         "cost_usd": None if kept.cost_usd is None else str(kept.cost_usd),
     }
     if found.base is not None:
-        value |= {"unseen": found.base.unseen, "changed": list(found.changed)}
+        value |= {"unseen": found.base.unseen, "changed": list(found.changed), "files": dict(found.files)}
     return value
 
 
@@ -338,19 +357,20 @@ async def keep_lens(
     made: NewLens,
     models: tuple[ModelProtocol, ModelProtocol],
     reads: Sequence[FileRead],
+    base_files: Mapping[str, str | None],
 ) -> str:
     """Keep *made* for later runs and return its id; empty if it is not kept.
 
     *reads* are the files that were shown. With them it rests on the files that the smart model has read
-    itself, and on those that it says will be changed.
+    itself, on those that it says will be changed, and on *base_files*: those of the lens that it is made of.
     """
     if (shelf := run.shelf) is None:
         return ""
-    wanted = _wanted(run, shelf, order, Shown(order.context, tuple(reads)), models)
+    wanted = WantedLens.of(shelf, order, Shown(order.context, tuple(reads)), run.config, models)
     files = _files_of(run, span, reads)
     if wanted is None or files is None:
         return ""
-    return await in_thread(_keep, shelf, wanted, made, files)
+    return await in_thread(_keep, shelf, wanted, made, {**base_files, **files})
 
 
 def _keep(shelf: LensShelf, wanted: WantedLens, made: NewLens, files: dict[str, str | None]) -> str:
@@ -384,13 +404,17 @@ def _files_of(run: Run, span: Span, reads: Sequence[FileRead]) -> dict[str, str 
     return files
 
 
-async def forget_failed_lens(run: Run) -> None:
-    """Drop the lens of *run* from the store if the check of its task failed: the next try gets another."""
-    found, source = run.verification, run.lens_source
-    if run.shelf is None or source is None or found is None or found.passed is not False:
+async def forget_failed_lens(run: Run, verified: Sequence[Verification | None]) -> None:
+    """Drop the lens of *run* from the store if all of the *verified* work failed: the next try gets another.
+
+    *verified* has what the checks found of each piece, ``None`` for one that was not checked. A lens that
+    this one was changed from was not tried, and stays.
+    """
+    source, passed = run.lens_source, [one.passed for one in verified if one is not None]
+    if run.shelf is None or source is None or not passed or any(one is not False for one in passed):
         return
-    if ids := {source.kept_id, source.from_id} - {""}:
-        await in_thread(run.shelf.store.drop, sorted(ids))
+    if source.stored_id:
+        await in_thread(run.shelf.store.drop, [source.stored_id])
 
 
 def _digest(text: str) -> str:

@@ -393,17 +393,13 @@ def take_given_lens(run: Run) -> bool:
         return False
     run.lens = lens
     given = LensGiven(
-        lens.task_scope,
-        len(lens.heuristics),
-        len(lens.patterns),
-        len(lens.anti_patterns),
-        len(lens.constraints),
-        len(lens.examples),
-        lens_tokens(lens),
-        lens.target_files,
-        lens.generated_by,
-        run.lens_left_out,
-        lens_remarks(lens, run.config.max_lens_tokens),
+        task_scope=lens.task_scope,
+        **lens.part_counts,
+        tokens=lens_tokens(lens),
+        target_files=lens.target_files,
+        generated_by=lens.generated_by,
+        left_out=run.lens_left_out,
+        remarks=lens_remarks(lens, run.config.max_lens_tokens),
     )
     run.tell(LENS_GIVEN, given)
     return True
@@ -487,7 +483,8 @@ async def _written(
     if found.may_keep and written.is_whole and recorded is None and reader is not None:
         made = NewLens(lens, tuple(map(task_fields, written.items)), run.tally.bill(span.path).cost_usd)
         reads = _reads_noted(run, span.path)
-        kept_id = await keep_lens(run, span, order, made, (smart, reader), reads)
+        base_files = found.files if source.how == "changed" else {}
+        kept_id = await keep_lens(run, span, order, made, (smart, reader), reads, base_files)
         source = attrs.evolve(source, kept_id=kept_id)
     elif recorded is not None and recorded.source is not None:
         source = recorded.source
@@ -512,17 +509,13 @@ async def _take(run: Run, place: LensPlace, found: FoundLens) -> Written:
         await run.journal.append(Note(path, _ITEMS, [dict(item) for item in kept.items]), durable=False)
     await run.journal.append(LensWritten(path, lens, replaced, None, source))
     taken = LensTaken(
-        lens.task_scope,
-        len(lens.heuristics),
-        len(lens.patterns),
-        len(lens.anti_patterns),
-        len(lens.constraints),
-        len(lens.examples),
-        lens_tokens(lens),
-        lens.generated_by,
-        source,
-        lens.target_files,
-        replaced,
+        task_scope=lens.task_scope,
+        **lens.part_counts,
+        tokens=lens_tokens(lens),
+        generated_by=lens.generated_by,
+        source=source,
+        target_files=lens.target_files,
+        left_out=replaced,
     )
     run.tell(LENS_TAKEN, taken)
     return Written(lens, items=items, left_out=replaced, source=source)
@@ -782,15 +775,11 @@ def _created(
     run: Run, path: str, lens: EphemeralLens, left_out: tuple[str, ...], source: LensSource
 ) -> EphemeralLensCreated:
     return EphemeralLensCreated(
-        lens.task_scope,
-        len(lens.heuristics),
-        len(lens.patterns),
-        lens.generated_by,
-        len(lens.anti_patterns),
-        len(lens.constraints),
-        len(lens.examples),
-        run.tally.bill(path).cost_usd,
-        lens.target_files,
-        left_out,
-        source,
+        task_scope=lens.task_scope,
+        **lens.part_counts,
+        generated_by=lens.generated_by,
+        cost_usd=run.tally.bill(path).cost_usd,
+        target_files=lens.target_files,
+        left_out=left_out,
+        source=source,
     )

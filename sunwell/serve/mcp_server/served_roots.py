@@ -94,15 +94,23 @@ class ServedRoots:
     roots: tuple[ServedRoot, ...]
 
     @classmethod
-    def of(cls, folders: Iterable[str | Path], *, called: str = "root") -> "ServedRoots":
-        """Return the roots for *folders*, with their links resolved; *called* is what each is in sentences.
+    def of(
+        cls, folders: Iterable[str | Path], place: Path | None = None, *, called: str = "root"
+    ) -> "ServedRoots":
+        """Return the roots for *folders*, of which relative ones are in *place*, with their links resolved.
+
+        *called* is what each is in sentences.
 
         Raises :exc:`~sunwell.errors.ConfigurationError` for one that is no folder, or is named twice.
         """
         found: list[ServedRoot] = []
         for folder in folders:
-            path = Path(folder).expanduser().resolve()
-            if not path.is_dir():
+            try:
+                path = (place or Path()).joinpath(Path(folder).expanduser()).resolve()
+                is_folder = path.is_dir()
+            except (OSError, RuntimeError, ValueError):  # a loop of links, ~ of nobody, a zero character
+                is_folder = False
+            if not is_folder:
                 raise ConfigurationError(f"the {called} {folder} is not a folder: name an existing one")
             if any(one.path == path for one in found):
                 raise ConfigurationError(f"the {called} {folder} is named twice: keep one")

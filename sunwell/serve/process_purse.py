@@ -12,6 +12,10 @@ from sunwell.errors import ConfigurationError
 from sunwell.report.figures import dollars
 
 
+class PurseEmpty(ConfigurationError):
+    """Nothing is left, and nobody can give anything back."""
+
+
 @attrs.define(eq=False)
 class Portion:
     """What one run has taken out of the purse, in US dollars."""
@@ -64,6 +68,8 @@ class ProcessPurse:
     """
 
     total_usd: Decimal
+    whose: str = "all runs of this server (--total)"
+    """Whose runs they are, and the option that has the total; the subject of a sentence."""
     spent_usd: Decimal = attrs.field(default=Decimal(0), init=False)
     """What runs that have ended have spent, or may have."""
     out_usd: Decimal = attrs.field(default=Decimal(0), init=False)
@@ -81,8 +87,8 @@ class ProcessPurse:
     async def portion(self, wanted_usd: Decimal) -> AsyncIterator[Portion]:
         """Take *wanted_usd* out while the body runs, or what is left if that is less.
 
-        It waits while runs that go on may give back what is missing. Raises
-        :exc:`~sunwell.errors.ConfigurationError` if nothing is left and nobody can give anything back.
+        It waits while runs that go on may give back what is missing. Raises :exc:`PurseEmpty` if nothing is
+        left and nobody can give anything back.
         """
         async with self._turn:
             usd = await self._free(wanted_usd)
@@ -97,9 +103,7 @@ class ProcessPurse:
 
     def _shortage(self, left_usd: Decimal) -> str:
         left, total = dollars(left_usd), dollars(self.total_usd)
-        about = (
-            f"only {left} was left of the {total} that all runs of this server may cost together (--total)"
-        )
+        about = f"only {left} was left of the {total} that {self.whose} may spend together"
         return f"{about}, so the cap of this run was lower"
 
     async def _free(self, wanted_usd: Decimal) -> Decimal:
@@ -108,9 +112,9 @@ class ProcessPurse:
             if left >= wanted_usd or (left > 0 and not self.out_usd):
                 return min(left, wanted_usd)
             if not self.out_usd:
-                raise ConfigurationError(
-                    f"not begun, and nothing was spent: all runs of this server together may spend "
-                    f"{dollars(self.total_usd)} (--total), and that is used up; the person who runs the "
+                raise PurseEmpty(
+                    f"not begun, and nothing was spent: {self.whose} may spend "
+                    f"{dollars(self.total_usd)} together, and that is used up; the person who runs the "
                     "server can start it again"
                 )
             self._given_back.clear()
