@@ -462,7 +462,7 @@ async def test_models_behind_a_fallback_are_booked_one_by_one() -> None:
 
 
 def test_loops_one_after_the_other_share_it_but_not_at_once() -> None:
-    """A loop for each run is fine, as with ``run_sync``; what is in flight keeps the budget to its loop."""
+    """A loop for each run is fine, as ``run_sync`` has; calls in flight keep the budget to their loop."""
     budget = SharedBudget(1, prices=DEAR)
     host = Host(
         BudgetedModel(scripted(*[answer("Done.", used=(1, 100))] * 3), budget, max_output_tokens=1_000)
