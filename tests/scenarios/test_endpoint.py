@@ -154,7 +154,7 @@ async def test_anthropics_client_tries_again_by_itself(simulator: Simulator, tmp
         environ = environ_of(stalling, tmp_path / "home")
         async with (
             served(root, environ, "--write") as (_, url),
-            anthropic.AsyncAnthropic(base_url=url, api_key=TOKEN, timeout=2) as client,
+            anthropic.AsyncAnthropic(base_url=url, api_key=TOKEN, timeout=2, max_retries=9) as client,
         ):
             messages: Any = [{"role": "user", "content": TASK}]
             answer = await client.messages.create(model="sunwell", max_tokens=9, messages=messages)
