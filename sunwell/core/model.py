@@ -118,7 +118,7 @@ class ResponseSchema:
     schema: Mapping[str, Any] = attrs.field(hash=False)
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)  # looked up with each request
 class Caching:
     """Which parts of a prompt the provider should cache.
 

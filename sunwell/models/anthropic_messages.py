@@ -72,7 +72,7 @@ def thinking_budget(thinking_tokens: int, limit_tokens: int) -> int | None:
     return budget if budget >= LEAST_THINKING_TOKENS else None
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)  # looked up with each request
 class MessagesFeatures:
     """Which optional fields of the format a server supports. The defaults are Anthropic's."""
 

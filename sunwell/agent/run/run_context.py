@@ -95,6 +95,11 @@ class EventStream:
     _only_the_end: bool = attrs.field(default=False, init=False)
     """Whether the consumer wants nothing but the last event."""
 
+    @property
+    def takes_all(self) -> bool:
+        """Whether the consumer wants every event, and not the last one alone."""
+        return not self._only_the_end
+
     def put(self, event: Event) -> None:
         """Add *event*; never waits."""
         if self._only_the_end and not isinstance(event, RunFinished):
@@ -416,6 +421,7 @@ class Run:
         self.gateway = Gateway(
             self.journal, self.ledger, self.tally, prices, self.tell, self.config.retry, self._hold
         )
+        self.gateway.hears = self.hears
         self.outcomes = RunOutcomes(
             self.ladder_terms.outcomes, lambda sentence: self.tell(WARNED, Warned(sentence))
         )
@@ -444,11 +450,20 @@ class Run:
                 self.note_left_behind(self.gateway.redact(one.for_user) for one in seen)
                 raise
 
+    def hears(self, signal: NamedSignal) -> bool:
+        """Whether anybody would be told of an event of *signal* now: if not, it need not be made.
+
+        The end of the run is always told.
+        """
+        return bool(self.stream.takes_all or self._watchers or (self.is_told and signal.receivers))
+
     def tell(self, signal: NamedSignal, event: Event) -> None:
         """Send *event* to the receivers of *signal* and to whoever iterates over the run.
 
         Known secrets in it are replaced. What was said and done goes to receivers alone.
         """
+        if signal is not RUN_FINISHED and not self.hears(signal):
+            return
         if not isinstance(event, ModelTextArrived):  # the gateway has held back what may be part of one
             event = self.gateway.secrets.cleaned(event)
         if signal.receivers and self.is_told:  # mostly nobody listens besides who iterates
