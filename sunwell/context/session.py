@@ -10,11 +10,15 @@ from sunwell.context.options import RunOptions
 from sunwell.errors import ConfigurationError
 
 
+def _path(value: str | os.PathLike[str]) -> Path:
+    return value if isinstance(value, Path) else Path(value)
+
+
 @attrs.frozen
 class SessionContext:
     """The place, the goal and the options of one run. Made by :meth:`build`, which checks them."""
 
-    workspace: Path = attrs.field(converter=Path)
+    workspace: Path = attrs.field(converter=_path)
     goal: str
     options: RunOptions = RunOptions()
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable
 from decimal import Decimal
+from operator import is_
 from typing import Literal
 
 import attrs
@@ -57,6 +58,18 @@ class _Report:
 
 
 @attrs.define(eq=False)
+class _Basis:
+    """What answers to requests with the same settings to one model have said; only messages differ."""
+
+    least_tokens: int | None = None
+    """Least input of any of these requests; ``None``: no answer yet."""
+    empty_bytes: int | None = None
+    """Size of such a request without messages; ``None``: not measured."""
+    reports: dict[str, _Report] = attrs.field(factory=dict)
+    """By span."""
+
+
+@attrs.define(eq=False)
 class Bounds:
     """Bounds the input of each call of a run by what the answers so far say.
 
@@ -66,12 +79,10 @@ class Bounds:
     journal: Journal
     lengths: AnswerLengths = attrs.field(factory=AnswerLengths, init=False)
     """How long the answers were."""
-    _reports: dict[str, dict[Hashable, _Report]] = attrs.field(factory=dict, init=False)
-    """By span, then by all that must not change."""
-    _shared: dict[Hashable, int] = attrs.field(factory=dict, init=False)
-    """Least input of any request with the same tools and system prompt."""
-    _empty_bytes: dict[Hashable, int] = attrs.field(factory=dict, init=False)
-    """Size of a request without messages."""
+    _bases: dict[Hashable, _Basis] = attrs.field(factory=dict, init=False)
+    """By all that must not change."""
+    _latest: tuple[tuple[object, ...], _Basis] | None = attrs.field(default=None, init=False)
+    """The one that was asked for last, and the objects by which: mostly the next call has the same."""
     _answered: dict[str, set[str]] = attrs.field(factory=dict, init=False)
     """Ids of the models that answered, by the name of the model that was asked."""
     _failed: dict[str, set[str]] = attrs.field(factory=dict, init=False)
@@ -125,10 +136,9 @@ class Bounds:
         if not _is_plausible(usage.input_tokens, call.request.size_bytes):
             return
         request = call.request if limit_tokens is None else call.request.limited(limit_tokens)
-        key = unchanged(model, request)
+        basis = self._basis(model, request)
         messages, answer = request.messages, completion.as_message()
-        reports = self._reports.setdefault(call.span.path, {})
-        reports[key] = _Report(
+        basis.reports[call.span.path] = _Report(
             len(messages),
             messages.digest,
             usage.input_tokens,
@@ -136,7 +146,32 @@ class Bounds:
             _size_bytes(model, request),
             _tokens_of_answer(completion, usage.output_tokens),
         )
-        self._shared[key] = min(self._shared.get(key, usage.input_tokens), usage.input_tokens)
+        known = basis.least_tokens
+        basis.least_tokens = usage.input_tokens if known is None else min(known, usage.input_tokens)
+
+    def _basis(self, model: ModelProtocol, request: Request) -> _Basis:
+        """Return what is known of requests with the same settings as *request* to the same *model*."""
+        rests_on = (
+            model,
+            model.name,
+            getattr(model, "model_id", None),
+            getattr(model, "connection", None),
+            getattr(model, "tuning", None),
+            getattr(model, "provider", None),
+            wire_of(model),
+            request.system,
+            request.tools,
+            request.effort,
+            request.tool_choice,
+            request.response_schema,
+            isinstance(model, HttpModel) and model.is_thinking(request),
+        )
+        latest = self._latest
+        if latest is not None and all(map(is_, latest[0], rests_on)):
+            return latest[1]
+        basis = self._bases.setdefault(unchanged(model, request), _Basis())
+        self._latest = (rests_on, basis)
+        return basis
 
     def read_record(self) -> None:
         """Take from the journal what earlier processes of the run saw; only the first time does anything."""
@@ -177,17 +212,17 @@ class Bounds:
 
     def _reported(self, call: ModelCall, size_bytes: int) -> list[Bound]:
         model, request = call.model, call.request
-        key = unchanged(model, request)
-        known = self._shared.get(key)
+        basis = self._basis(model, request)
+        known = basis.least_tokens
         if known is None:
             return []
         messages, start = request.messages, 0
-        report = self._reports.get(call.span.path, {}).get(key)
+        report = basis.reports.get(call.span.path)
         if report is not None and begins(messages, report.count, report.digest):
             start, known = report.count, report.tokens
             size_bytes -= report.size_bytes
         else:
-            size_bytes -= self._empty_size(model, request, key)
+            size_bytes -= _empty_size(model, request, basis)
         if (
             report is not None
             and report.answer_tokens is not None
@@ -195,7 +230,7 @@ class Bounds:
         ):
             known += report.answer_tokens
             answer = attrs.evolve(request, messages=messages[start : start + 1])
-            size_bytes -= _size_bytes(model, answer) - self._empty_size(model, request, key)
+            size_bytes -= _size_bytes(model, answer) - _empty_size(model, request, basis)
         # The answer counts as a new message although its tokens are known: what frames it is not.
         new = messages[start:]
         parts = len(new) + sum(len(one.tool_calls) for one in new if one.role == "assistant")
@@ -206,12 +241,13 @@ class Bounds:
         """Return the size of the messages *new* of *request* as they are sent."""
         history = request.messages if len(new) == len(request.messages) else History(new)
         size = _size_bytes(model, attrs.evolve(request, messages=history))
-        return size - self._empty_size(model, request, unchanged(model, request))
+        return size - _empty_size(model, request, self._basis(model, request))
 
-    def _empty_size(self, model: ModelProtocol, request: Request, key: Hashable) -> int:
-        if key not in self._empty_bytes:
-            self._empty_bytes[key] = _size_bytes(model, attrs.evolve(request, messages=History()))
-        return self._empty_bytes[key]
+
+def _empty_size(model: ModelProtocol, request: Request, basis: _Basis) -> int:
+    if basis.empty_bytes is None:
+        basis.empty_bytes = _size_bytes(model, attrs.evolve(request, messages=History()))
+    return basis.empty_bytes
 
 
 def _size_bytes(model: ModelProtocol, request: Request) -> int:

@@ -21,12 +21,14 @@ from sunwell.journal.layout import journal_path
 from sunwell.journal.ownership import key_or_doubt, marked, unmarked_warning
 from sunwell.journal.protocol import Durability, R
 from sunwell.journal.reading import LONGEST_LINE_BYTES, Repair, Scan
-from sunwell.journal.records import Answer, Failure, Intent, Key, Record, RunOpened
+from sunwell.journal.records import Answer, Failure, Intent, Key, Record, RunClosed, RunOpened
 
 _STEP_BYTES = 1 << 20  # one allocation serves many calls
 _CLOSING_BYTES = 64 << 10  # what a run writes about its end once no answer fits any more
 
 _Attempt = tuple[str, int, int]
+_OF_CALLS = (Intent, Answer, Failure, RunClosed)
+"""Records that wait for no other kind of record."""
 
 
 @attrs.define(eq=False)
@@ -350,8 +352,9 @@ class FileJournal:
         """
         self._refuse_if_ended()
         # Only calls append at the same moment as others do, and this one may be the only one. Then the way
-        # through the event loop, on which others would join, costs more than the sync.
-        is_alone = isinstance(record, (Intent, Answer, Failure)) and self._space.calls <= 1
+        # through the event loop, on which others would join, costs more than the sync. At its end a run has
+        # nobody else.
+        is_alone = isinstance(record, _OF_CALLS) and self._space.calls <= 1
         self._write(record)
         if durable == "soon":
             self._sync.soon()

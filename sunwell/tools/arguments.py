@@ -59,6 +59,9 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
+_EXACT = {"string": str, "integer": int, "boolean": bool, "array": list, "object": dict}
+
+
 def read_arguments(call: ToolCall, spec: ToolSpec) -> dict[str, Any]:
     """Return the arguments of *call*, repaired as by :func:`repaired`, with every property of *spec*.
 
@@ -379,7 +382,7 @@ def _any_of(value: Any, schemas: list[Mapping[str, Any]], where: str, depth: int
 
 def _typed(value: Any, schema: Mapping[str, Any], where: str) -> Any:
     wanted = schema.get("type")
-    if wanted is None:
+    if wanted is None or (type(wanted) is str and type(value) is _EXACT.get(wanted)):  # nearly always
         return value
     kinds = [wanted] if isinstance(wanted, str) else list(wanted)
     for kind in kinds:

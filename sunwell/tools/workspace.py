@@ -547,8 +547,11 @@ class Workspace:
 
     def hiding(self, ignore: Iterable[str]) -> "Workspace":
         """Return this workspace without what the patterns *ignore* match, beside what it hides already."""
+        more = _hidden(ignore)
+        if not more:
+            return self
         made = copy.copy(self)
-        made.hidden = self.hidden.joined(_hidden(ignore))
+        made.hidden = self.hidden.joined(more)
         return made
 
     def look_round(self) -> None:

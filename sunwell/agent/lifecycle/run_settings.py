@@ -14,6 +14,7 @@ from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.kinds import Seconds, read_value, without_none
 from sunwell.context.options import MODEL_ROLES, OptionSpec, RunOptions, option_specs
 from sunwell.core.check import name_of
+from sunwell.core.kept import KeptForEach
 from sunwell.core.lens import EphemeralLens
 from sunwell.errors import ConfigurationError, JournalError
 from sunwell.journal.records import Record, RunClosed, RunOpened, RunResumed
@@ -69,11 +70,16 @@ def settings_of(options: RunOptions, roles: Roles, recalled: str) -> dict[str, A
 
     Of ``approve`` they say only whether there was one; of ``estimator`` nothing: its decision is recorded.
     """
-    chosen = {name: _written(_value(options, spec)) for name, spec in option_specs().items()}
+    chosen = dict(_chosen(options))
     models = (roles.own, roles.smart, roles.worker, roles.second, roles.judge)
     named = {role: model.name if model else None for role, model in zip(MODEL_ROLES, models, strict=True)}
     asks = options.approve is not None
     return {"models": named, "options": chosen, "recalled": recalled, "asks": asks}
+
+
+@KeptForEach
+def _chosen(options: RunOptions) -> Mapping[str, Any]:
+    return {name: _written(_value(options, spec)) for name, spec in option_specs().items()}
 
 
 def _value(options: RunOptions, spec: OptionSpec) -> Any:

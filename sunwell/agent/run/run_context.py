@@ -38,6 +38,7 @@ from sunwell.core.model import ModelProtocol
 from sunwell.core.price import DelegationDecision, Quote
 from sunwell.core.span import Span
 from sunwell.core.task import AnswerBy, Bill, CommandRun, Status, StopReason, TaskResult, with_both_sides
+from sunwell.core.unbroken import unbroken
 from sunwell.core.verdict import LensTest, Verification
 from sunwell.errors import JournalError, SunwellError
 from sunwell.events import (
@@ -464,7 +465,8 @@ class Run:
         """
         if signal is not RUN_FINISHED and not self.hears(signal):
             return
-        if not isinstance(event, ModelTextArrived):  # the gateway has held back what may be part of one
+        # The gateway has held back what may be part of one, and a result is cleaned when it is made.
+        if not isinstance(event, ModelTextArrived | RunFinished):
             event = self.gateway.secrets.cleaned(event)
         if signal.receivers and self.is_told:  # mostly nobody listens besides who iterates
             emit(signal, self.sender, event, self.journal.run_id)
@@ -535,7 +537,7 @@ class Run:
             ended = self.composed_end("cancelled", "cancelled", self.gateway.ran_out)
         result = self._result(ended)
         if self.gateway.ran_out and self.gateway.accept_changes and self.journal.find(RunClosed, ()):
-            result = as_closed(result, self.journal.records())
+            result = self.gateway.secrets.cleaned(as_closed(result, self.journal.records()))
         try:
             await self._write_end(_closed(result))
         except JournalError as error:  # the answer was paid: whoever gets the error gets it, too
@@ -596,11 +598,8 @@ class Run:
 
     async def _write_end(self, closed: RunClosed) -> None:
         """Write the last record, although a stop may come meanwhile: it comes too late to change the end."""
-        writing = asyncio.ensure_future(self.journal.append(closed))
-        while not writing.done():
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([writing])
-        writing.result()
+        with suppress(asyncio.CancelledError):
+            await unbroken(self.journal.append(closed))
 
     def _seconds(self) -> float:
         """Return the time that the run took, with that of the processes that had it before."""
