@@ -210,10 +210,15 @@ class Account:
 
     def passed_limit(self) -> str:
         """Return the limit of which more is booked than its ceiling, or an empty string."""
-        for limit, gauge in (("usd", self.usd), ("tokens", self.tokens), ("calls", self.calls)):
-            if gauge.is_passed:
+        for limit, gauge in (
+            ("usd", self.usd),
+            ("tokens", self.tokens),
+            ("calls", self.calls),
+            ("new_tokens", self.new_tokens),
+        ):
+            if gauge.ceiling is not None and gauge.is_passed:
                 return limit
-        return "new_tokens" if self.new_tokens.is_passed else ""
+        return ""
 
     def reserve(self, held: Reservation) -> None:
         """Hold room for one call."""

@@ -369,7 +369,7 @@ class RunOptions:
 
     def __new__(cls, *_: Any, **given: Any) -> Self:
         """Refuse an unknown option with a suggestion; Python's own TypeError has none."""
-        known = _names_of(cls)
+        known: frozenset[str] = _names_of(cls)  # type: ignore[arg-type]
         for name in given:
             if name not in known:
                 raise ConfigurationError(f"RunOptions has no option {name!r}; {suggested_option(name)}")

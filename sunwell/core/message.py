@@ -205,10 +205,15 @@ class History(Sequence[Message]):
         self._messages += new
         digest = self._digests[-1]
         for message in new:
-            fields = [text.encode("utf-8", "surrogatepass") for text in message.fields()]
-            digest = _digest_of(fields, digest)
+            hashed, size_bytes = [digest], 0
+            for text in message.fields():
+                data = text.encode("utf-8", "surrogatepass")
+                size = len(data)
+                size_bytes += size
+                hashed += (_LENGTH(size), data)
+            digest = hashlib.blake2b(b"".join(hashed), digest_size=16).digest()
             self._digests += (digest,)
-            self._size_bytes += _MESSAGE_OVERHEAD_BYTES * (1 + len(message.parts)) + sum(map(len, fields))
+            self._size_bytes += _MESSAGE_OVERHEAD_BYTES * (1 + len(message.parts)) + size_bytes
 
     def plus(self, *messages: Message) -> Self:
         """Return this history with *messages* appended."""

@@ -191,7 +191,7 @@ class Secrets:
         That goes through attrs objects, tuples, lists and mappings. If there is none, it is *value* itself.
         """
         sought = self._sought()
-        if not sought.forms or (type(value) is dict and _is_free_object(sought, value)):
+        if not sought.forms or (type(value) is dict and _is_free_object(sought, value)):  # type: ignore[arg-type]
             return value
         found: list[str] = []
         _gather((value,), found)

@@ -352,13 +352,15 @@ class Booking:
     ) -> None:
         clock = asyncio.get_running_loop()
         try:
-            await self.held(call, "ledger", held_seconds)
+            if held_seconds >= _NOTICED_SECONDS:
+                await self.held(call, "ledger", held_seconds)
             # Before the intent: once the answer is paid for, a full disk must not keep us from writing it
             # down.
             await self.journal.reserve_space(_answer_bytes(reservation))
             asked = clock.time()
             await pace(reservation)
-            await self.held(call, "rate", clock.time() - asked)
+            if (paced_seconds := clock.time() - asked) >= _NOTICED_SECONDS:
+                await self.held(call, "rate", paced_seconds)
         except BaseException:
             self.ledger.release(reservation)
             raise

@@ -95,16 +95,21 @@ class Bounds:
         model, request = call.model, call.request
         failed = self._failed.get(model.name, ())
         size_bytes = _size_bytes(model, request)
-        found = [Bound(_bytes_bound(model, request, size_bytes), "bytes")]
+        least = _bytes_bound(model, request, size_bytes)
+        source: Source = "bytes"
         if "reported" not in failed and self._answers_alike(model):
-            found += self._reported(call, size_bytes)
+            reported = self._reported(call, size_bytes)
+            if reported is not None and reported < least:
+                least, source = reported, "reported"
         if "tokenizer" not in failed:
             exact = tokens.tokenizer_bound(model, request)
-            found += [] if exact is None else [Bound(exact, "tokenizer")]
+            if exact is not None and exact < least:
+                least, source = exact, "tokenizer"
         counted = self.journal.find(InputCounted, (call.span.path, call.number))
         if counted is not None and counted.digest == call.digest and "counted" not in failed:
-            found.append(counted_bound(counted.tokens))
-        return min(found, key=lambda bound: bound.tokens)
+            known = counted_bound(counted.tokens)
+            return known if known.tokens < least else Bound(least, source)
+        return Bound(least, source)
 
     def holds(self, model: ModelProtocol, source: Source) -> bool:
         """Whether bounds of *model* from *source* are still used."""
@@ -210,12 +215,12 @@ class Bounds:
         asked = is_same_model(model_id, first) or is_same_model(model.name, first)
         return asked or is_alias_of(model_id, first) or routed is False
 
-    def _reported(self, call: ModelCall, size_bytes: int) -> list[Bound]:
+    def _reported(self, call: ModelCall, size_bytes: int) -> int | None:
         model, request = call.model, call.request
         basis = self._basis(model, request)
         known = basis.least_tokens
         if known is None:
-            return []
+            return None
         messages, start = request.messages, 0
         report = basis.reports.get(call.span.path)
         if report is not None and begins(messages, report.count, report.digest):
@@ -234,8 +239,7 @@ class Bounds:
         # The answer counts as a new message although its tokens are known: what frames it is not.
         new = messages[start:]
         parts = len(new) + sum(len(one.tool_calls) for one in new if one.role == "assistant")
-        bound = _with_margin(known) + _TOKENS_PER_NEW_PART * parts + max(0, size_bytes) + allowance(model)
-        return [Bound(bound, "reported")]
+        return _with_margin(known) + _TOKENS_PER_NEW_PART * parts + max(0, size_bytes) + allowance(model)
 
     def bytes_of(self, model: ModelProtocol, request: Request, new: tuple[Message, ...]) -> int:
         """Return the size of the messages *new* of *request* as they are sent."""

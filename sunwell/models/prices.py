@@ -388,6 +388,8 @@ class PriceBook:
         if completion.usage is None:
             return Priced(completion, None)
         priced = self._computed(model, completion, completion.usage)
+        if completion.stated_cost_usd is None:
+            return priced
         known = [usd for usd in (priced.cost_usd, completion.stated_cost_usd) if usd is not None]
         return Priced(priced.completion, max(known, default=None), priced.note)
 

@@ -457,20 +457,21 @@ class Conversation:
     async def _take(self, completion: Completion) -> Ending | None:
         """Take one answer into the conversation; return the end where it is one."""
         message = with_sound_ids(completion.as_message(), len(self._history) if self.begun else self.turns)
+        calls = message.tool_calls
         self.last_text = completion.text or self.last_text
         if not self._pieces:
             self._answer_tokens = 0
         if self._answer_tokens is not None:
             usage = completion.usage
             self._answer_tokens = None if usage is None else self._answer_tokens + usage.output_tokens
-        if message.tool_calls and completion.stop not in ("refusal", "window", "other"):
+        if calls and completion.stop not in ("refusal", "window", "other"):
             self._history = self._history.plus(message)
             if completion.stop == "length":
                 self._has_usual_limit = True  # a call may need more than the answer
                 # Half a call can be valid JSON: a file would be written in half, and called done.
                 self._results = unanswered(message, CALL_CUT_OFF)
             else:
-                self._results = await self.calls.carry_out(message.tool_calls, self.turns)
+                self._results = await self.calls.carry_out(calls, self.turns)
             if self.hooks is None:
                 self._keep_results()
             self._pieces.clear()
