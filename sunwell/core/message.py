@@ -3,6 +3,7 @@
 import hashlib
 import struct
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any, ClassVar, Literal, Self, TypeVar, overload
 
 import attrs
@@ -103,6 +104,19 @@ class ToolResult:
     """Whether the call was refused before it began: there is no such tool, its arguments are invalid, or it
     was not approved. Such a call does not count as called."""
 
+    def with_content(self, content: str) -> "ToolResult":
+        """Return the result with *content*: what :func:`attrs.evolve` does, in less time."""
+        return ToolResult(
+            self.call_id,
+            content,
+            self.is_error,
+            self.changes,
+            self.exit_code,
+            self.reads,
+            self.left_behind,
+            self.refused,
+        )
+
 
 Part = Text | Thinking | ToolCall | ToolResult
 
@@ -156,7 +170,7 @@ def digest_of(*texts: str, start: bytes = b"") -> bytes:
 
 def framed(*texts: str) -> bytes:
     """Return *texts* as :func:`digest_of` hashes them, for :func:`digest_of_framed`."""
-    return b"".join(_framed(text.encode("utf-8", "surrogatepass") for text in texts))
+    return b"".join(_framed([text.encode("utf-8", "surrogatepass") for text in texts]))
 
 
 def digest_of_framed(texts: bytes, start: bytes) -> bytes:
@@ -164,17 +178,15 @@ def digest_of_framed(texts: bytes, start: bytes) -> bytes:
     return hashlib.blake2b(start + texts, digest_size=16).digest()
 
 
-def _framed(texts: Iterable[bytes]) -> list[bytes]:
-    hashed: list[bytes] = []
-    for text in texts:
-        hashed += (_LENGTH(len(text)), text)
-    return hashed
+def _framed(texts: Sequence[bytes]) -> Iterator[bytes]:
+    """Return each text after its length."""
+    return chain.from_iterable(zip(map(_LENGTH, map(len, texts)), texts, strict=True))
 
 
 _LENGTH = struct.Struct(">Q").pack
 
 
-def _digest_of(texts: Iterable[bytes], start: bytes) -> bytes:
+def _digest_of(texts: Sequence[bytes], start: bytes) -> bytes:
     return hashlib.blake2b(b"".join((start, *_framed(texts))), digest_size=16).digest()
 
 
@@ -205,15 +217,10 @@ class History(Sequence[Message]):
         self._messages += new
         digest = self._digests[-1]
         for message in new:
-            hashed, size_bytes = [digest], 0
-            for text in message.fields():
-                data = text.encode("utf-8", "surrogatepass")
-                size = len(data)
-                size_bytes += size
-                hashed += (_LENGTH(size), data)
-            digest = hashlib.blake2b(b"".join(hashed), digest_size=16).digest()
+            texts = [text.encode("utf-8", "surrogatepass") for text in message.fields()]
+            digest = _digest_of(texts, digest)
             self._digests += (digest,)
-            self._size_bytes += _MESSAGE_OVERHEAD_BYTES * (1 + len(message.parts)) + size_bytes
+            self._size_bytes += _MESSAGE_OVERHEAD_BYTES * (1 + len(message.parts)) + sum(map(len, texts))
 
     def plus(self, *messages: Message) -> Self:
         """Return this history with *messages* appended."""

@@ -356,9 +356,9 @@ class FileJournal:
         # nobody else.
         is_alone = isinstance(record, _OF_CALLS) and self._space.calls <= 1
         self._write(record)
-        if durable == "soon":
-            self._sync.soon()
         if durable is not True:
+            if durable == "soon":
+                self._sync.soon()
             return
         is_durable = self._sync.at_once() if is_alone else None
         if is_durable is None:
@@ -427,15 +427,16 @@ class FileJournal:
             self._disk.close()
 
     def _write(self, record: Record) -> None:
-        if not self._count and not (isinstance(record, RunOpened) and record.run_id == self.run_id):
+        is_first = not self._count
+        if is_first and not (isinstance(record, RunOpened) and record.run_id == self.run_id):
             raise JournalError(f"the journal {self.path} begins with the record of run {self.run_id}")
         record, line = self._encoded(record)
-        key = record.key
-        if not self._count and self._key is not None:
+        if is_first and self._key is not None:
             line = marked(line, self._key, self.path)
-        if len(line) > LONGEST_LINE_BYTES:
+        size = len(line)
+        if size > LONGEST_LINE_BYTES:
             raise JournalError(
-                f"a record of {len(line):,} bytes is too long for the journal {self.path}, which takes "
+                f"a record of {size:,} bytes is too long for the journal {self.path}, which takes "
                 f"{LONGEST_LINE_BYTES:,}: ask for less at once"
             )
         try:
@@ -445,9 +446,13 @@ class FileJournal:
             # line are damage, but a bad end alone is repaired.
             self._refusal = sentence(self.path, "written", error)
             raise JournalError(self._refusal) from error
+        key = record.key
         if key is not None:
-            self._index.setdefault(record.kind, {})[key] = _place(self._size, len(line))
-        self._size += len(line) + 1
+            of_kind = self._index.get(record.kind)
+            if of_kind is None:
+                of_kind = self._index[record.kind] = {}
+            of_kind[key] = _place(self._size, size)
+        self._size += size + 1
         self._count += 1
         if isinstance(record, (Intent, Answer, Failure)):
             self._space.note(record)

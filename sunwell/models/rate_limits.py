@@ -323,8 +323,8 @@ class RateLimiter:
     def _admit(self, need: Need, amounts: Mapping[Lane, float], now: float) -> Ticket:
         for lane, amount in amounts.items():
             self._sent[lane] += amount
-            if lane in self.told:
-                self.told[lane].take(amount, now)
+        for lane, bucket in self.told.items():
+            bucket.take(amounts[lane], now)
         if self.comeback is not None:
             self.comeback.take(now)
         if self.chosen.requests is not None:

@@ -315,7 +315,7 @@ class CallRunner:
             self._last = this
             if self._repeats >= _REPEATS_NOTICED:
                 hint = CALL_REPEATED.format(times=self._repeats)
-                result = attrs.evolve(result, content=result.content + hint)
+                result = result.with_content(result.content + hint)
             noticed.append(result)
         return noticed
 

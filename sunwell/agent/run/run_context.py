@@ -3,8 +3,8 @@
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, Callable, Container, Generator, Iterable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Container, Generator, Iterable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 from weakref import WeakSet
@@ -74,7 +74,7 @@ from sunwell.journal.records import (
     ToolStarted,
     WorkerOpened,
 )
-from sunwell.tools.set_aside import LeftFile, seen_left_behind
+from sunwell.tools.set_aside import LeftFile, SeenLeftBehind
 
 if TYPE_CHECKING:  # most runs have no checks, and do not load their room
     from sunwell.checks.suite import ChosenChecks
@@ -438,18 +438,12 @@ class Run:
             self.left_behind.append(sentence)
             self.tell(WARNED, Warned(sentence))
 
-    @contextmanager
-    def noting_left_behind(self) -> Iterator[list[LeftFile]]:
+    def noting_left_behind(self) -> AbstractContextManager[list[LeftFile]]:
         """Note what commands in the body leave behind if the body is cancelled or fails; give a list of it.
 
         Otherwise it is in the result of the body.
         """
-        with seen_left_behind() as seen:
-            try:
-                yield seen
-            except BaseException:
-                self.note_left_behind(self.gateway.redact(one.for_user) for one in seen)
-                raise
+        return _NotingLeftBehind(self)
 
     def hears(self, signal: NamedSignal) -> bool:
         """Whether anybody would be told of an event of *signal* now: if not, it need not be made.
@@ -666,6 +660,18 @@ class Run:
             left_behind=tuple(dict.fromkeys(self.left_behind)),
         )
         return self.gateway.secrets.cleaned(result)
+
+
+class _NotingLeftBehind(SeenLeftBehind):
+    __slots__ = ("_run",)
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        if error[0] is not None:
+            self._run.note_left_behind(self._run.gateway.redact(one.for_user) for one in self.seen)
 
 
 def _closed(result: TaskResult) -> RunClosed:
