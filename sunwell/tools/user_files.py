@@ -89,14 +89,14 @@ def of_user_in(root: Path) -> dict[str, ProtectedKind]:
         note(folder, kind)
         is_apart = kind is not inner or folder == root
         for name in names:
-            place = f"{folder}/{name}"
+            own = f"{folder}/{name}"
             # The folder's own links are resolved already. Each run asks, and mostly none of these is a link.
-            if os.path.islink(place):  # noqa: PTH114 - without a path for each
-                real = Path(os.path.realpath(place))
+            if os.path.islink(own):  # noqa: PTH114 - without a path for each
+                real = Path(os.path.realpath(own))
                 if is_apart or real.parent != folder:
                     note(real, inner)
             elif is_apart:
-                note(Path(place), inner)
+                note(Path(own), inner)
     for path, kind in _named_in_home():
         if (place := Path(os.path.realpath(path))) != path:
             note(place, kind)
