@@ -33,7 +33,7 @@ class SessionContext:
             raise TypeError(f"the goal is a sentence that says what is to be done, got {goal!r}")
         if options is not None and not isinstance(options, RunOptions):
             raise TypeError(f"options are RunOptions(...), got {options!r}")
-        folder = Path(workspace).expanduser()
+        folder = _path(workspace).expanduser()
         if not folder.is_dir():
             kind = "is a file" if folder.exists() else "does not exist"
             raise ConfigurationError(f"the workspace {folder} {kind}: name an existing folder")
