@@ -6,13 +6,17 @@ READY := $(VENV)/.ready
 # Errors only: what else pip has to say concerns the machine, not this project.
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
-.PHONY: demo test check lint types bench clean lock
+.PHONY: demo test test-long check lint types bench clean lock
 
 demo: $(READY)
 	$(BIN)/sunwell demo
 
 test: $(READY)
 	$(BIN)/python -m pytest -q -n auto
+
+# Properties alone, with five hundred examples for forty.
+test-long: $(READY)
+	$(BIN)/python -m pytest -q -n auto -m "hypothesis and not live" --hypothesis-profile long --timeout 1200
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -11,7 +11,8 @@ from typing import Any
 from tables import write as write_tables
 
 ROOT = Path(__file__).parent.parent
-os.environ["SUNWELL_LENSES"] = "off"  # what a user has kept must not change what is measured
+# What a user has kept must not change what is measured, and what is measured is not kept.
+os.environ |= {"SUNWELL_LENSES": "off", "SUNWELL_OUTCOMES": "off"}
 
 
 def _git(*words: str) -> str:

@@ -7,9 +7,6 @@ The records are shared out among as many programs as there are processors (``--p
 workspaces lie in memory where the system has such a folder: a killed process loses nothing of either. It
 prints its table, writes ``benchmarks/results/resume.json``, and fails where an answer or a file differs
 from the unbroken run's, or more calls were asked than those of the unbroken run and those in flight.
-
-With ``--climbs`` it does the same with a task that climbs five rungs and a batch that has a failing item, and
-compares what the checks found and the tokens of each rung, too. It only prints its counts.
 """
 
 import argparse
@@ -27,7 +24,6 @@ from typing import Any
 from recording import ROOT, record
 
 PROGRAM = ROOT / "tests" / "scenarios" / "killed_runs.py"
-CLIMBS = ROOT / "tests" / "scenarios" / "killed_ladders.py"
 MEMORY = Path("/dev/shm")
 SAME = ("status", "answer", "files", "turns", "tokens")
 
@@ -87,33 +83,6 @@ def measure(turns: int, stride: int, again: int, processes: int) -> dict[str, An
     }
 
 
-def measure_climbs(what: str, stride: int, again: int) -> dict[str, Any]:
-    """Kill and resume a climb, a ``run`` or a ``batch``, and return the counts."""
-    begun, wrong = time.perf_counter(), []
-    command = [sys.executable, str(CLIMBS), what, str(stride), "0", str(again)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    first, *killed = [json.loads(line) for line in done.stdout.splitlines()]
-    whole = first["unbroken"]
-    for one in killed:
-        more = one["asked"] - whole["asked"]
-        differs = [
-            name
-            for name in whole
-            if name not in ("asked", "uncertain_calls") and one.get(name) != whole[name]
-        ]
-        if differs or one["uncertain_calls"] < more:
-            wrong.append({"at": one["at"], "how": one["how"], "differs": differs, "asked_again": more})
-    return {
-        "climbs": what,
-        "calls_of_an_unbroken_run": whole["asked"],
-        "killed_runs": len(killed),
-        "kills": sum(one["kills"] for one in killed),
-        "calls_asked_again": sum(one["asked"] - whole["asked"] for one in killed),
-        "wrong": wrong,
-        "seconds": round(time.perf_counter() - begun, 1),
-    }
-
-
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description="What a crash costs.")
@@ -121,14 +90,8 @@ def main() -> None:
     parser.add_argument("--stride", type=int, default=1, help="step from one record to the next")
     parser.add_argument("--again", type=int, default=3, help="kills while resuming, after each first one")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="programs side by side")
-    parser.add_argument("--climbs", action="store_true", help="kill runs that climb the ladder")
     parser.add_argument("--no-result", action="store_true", help="print only")
     chosen = parser.parse_args()
-    if chosen.climbs:
-        climbs = [measure_climbs(what, chosen.stride, chosen.again) for what in ("run", "batch")]
-        for counts in climbs:
-            print(", ".join(f"{name} {value}" for name, value in counts.items()))
-        raise SystemExit(any(counts["wrong"] for counts in climbs))
     found = measure(chosen.turns, chosen.stride, chosen.again, chosen.processes)
     for name, value in found.items():
         print(f"{name:<28} {value}")

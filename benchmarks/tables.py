@@ -449,6 +449,16 @@ def resume(found: Found) -> list[str]:
     return rows(head, [*body, ["runs that ended otherwise", f"{len(found['wrong']):,}"]])
 
 
+def kills(found: Found) -> list[str]:
+    """Each sort of runs, how often it was killed, and what came of it."""
+    head = ("runs", "calls of an unbroken run", "killed runs", "kills", "ended otherwise")
+    body = (
+        [row["sort"], row["calls_of_an_unbroken_run"], row["killed_runs"], row["kills"], len(row["wrong"])]
+        for row in found["rows"]
+    )
+    return rows(head, ([name, *(f"{count:,}" for count in counts)] for name, *counts in body))
+
+
 def _reading(kills: Found | None) -> Iterator[tuple[str, int]]:
     if kills is not None:
         yield f"killed runs with {kills['workers']} workers, reports a few at a time", kills["killed_runs"]
@@ -772,6 +782,7 @@ TABLES: dict[str, Callable[[Found], list[str]]] = {
         caps,
         interleavings,
         resume,
+        kills,
         orchestrated,
         orchestrated_cost,
         import_time,

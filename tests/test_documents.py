@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from blinker import NamedSignal
+from hypothesis import settings
 
 from sunwell import RunOptions, SessionContext, events, forecast
 from sunwell.models.connection import close_clients
@@ -147,3 +148,14 @@ def test_every_document_is_listed() -> None:
     index = (ROOT / "docs" / "README.md").read_text()
     pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
     assert {name for name in pages if f"]({name})" not in index} == set()
+
+
+def test_what_contributors_are_told_to_make_can_be_made() -> None:
+    """And the long way through the properties draws more, and is not in the gate."""
+    rules = dict(re.findall(r"^([\w-]+):(.*(?:\n\t.*)*)", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    told = re.findall(r"\bmake ([\w-]+)", (ROOT / "CONTRIBUTING.md").read_text())
+    assert {"check", "test", "test-long"} <= set(told) <= set(rules)
+    assert "test-long" not in rules["check"]
+    profile = re.search(r"-m \"hypothesis and not live\" --hypothesis-profile (\w+)", rules["test-long"])
+    assert profile is not None
+    assert settings.get_profile(profile[1]).max_examples > 10 * settings.get_profile("suite").max_examples

@@ -282,7 +282,7 @@ class AgentLoop:
         if climbs:
             return ended
         ended = await self._ladder(run).verify(ended)
-        await forget_failed_lens(run)
+        await forget_failed_lens(run, [run.verification])
         return ended
 
     async def _do_task(self, run: Run) -> Ending:

@@ -108,7 +108,7 @@ class Commands(click.Group):
             sentence = f"cannot read or write{where} ({reason}): check that it exists and the disk has space"
             _fail(ctx, sentence, FAILED)
         except Exception as error:
-            from sunwell.cli.own_process import told_safely
+            from sunwell.tools.environment import told_safely
 
             _say_json(ctx, told_safely(f"{type(error).__name__}: {error}"))
             raise
@@ -116,7 +116,7 @@ class Commands(click.Group):
 
 def _without_secrets(error: click.UsageError) -> click.UsageError:
     """Return *error* without known secrets: it repeats what was typed, and logs keep it."""
-    from sunwell.cli.own_process import told_safely
+    from sunwell.tools.environment import told_safely
 
     message = error.format_message()
     safe = told_safely(message)
@@ -139,8 +139,8 @@ def _suggested(error: click.NoSuchOption) -> click.UsageError:
 
 def _fail(ctx: click.Context, sentence: str, code: int, status: str = "error") -> NoReturn:
     from sunwell.cli.output import say
-    from sunwell.cli.own_process import told_safely
     from sunwell.report.figures import one_line
+    from sunwell.tools.environment import told_safely
 
     say(f"sunwell: {one_line(told_safely(sentence), _WHOLE * 100)}", err=True, wrap=0)
     with suppress(OSError):  # standard output may be what failed

@@ -13,6 +13,7 @@ from sunwell.cli.output import say, say_text
 from sunwell.cli.run_command import EXIT_CODES
 from sunwell.cli.shared_options import (
     Chosen,
+    DefaultedGroup,
     SettingsCommand,
     config_options,
     context_option,
@@ -30,17 +31,7 @@ if TYPE_CHECKING:
     from sunwell.memory.lens_store import KeptLens, LensStore
 
 
-class LensCommands(click.Group):
-    """The commands for lenses. What names none of them is the task of ``write``."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put ``write`` before a task, and before options of it."""
-        if not args or not (args[0] in self.commands or args[0] in ctx.help_option_names):
-            args = ["write", *args]
-        return super().parse_args(ctx, args)
-
-
-@click.group(cls=LensCommands)
+@click.group(cls=DefaultedGroup, default="write")
 def lens() -> None:
     """Write a lens for a task, check one, see what is kept, or exchange it with other agents as a skill.
 

@@ -13,13 +13,14 @@ from sunwell.cli.exit_codes import Commands
 from sunwell.cli.lens_commands import lens
 from sunwell.cli.mcp_command import mcp
 from sunwell.cli.outcome_commands import outcomes
-from sunwell.cli.own_process import start_telemetry
 from sunwell.cli.record_commands import adopt, export, prune, runs, show
 from sunwell.cli.report_command import report
 from sunwell.cli.resume_commands import continue_, fork, record, replay, resume
 from sunwell.cli.run_command import run
+from sunwell.cli.serve_command import serve
 from sunwell.cli.setup_commands import config, doctor, init, models
 from sunwell.cli.simulate_command import simulate
+from sunwell.cli.telemetry import start_telemetry
 from sunwell.cli.undo_command import undo
 
 
@@ -63,6 +64,7 @@ for _command in (
     config,
     doctor,
     mcp,
+    serve,
     simulate,
     completion,
 ):

@@ -1,19 +1,16 @@
 """``sunwell mcp``: Sunwell as a server of the Model Context Protocol, for other programs."""
 
 import gc
-import os
-from collections.abc import Mapping
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import attrs
 import click
 
 from sunwell.cli.shared_options import (
     DOLLARS,
     Chosen,
-    Configured,
     SettingsCommand,
     StrictCommand,
     config_options,
@@ -24,18 +21,14 @@ from sunwell.context.options import SECTIONS
 from sunwell.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from sunwell.agent.agent import Agent
-    from sunwell.agent.lifecycle.authority import CallerTerms
-    from sunwell.context.options import Approve, RunOptions
     from sunwell.serve.mcp_server.delegation_server import DelegationServer
     from sunwell.serve.mcp_server.delegations import Delegations
     from sunwell.serve.mcp_server.host_entries import HostName
-    from sunwell.serve.mcp_server.root_settings import Work
+    from sunwell.serve.mcp_server.served_roots import ServedRoots
 
 _TOKEN = "SUNWELL_MCP_TOKEN"
 _TIMES = 10
 """How many runs at their cap the total allows, unless it is set."""
-_LEAST_TOKEN = 16
 
 
 class ServingGroup(SettingsCommand, click.Group):
@@ -102,8 +95,6 @@ def mcp(ctx: click.Context, /, **chosen: Any) -> None:
         if given:
             raise click.UsageError("options of the server stand alone: leave the command after them out")
         return
-    if chosen["port"] is not None and not chosen["http"]:
-        raise click.UsageError("--port has no effect without --http: leave it out")
     from sunwell.cli.ending import run_async
 
     server = _server(chosen)
@@ -119,39 +110,56 @@ async def _over_stdio(server: "DelegationServer") -> None:
 
 
 async def _over_http(server: "DelegationServer", port: int) -> None:
-    import secrets
+    from sunwell.cli.served_settings import opened, token_of
+    from sunwell.serve.mcp_server.delegation_server import HTTP_PATH
 
-    from sunwell.cli.output import say
-    from sunwell.serve.mcp_server.http_door import HttpDoor
-
-    given = os.environ.get(_TOKEN, "")
-    if given and (len(given) < _LEAST_TOKEN or not given.isascii() or not given.isprintable()):
-        raise ConfigurationError(
-            f"{_TOKEN} is no token: it must have {_LEAST_TOKEN} or more printable characters"
-        )
-    door = HttpDoor(server, given or secrets.token_urlsafe(32))
-    try:
-        address = door.open(port)
-    except OSError as error:
-        raise ConfigurationError(f"the port {port} cannot be used ({error.strerror}): name another") from None
-    say(address)
-    if not given:
-        say(f"Authorization: Bearer {door.token}", err=True)
+    token, is_made = token_of(_TOKEN)
+    door = server.door(token)
+    opened(door, port, HTTP_PATH, [token] if is_made else [])
     async with server:
         await door.serve()
 
 
-def _server(chosen: Chosen) -> "DelegationServer":
-    """Return the server. Raises :exc:`~sunwell.errors.ConfigurationError` if it could not do anything."""
+def options_of_entry(words: Sequence[str], host: "HostName", place: Path) -> Chosen:
+    """Return the options *words* in an entry for *host*, which starts the server in *place*, as parsed.
+
+    Raises :exc:`click.UsageError` or :exc:`~sunwell.errors.ConfigurationError` for what could not work there.
+    """
+    from sunwell.serve.mcp_server.host_entries import HOSTS
+
+    alone = SettingsCommand("sunwell mcp", params=mcp.params)  # no command can follow in an entry
+    chosen = alone.make_context("sunwell mcp", list(words)).params
+    if chosen["http"]:
+        raise click.UsageError(
+            "--http cannot stand in an entry, whose server speaks over its pipes: leave it out"
+        )
+    variable = HOSTS[host].root
+    roots = [root.replace(variable, str(place)) if variable else root for root in chosen["roots"]]
+    _checked_roots({**chosen, "roots": roots}, place)
+    return chosen
+
+
+def _checked_roots(chosen: Chosen, place: Path) -> "ServedRoots":
+    """Return the roots of a server with the parsed options *chosen* that is started in *place*.
+
+    Raises :exc:`click.UsageError` or :exc:`~sunwell.errors.ConfigurationError` if it could not do anything,
+    or an option had no effect.
+    """
+    if chosen["port"] is not None and not chosen["http"]:
+        raise click.UsageError("--port has no effect without --http: leave it out")
     max_cost, total = chosen["max_cost"], chosen["total"]
     if max_cost <= 0 or (total is not None and total <= 0):
         raise ConfigurationError("--max-cost and --total must be more than 0 dollars: nothing could be done")
-    folders = [Path(folder) for folder in chosen["roots"] or (".",)]
-    for folder in folders:
-        if not folder.is_dir():
-            raise ConfigurationError(f"the root {folder} is not a folder: name an existing one")
+    from sunwell.serve.mcp_server.served_roots import ServedRoots
+
+    return ServedRoots.of(chosen["roots"] or (".",), place)
+
+
+def _server(chosen: Chosen) -> "DelegationServer":
+    """Return the server. Raises :exc:`~sunwell.errors.ConfigurationError` if it could not do anything."""
     gc.disable()  # nothing of what is loaded now is garbage; to look takes a tenth of the start
     try:
+        roots = _checked_roots(chosen, Path())
         from sunwell.serve.mcp_server.delegation_server import DelegationServer
     except ImportError as error:
         if (error.name or "").partition(".")[0] not in ("mcp", "mcp_types"):
@@ -162,75 +170,23 @@ def _server(chosen: Chosen) -> "DelegationServer":
     finally:
         gc.freeze()
         gc.enable()
-    absolute = [folder.resolve() for folder in folders]
-    return DelegationServer(lambda: _delegations(chosen, absolute))
+    return DelegationServer(lambda: _delegations(chosen, roots))
 
 
-def _delegations(chosen: Chosen, folders: list[Path]) -> "Delegations":
+def _delegations(chosen: Chosen, roots: "ServedRoots") -> "Delegations":
+    from sunwell.cli.served_settings import CommandSettings
     from sunwell.serve.mcp_server.delegations import Delegations
-    from sunwell.serve.mcp_server.process_purse import ProcessPurse
-    from sunwell.serve.mcp_server.root_settings import ServerTerms
-    from sunwell.serve.mcp_server.served_roots import ServedRoots
+    from sunwell.serve.process_purse import ProcessPurse
+    from sunwell.serve.root_settings import ServerTerms
 
     terms = ServerTerms(chosen["max_cost"], chosen["confirm_above"], chosen["approve"])
     total = chosen["total"] if chosen["total"] is not None else terms.max_cost_usd * _TIMES
     return Delegations(
-        ServedRoots.of(folders),
-        lambda root, work: _CommandSettings.of(chosen, root, work),
+        roots,
+        lambda root, work: CommandSettings.of(chosen, root, work),
         terms,
         ProcessPurse(total),
     )
-
-
-@attrs.frozen
-class _CommandSettings:
-    """The settings of a root, as those of a command that is typed there."""
-
-    chosen: Chosen
-    held: Configured
-    options: "RunOptions"
-    warnings: tuple[str, ...]
-
-    @classmethod
-    def of(cls, chosen: Chosen, root: Path, work: "Work") -> "_CommandSettings":
-        """Return what holds in *root* for *work*."""
-        from sunwell.cli.batch_command import options_of
-        from sunwell.cli.shared_options import configured
-        from sunwell.config.preflight import require_sound
-
-        here: Mapping[str, Any] = {
-            **chosen,
-            "workspace": str(root),
-            "accept_changes": False,
-            "allow_checks": False,
-            "results": None,
-        }
-        is_new = work in ("task", "batch", "question")
-        held = configured(here, needs_key=is_new, delegates=work != "again")
-        warnings = tuple(require_sound(held.resolved)) if is_new else ()
-        options = held.resolved.options
-        if work == "batch":
-            options = options_of(held, has_lens=False)
-        elif work == "question":
-            options = attrs.evolve(options, tools=None)
-        return cls(here, held, options, warnings)
-
-    def agent(self) -> "Agent":
-        """Return an agent with the configured models and prices."""
-        return self.held.agent()
-
-    def terms(self, recorded: "RunOptions", approve: "Approve | None") -> "CallerTerms":
-        """Return what is given again for a run that was recorded; all ceilings are usual ones."""
-        from sunwell.cli.shared_options import budget_of, terms_of, usual_ceilings
-
-        made = terms_of(self.chosen, self.held, recorded, approve)
-        typed, usual = budget_of(self.held), usual_ceilings(self.held)
-        both = {
-            field.name: getattr(typed, field.name) if getattr(usual, field.name) is None
-            else getattr(usual, field.name)
-            for field in attrs.fields(type(typed))
-        }  # fmt: skip
-        return attrs.evolve(made, budget=None, ceilings=type(typed)(**both))
 
 
 _host_options = (
@@ -280,8 +236,8 @@ def install(client: str, scope: str, workspace: str, write: bool, options: tuple
     )
 
     host, path = _host_file(client, scope, workspace)
-    mcp.make_context("sunwell mcp", list(options))  # what is wrong with them is said now
-    entry = entry_of(host, _own_command(scope), options)
+    chosen = options_of_entry(options, host, Path(workspace))  # what is wrong with them is said now
+    entry = entry_of(host, _own_command(scope), options, has_root=bool(chosen["roots"]))
     say_text(entry_text(host, entry).rstrip("\n"))
     try:
         before = read_host_file(path)

@@ -1,17 +1,18 @@
 """``sunwell outcomes``: what is known of checked work, exported and forgotten."""
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import attrs
 import click
 
 from sunwell.cli.output import say, say_json
-from sunwell.cli.shared_options import StrictCommand
+from sunwell.cli.shared_options import DefaultedGroup, StrictCommand
 from sunwell.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -21,17 +22,7 @@ if TYPE_CHECKING:
 _SECONDS = 60.0
 
 
-class OutcomeCommands(click.Group):
-    """The commands for outcomes. What names none of them is options of ``show``."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put ``show`` before options, and where nothing is given."""
-        if not args or not (args[0] in self.commands or args[0] in ctx.help_option_names):
-            args = ["show", *args]
-        return super().parse_args(ctx, args)
-
-
-@click.group(cls=OutcomeCommands)
+@click.group(cls=DefaultedGroup, default="show")
 def outcomes() -> None:
     """Show how checked work went: by kind of task, and who did it in which way.
 
@@ -70,20 +61,44 @@ def show_outcomes(as_json: bool) -> None:
 @click.option("--kind", metavar="KIND", help="Only those of this kind of task.")
 def export_outcomes(file: str, kind: str | None) -> None:
     """Write each outcome as a line of JSON to FILE, or to standard output if FILE is "-"."""
-    with _store() as store:
-        found = (json.dumps(outcome_object(outcome), ensure_ascii=False) for outcome in store.rows(kind))
-        if file == "-":
-            for line in found:
+    if file == "-":
+        with _store() as store:
+            for line in _exported(store, kind):
                 say_json(line)
-            return
-        try:
-            with Path(file).open("x", encoding="utf-8") as opened:
-                opened.writelines(f"{line}\n" for line in found)
-        except FileExistsError:
-            raise ConfigurationError(f"{file} exists already: name a new file") from None
-        except OSError as error:
-            raise ConfigurationError(f"{file} cannot be written: {error.strerror}") from None
+        return
+    with _new_file(Path(file)) as opened, _store() as store:
+        opened.writelines(f"{line}\n" for line in _exported(store, kind))
     say(f"written: {file}")
+
+
+def _exported(store: "OutcomeStore", kind: str | None) -> Iterator[str]:
+    return (json.dumps(outcome_object(outcome), ensure_ascii=False) for outcome in store.rows(kind))
+
+
+@contextmanager
+def _new_file(file: Path) -> Iterator[TextIO]:
+    """Give what becomes *file* once the body has ended; if the body raises, or is killed, there is none.
+
+    Raises :exc:`~sunwell.errors.ConfigurationError` if it is there already or cannot be written.
+    """
+    fresh = file.with_name(f".sunwell-{os.urandom(8).hex()}.tmp")
+    try:
+        if os.path.lexists(file):
+            raise FileExistsError
+        with fresh.open("x", encoding="utf-8") as opened:
+            yield opened
+        try:
+            os.link(fresh, file)
+        except FileExistsError:
+            raise
+        except OSError:  # some file systems know no second name
+            fresh.rename(file)
+    except FileExistsError:
+        raise ConfigurationError(f"{file} exists already: name a new file") from None
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be written: {error.strerror}") from None
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 @outcomes.command("forget", cls=StrictCommand)

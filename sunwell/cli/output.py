@@ -265,7 +265,7 @@ class _LogLines(logging.Handler):
     """Prints warnings of the log line by line."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        from sunwell.cli.own_process import told_safely
+        from sunwell.tools.environment import told_safely
 
         say_told(told_safely(self.format(record)))
 
@@ -279,7 +279,7 @@ def take_over() -> None:
 
 
 def _print_bug(kind: type[BaseException], error: BaseException | None, where: Any) -> None:
-    from sunwell.cli.own_process import told_safely
+    from sunwell.tools.environment import told_safely
 
     text = "".join(traceback.format_exception(kind, error, where))
     say_told(told_safely(text).rstrip("\n"))

@@ -392,10 +392,7 @@ def _confirm(above: Decimal | None, agent: "Agent", session: "SessionContext", v
     from sunwell.cli.approval_prompt import confirmed, require_terminal
     from sunwell.report.figures import dollars
 
-    made = _forecast(agent, session)
-    options = session.options
-    is_decided = options.enable_delegation or options.lens is not None
-    side = made.chosen if is_decided or made.quote.handed_out is not None else made.quote.direct
+    side = _forecast(agent, session).taken(session.options)
     if side.expected_usd is not None and side.expected_usd <= above:
         return
     expected = f"the {side.name} way is expected to cost {dollars(side.expected_usd)}"

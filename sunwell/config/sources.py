@@ -282,11 +282,13 @@ NOT_SETTINGS = frozenset(
         "SUNWELL_TRUST_CONFIG",
         "SUNWELL_OUTCOMES",
         "SUNWELL_LENSES",
+        "SUNWELL_CONVERSATIONS",
         "SUNWELL_OTEL",
         "SUNWELL_MCP_TOKEN",
+        "SUNWELL_SERVE_TOKEN",
     }
 )
-"""Variables of other uses: where settings are, what is kept and told of runs, the token of the MCP server."""
+"""Variables of other uses: where settings are, what is kept and told of runs, the tokens of servers."""
 
 
 def from_variables(environ: Mapping[str, str], rank: int) -> Iterator[Setting]:

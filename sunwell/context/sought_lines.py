@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from sunwell.context.line_patterns import LONGEST_LINE, LinePattern, QuickSearch
 from sunwell.errors import ToolError
-from sunwell.tools.search import expression_of, literals_in, require_pattern
+from sunwell.tools.line_patterns import LONGEST_LINE, LinePattern, QuickSearch
+from sunwell.tools.search import expression_of, require_pattern
 
 if TYPE_CHECKING:
     from regex import Match, Pattern
@@ -27,9 +27,9 @@ _RARE = 2
 _RARE_TO_QUICK = 32
 """The same where all lines can be searched quickly."""
 _SLICE = 1 << 16
-"""What is searched quickly before the clock is looked at; other threads wait as long."""
+"""Bytes: no more is searched quickly before the clock is looked at; other threads wait as long."""
 _SLOW_SECONDS = 0.02
-"""A quick search that takes longer for a slice, of the time of the thread, is none."""
+"""A quick search that takes longer for so much, of the time of the thread, is none."""
 _WINDOW = LONGEST_LINE // 2
 _OTHERS = 3
 """If more lines than one in so many windows are not in ASCII, they are taken together with others."""
@@ -121,6 +121,9 @@ class SoughtLines:
     """Does the same in bytes, in lines that it is for; of a literal, in all lines."""
     until: float
     seconds: float
+    _took_seconds: float = attrs.field(default=0.0, init=False)
+    _took_bytes: int = attrs.field(default=0, init=False)
+    """Of the quick search, since it was last looked at over a whole slice."""
 
     @classmethod
     def of(cls, pattern: str, is_literal: bool, seconds: float) -> "SoughtLines":
@@ -135,8 +138,7 @@ class SoughtLines:
         compiled, within = expression_of(pattern), within_lines(pattern)
         finder = None if within is None else expression_of(rf"{within}[^\n]*+\n", by_lines=True)
         known = LinePattern.of(pattern)
-        texts = [(one,) for one in literals_in(pattern) if one] if known is None else known.clauses
-        clauses = tuple(tuple(map(_encoded, each)) for each in texts)
+        clauses = () if known is None else tuple(tuple(map(_encoded, each)) for each in known.clauses)
         is_clause, quick = (False, None) if known is None else (known.is_clause, known.matches)
         return cls(clauses, is_clause, None, compiled, finder, quick, until, seconds)
 
@@ -245,11 +247,11 @@ class SoughtLines:
             elif quick.is_every:
                 count += data.count(b"\n", first, last)
             elif quick.expression is not None:
-                for begin, end in _slices(data, first, last):
+                for begin, end in slices(quick, data, first, last):
                     self.check()
                     since = thread_time()
                     count += len(quick.expression.findall(folded, begin - quick.needs_end_before, end))
-                    if self._is_slow(since):
+                    if self._is_slow(since, end - begin):
                         others.append(data[end:last])
                         break
             if self.quick is None and is_quick:
@@ -271,7 +273,7 @@ class SoughtLines:
                 look = self._by_text if last - first > _SLICE else self._line_by_line
                 yield from look(data[first:last], first)
                 continue
-            for start, end in _slices(data, first, last):
+            for start, end in slices(quick, data, first, last):
                 for at in self._ends_in(quick, folded, start, end):
                     yield data.rfind(b"\n", 0, at) + 1, at + 1
                 if self.quick is None:
@@ -288,13 +290,20 @@ class SoughtLines:
             return []
         since = thread_time()
         ends = [each.end() for each in quick.expression.finditer(data, begin - quick.needs_end_before, end)]
-        self._is_slow(since)
+        self._is_slow(since, end - begin)
         return ends
 
-    def _is_slow(self, since: float) -> bool:
-        """Whether the quick search took long for a slice; then it is left, as only the other has a bound."""
-        if self.literal is None and thread_time() - since > _SLOW_SECONDS:
+    def _is_slow(self, since: float, size: int) -> bool:
+        """Whether the quick search took long for *size* bytes, and others before; then it is left.
+
+        The other engine can be stopped anywhere.
+        """
+        self._took_seconds += thread_time() - since
+        self._took_bytes += size
+        if self.literal is None and self._took_seconds > _SLOW_SECONDS:
             self.quick = None
+        if self._took_bytes >= _SLICE:
+            self._took_seconds, self._took_bytes = 0.0, 0
         return self.quick is None
 
     def _stretches(self, data: bytes, first: int) -> Iterator[tuple[int, int, bool]]:
@@ -415,10 +424,14 @@ def _bordered(quick: QuickSearch, data: bytes) -> tuple[bytes, int]:
     return (b"".join((before, data, behind)) if before or behind else data), len(before)
 
 
-def _slices(data: bytes, first: int, last: int) -> Iterator[tuple[int, int]]:
-    """Yield parts of whole lines."""
+def slices(quick: QuickSearch, data: bytes, first: int, last: int) -> Iterator[tuple[int, int]]:
+    """Yield parts of whole lines, each of which *quick* searches in a short time, or which is one line."""
+    size = min(quick.bytes_at_once, _SLICE)
     while first < last:
-        end = data.find(b"\n", min(first + _SLICE, last - 1), last) + 1 or last
+        end = last
+        if last - first > size:
+            end = data.rfind(b"\n", first, first + size) + 1
+            end = end or data.find(b"\n", first + size, last) + 1 or last
         yield first, end
         first = end
 

@@ -66,6 +66,12 @@ class EphemeralLens:
         parts = (self.heuristics, self.patterns, self.anti_patterns, self.constraints, self.examples)
         return not any(_written(items) for items in parts)
 
+    @property
+    def part_counts(self) -> dict[str, int]:
+        """How many items each of the five parts has, under the names that events have for them."""
+        names = (*(name for name, _ in LENS_SECTIONS), "examples")
+        return {f"{name}_count": len(getattr(self, name)) for name in names}
+
     def to_context(self) -> str:
         """Return the lens as Markdown for a system prompt: the same bytes for every worker.
 
@@ -103,6 +109,11 @@ class LensSource:
     """What writing a lens that was taken had cost, and is not paid again; ``None``: unknown, or not taken."""
     reasons: tuple[str, ...] = ()
     """Why a kept lens for this task was not taken, a clause each; empty: there was none, or it was taken."""
+
+    @property
+    def stored_id(self) -> str:
+        """The id under which the store has this very lens; empty: it does not have it."""
+        return self.kept_id or (self.from_id if self.how == "taken" else "")
 
 
 def _written(items: tuple[str, ...]) -> tuple[str, ...]:

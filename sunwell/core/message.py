@@ -53,6 +53,9 @@ class ToolCall:
     """What wrote ``extra``, as in :class:`Thinking`."""
 
 
+ChangeKind = Literal["made", "changed", "removed"]
+
+
 @attrs.frozen
 class FileChange:
     """A file that a tool changed: SHA-256 before and after, ``None`` if there was or is no file."""
@@ -62,9 +65,14 @@ class FileChange:
     after: str | None
 
     @property
+    def kind(self) -> ChangeKind:
+        """What became of the file, in a word for programs."""
+        return "made" if self.before is None else "removed" if self.after is None else "changed"
+
+    @property
     def verb(self) -> str:
         """What became of the file, in a word for people."""
-        return "created" if self.before is None else "removed" if self.after is None else "changed"
+        return "created" if self.kind == "made" else self.kind
 
 
 def net_changes(changes: Sequence[FileChange]) -> tuple[FileChange, ...]:

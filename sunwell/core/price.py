@@ -301,6 +301,8 @@ class DelegationDecision:
     """The kind of the task; empty in records of older versions."""
     noted: str = ""
     """What outcomes say against work under a lens, in a sentence; empty: nothing."""
+    change_input_tokens: int | None = None
+    """Size of what the smart model reads to say what must change of a kept lens; ``None``: there is none."""
 
     def __bool__(self) -> bool:
         return self.delegate

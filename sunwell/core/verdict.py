@@ -50,7 +50,8 @@ class Verification:
 
 
 LensTestFinding = Literal["helps", "harms", "no harm", "no gain", "undecided", "not tested"]
-"""``no harm``: a little better, and not enough to say that it helps. ``undecided``: the test was stopped."""
+"""``no harm``: a little better, and not enough to say that it helps. ``undecided``: the test was stopped,
+or too few of its pairs show anything."""
 
 
 @attrs.frozen

@@ -11,10 +11,17 @@ _Amount = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,40}(\.[0-9]{1,99})?(E(\
 _Ceiling = tuple[_Count | None, _Amount | None]
 
 
+class _Places(TypedDict):
+    length: _Count
+    files: list[tuple[str, _Count, _Count]]
+
+
 class _Context(TypedDict):
     text: str
     reads: list[tuple[str, str | None]]
     needs_scouting: NotRequired[bool]
+    fitting: NotRequired[list[str]]
+    places: NotRequired[_Places]
 
 
 class _KeptLens(TypedDict):
@@ -29,6 +36,7 @@ class _KeptLens(TypedDict):
     cost_usd: NotRequired[_Amount | None]
     unseen: NotRequired[str]
     changed: NotRequired[list[str]]
+    files: NotRequired[dict[str, str | None]]
 
 
 class _Scouting(TypedDict):
@@ -86,6 +94,8 @@ class _FactsTold(TypedDict):
 class _LensTrial(TypedDict):
     places: list[_Count]
     why: NotRequired[str]
+    of_known: NotRequired[bool]
+    items: NotRequired[str]
 
 
 class _Plan(TypedDict):

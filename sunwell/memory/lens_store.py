@@ -50,6 +50,9 @@ _MOST_FOUND = 100
 _USED_AGAIN_SECONDS = 3_600.0
 """A use is noted only so long after the last one: reading should seldom have to write."""
 _Written = TypeVar("_Written")
+_IDLE = "~"
+"""Before the hash of a file that a lens does not rest on: to a version that does not know it, it is another
+file, so that the lens is not used there."""
 LONGEST_TASK = 4_000
 """Characters of a task that are kept; its hash is that of all of it."""
 
@@ -72,6 +75,8 @@ class KeptLens:
     """JSON values: what else must be the same of a run that uses it, such as models and prompts."""
     files: Mapping[str, str | None]
     """SHA-256 of each file that it rests on, by path; ``None``: there was no such file."""
+    idle: Mapping[str, str] = attrs.field(factory=dict)
+    """SHA-256 of each file that its writer saw besides, and that it does not rest on."""
     items: tuple[Mapping[str, Any], ...] = ()
     """The items into which its task falls, as JSON values; empty: it is one piece."""
     cost_usd: Decimal | None = None
@@ -123,23 +128,25 @@ class LensStore:
     def _of_lenses(self) -> SpareFile:
         return SpareFile("lenses", "use --no-lens-store", self.warn)
 
-    def find(self, scope: str, kind: str) -> tuple[KeptLens, ...]:
+    def find(self, scope: str, kind: str, task_sha256: str = "") -> tuple[KeptLens, ...]:
         """Return the lenses for tasks of *kind* in the workspace *scope*, and in any; the latest first.
 
-        At most 100; those that a trial found to harm are among them.
+        Those for the task with the hash *task_sha256* come before all others. At most 100; those that a trial
+        found to harm are among them.
         """
         return self._read(
-            "WHERE scope IN (?, '') AND kind = ? ORDER BY kept_at DESC, id LIMIT ?",
-            (scope, kind, _MOST_FOUND),
+            "WHERE scope IN (?, '') AND kind = ? ORDER BY task_sha256 = ? DESC, kept_at DESC, id LIMIT ?",
+            (scope, kind, task_sha256, _MOST_FOUND),
         )
 
     def all(self) -> tuple[KeptLens, ...]:
         """Return all lenses, the latest first."""
         return self._read("ORDER BY kept_at DESC, id", ())
 
-    def get(self, start: str) -> tuple[KeptLens, ...]:
-        """Return the lenses whose id begins with *start*: more than one if it is too short."""
-        return tuple(one for one in self.all() if one.id.startswith(start.lower()))
+    def get(self, lens_id: str) -> KeptLens | None:
+        """Return the lens with the whole id *lens_id*; ``None`` if there is none."""
+        found = self._read("WHERE id = ?", (lens_id,))
+        return found[0] if found else None
 
     def keep(self, made: KeptLens) -> KeptLens | None:
         """Keep *made* as of now and return it with its id; ``None`` if it is too long or cannot be kept.
@@ -187,8 +194,12 @@ class LensStore:
         return self._execute("DELETE FROM lenses", ())
 
     def _execute(self, statement: str, values: Sequence[Any]) -> int:
-        """Write by one *statement*; return how many lenses it was about."""
-        return self._write(lambda connection: int(connection.execute(statement, values).rowcount)) or 0
+        """Write by one *statement*; return how many lenses it was about: none if there is no file."""
+
+        def write(connection: "Connection") -> int:
+            return int(connection.execute(statement, values).rowcount)
+
+        return self._write(write, makes_file=False) or 0
 
     def _read(self, condition: str, values: Sequence[Any]) -> tuple[KeptLens, ...]:
         if self.file is None or not self._trouble.is_usable:
@@ -205,14 +216,22 @@ class LensStore:
                     found.append(_kept(row))
         return tuple(found) if self._trouble.is_usable else ()
 
-    def _write(self, write: Callable[["Connection"], _Written]) -> _Written | None:
-        """Return what *write* does with the open file; ``None`` if nothing is kept, or that failed."""
+    def _write(
+        self, write: Callable[["Connection"], _Written], *, makes_file: bool = True
+    ) -> _Written | None:
+        """Return what *write* does with the open file; ``None`` if nothing is kept, or that failed.
+
+        If there is no file, one is made with *makes_file*; else there is nothing to do.
+        """
         if self.file is None or not self._trouble.is_usable:
             return None
         written = None
         database = self._database(self.file)
-        with self._trouble.being("written", database), database.writing() as connection:
-            written = write(connection)
+        with self._trouble.being("written", database):
+            if not makes_file and not database.is_there():
+                return None
+            with database.writing() as connection:
+                written = write(connection)
         return written if self._trouble.is_usable else None
 
     def _make_room(self, connection: "Connection", made: KeptLens) -> None:
@@ -263,7 +282,7 @@ def _row(made: KeptLens) -> tuple[Any, ...]:
         _storable(made.task[:LONGEST_TASK]),
         made.task_sha256,
         _json(made.needs),
-        _json(made.files),
+        _json({**{path: _IDLE + digest for path, digest in made.idle.items()}, **made.files}),
         _json(_lens_fields(made.lens)),
         _json(made.items) if made.items else None,
         None if made.cost_usd is None else str(made.cost_usd),
@@ -285,11 +304,14 @@ def _kept(row: Sequence[Any]) -> KeptLens:
         raise DatabaseError("a row holds what is no lens")
     try:
         cost = None if found["cost"] is None else Decimal(found["cost"])
+        seen = _files(json.loads(found["files"]))
+        idle = {path: digest[1:] for path, digest in seen.items() if digest and digest[0] == _IDLE}
         made = KeptLens(
             lens=EphemeralLens(**json.loads(found["lens"])),
             items=tuple(_objects(json.loads(found["items"] or "[]"))),
             needs=_object(json.loads(found["needs"])),
-            files=_files(json.loads(found["files"])),
+            files={path: digest for path, digest in seen.items() if path not in idle},
+            idle=idle,
             trial=None if found["trial"] is None else _object(json.loads(found["trial"])),
             cost_usd=cost,
             **{

@@ -46,7 +46,10 @@ class WorkOutcome:
     expected_tokens: int | None = None
     """What the words of the task had let expect of it; ``None``: nobody asked."""
     quoted_usd: Decimal | None = None
-    """What the quote for that output had said of this way; ``None``: nobody asked, or a price is unknown."""
+    """What the quote for that output had said of this way; ``None``: nobody asked, or a price is unknown.
+
+    Calls that a quote does not foresee, such as a check, are added in proportion: ``cost_usd`` is so many
+    times this as the others cost in multiples of their quote."""
 
 
 @attrs.frozen
@@ -218,10 +221,6 @@ class KnownOutcomes:
             for kind, places in kinds.items():
                 for (after, has_lens), sums in places.items():
                     yield (kind, rung, model, after, has_lens), sums
-
-    def has(self, kind: str) -> bool:
-        """Whether the outcomes of *kind* themselves were taken."""
-        return kind in self._latest
 
     def counts(self, kind: str) -> Mapping[tuple[str, str, str], OutcomeCount]:
         """Return what is known of *kind*, by rung, model and what failed before."""

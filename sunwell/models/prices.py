@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Any
+from urllib.parse import urlsplit
 
 import attrs
 
@@ -214,6 +215,16 @@ def provider_and_id(model: ModelProtocol) -> tuple[str | None, str]:
     if provider is None:
         provider = getattr(getattr(model, "connection", None), "provider", None)
     return provider, model.name if model_id is None else str(model_id)
+
+
+def known_as(model: ModelProtocol) -> str:
+    """Return under which name later runs know *model*: with its host, if that is not the provider's own.
+
+    A model of the same name at another address, such as a simulator's, is another model.
+    """
+    address = getattr(getattr(model, "connection", None), "base_url", None)
+    host = urlsplit(address).netloc.rpartition("@")[2] if isinstance(address, str) else ""
+    return f"{model.name}@{host}" if host else model.name
 
 
 def _own(value: Mapping[str, Price]) -> dict[str, Price]:

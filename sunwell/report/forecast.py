@@ -40,7 +40,6 @@ from sunwell.agent.run.decision import (
     decide,
 )
 from sunwell.agent.run.guidance import Guidance, surroundings_of
-from sunwell.agent.run.lens_shelf import lasting_name
 from sunwell.agent.run.loop_config import LoopConfig
 from sunwell.agent.run.toolset import Toolset
 from sunwell.agent.run.way_decision import Grounds, decided_way
@@ -113,6 +112,20 @@ class Forecast:
     def chosen(self) -> Side:
         """The side of the quote that is taken: that of the decision, unless a model hands the work out."""
         return self.quote.chosen(self.decision)
+
+    def taken(self, options: RunOptions) -> Side:
+        """Return the side that a run with *options* takes, which decides on nothing if delegation is off."""
+        return self.chosen if self._decides(options) else self.quote.direct
+
+    def reason(self, options: RunOptions) -> str:
+        """Return why a run with *options* takes that side, in a sentence."""
+        if self.is_orchestrated:
+            return f"{self.smart_model} hands all work out"
+        off = f"delegation is off: {self.own_model} does the task"
+        return self.decision.reason if self._decides(options) else off
+
+    def _decides(self, options: RunOptions) -> bool:
+        return options.enable_delegation or options.lens is not None or self.quote.handed_out is not None
 
 
 @attrs.frozen
@@ -326,11 +339,11 @@ def _lens_outlook(
     shown = shown_for_lens(session, secrets)
     order = fitted_order(order, shown.text, smart.lens_prompt_tokens)
     tokens = input_tokens(whole_request(order))
-    names = (lasting_name(found.smart), lasting_name(found.worker))
     file = lenses_file() if session.options.lens_store else None
-    if file is not None and names[0] is not None and names[1] is not None:
-        shelf = shelf_of(session, LensStore(file, warn=warn))
-        wanted = WantedLens.of(shelf, order, shown, config, (names[0], names[1]))
+    shelf = None if file is None else shelf_of(session, LensStore(file, warn=warn))
+    both = (found.smart, found.worker)
+    wanted = None if shelf is None else WantedLens.of(shelf, order, shown, config, both)
+    if shelf is not None and wanted is not None:
         sizes = partial(lens_sizes, order, smart.lens_prompt_tokens)
         kept = look_up(shelf, wanted, smart.price, sizes, shelf.store.clock())
         if kept.taken is not None:

@@ -48,7 +48,7 @@ def run_object(records: Sequence[Record], said: Texts | None = None) -> dict[str
         "lens_source": source_object(lens_source_in(records)),
         "commands": [command_object(command) for command in commands_in(records)],
         "left_behind": list(left_behind_in(records)),
-        **workers_of_records(records, with_texts=said is not None),
+        **workers_of_records(records, root, with_texts=said is not None),
         "verification": verification_fields(ended.verification if ended else None),
         "tree": _node(root, said or {}),
     }

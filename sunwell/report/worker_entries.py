@@ -120,9 +120,11 @@ def workers_of_result(result: TaskResult, *, with_texts: bool = False) -> dict[s
     return _object(entries, result.confidence, result.unresolved, with_texts=with_texts)
 
 
-def workers_of_records(records: Sequence[Record], *, with_texts: bool = False) -> dict[str, Any]:
-    """Return the same of the run that *records* tell of, also if it has not ended."""
-    return _of_records(records, tree(records), with_texts=with_texts)
+def workers_of_records(
+    records: Sequence[Record], root: Node | None = None, *, with_texts: bool = False
+) -> dict[str, Any]:
+    """Return the same of the run that *records* tell of, also if it has not ended; *root* is its tree."""
+    return _of_records(records, root or tree(records), with_texts=with_texts)
 
 
 def exported(records: Iterable[Record], *, with_texts: bool = False) -> str:
@@ -231,8 +233,7 @@ def _worker(
 
 def file_object(change: FileChange) -> dict[str, Any]:
     """Return *change* as JSON values."""
-    kind = "made" if change.before is None else "removed" if change.after is None else "changed"
-    return {"path": change.path, "change": kind, "before": change.before, "after": change.after}
+    return {"path": change.path, "change": change.kind, "before": change.before, "after": change.after}
 
 
 def command_object(command: CommandRun) -> dict[str, Any]:

@@ -5,13 +5,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from sunwell.core.passed_on import passed_variables
-from sunwell.core.secrets import Secrets
+from sunwell.core.secrets import Secrets, without_credentials
 from sunwell.tools.secret_values import is_telling, secrets_in
 
 _KEPT = frozenset(
     ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV")
 )
 _FIXED = {"TERM": "dumb", "PAGER": "cat", "GIT_PAGER": "cat", "GIT_TERMINAL_PROMPT": "0"}
+
+
+def told_safely(message: str) -> str:
+    """Return *message*, of an error, without known secrets and what looks like a credential."""
+    return without_credentials(secrets_from_environment().redact(message))
 
 
 def secrets_from_environment(environ: Mapping[str, str] | None = None) -> Secrets:

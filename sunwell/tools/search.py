@@ -22,6 +22,7 @@ from sunwell.errors import ToolError
 from sunwell.tools.arguments import closed, nullable, text
 from sunwell.tools.file_glob import FileGlob
 from sunwell.tools.limits import Outcome
+from sunwell.tools.line_patterns import LinePattern
 from sunwell.tools.long_file import parts_of_file
 from sunwell.tools.ripgrep import Sieve, find_ripgrep
 from sunwell.tools.text_file import binary_kind, text_of
@@ -398,43 +399,11 @@ def expression_of(pattern: str, *, by_lines: bool = False) -> "Pattern[str]":
         raise ToolError(f"pattern is no regular expression: {error}; or set literal to true") from None
 
 
-_PLAIN_ESCAPE = re.compile(r"\\([^\w\s])", re.ASCII)
-_SET = re.compile(r"\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]")
-_AFTER = re.compile(r"[*?]|\{")
-
-
 def literal_in(pattern: str) -> str:
-    """Return the longest of :func:`literals_in`; empty if there is none."""
-    return max(literals_in(pattern), key=len, default="")
-
-
-def literals_in(pattern: str) -> list[str]:
-    """Return texts that are in every line that *pattern* matches, in their order.
-
-    Only what stands outside of groups, sets and repetitions counts, and nothing if there are alternatives
-    or flags.
-    """
-    if re.search(r"\(\?[^:=!<P>]|\(\?P[^<]|\\[QE]|\{[^\d,]|\||\\[^bBdDsSwWtnrfvAZmM\W]", pattern):
-        return []
-    runs, run, at, depth = [""], "", 0, 0
-    while at < len(pattern):
-        found = _PLAIN_ESCAPE.match(pattern, at)
-        one, size = (found[1], 2) if found else (pattern[at], 1)
-        if found is None and one in "\\[](){}.^$*+?#":
-            if one == "[" and (chosen := _SET.match(pattern, at)):
-                size = len(chosen[0])
-            elif one == "\\":
-                size = 2
-            elif one == "{":
-                size = max(pattern.find("}", at) + 1 - at, 1)
-            depth += (one == "(") - (one == ")")
-            one = ""
-        if not one or depth or _AFTER.match(pattern, at + size):
-            runs, run = [*runs, run], ""
-        else:
-            run += one
-        at += size
-    return [one for one in (*runs, run) if one] if depth == 0 else []
+    """Return the longest text that is known to be in every line that *pattern* matches; empty: none is."""
+    known = LinePattern.of(pattern)
+    clauses = () if known is None else known.clauses
+    return max((texts[0] for texts in clauses if len(texts) == 1), key=len, default="")
 
 
 _COUNT = re.compile(r"(?=\{((?:\d|\s|#[^\n]*\n)+))")  # verbose mode takes spaces and comments in a count

@@ -60,6 +60,10 @@ def _tools(value: Iterable[Tool]) -> tuple[Tool, ...]:
     return tools
 
 
+READING_TOOLS = ("list_files", "read_file", "search_files")
+"""Tools of a workspace that change nothing."""
+
+
 @attrs.define(eq=False)
 class Toolbox:
     """Tools of a workspace and tools of the caller, as a :class:`~sunwell.core.tool.StagingExecutor`.

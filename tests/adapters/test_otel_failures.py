@@ -138,6 +138,15 @@ def test_to_begin_twice_is_refused(traced: Telemetry) -> None:
     assert len(traced.spans("chat")) == 1
 
 
+def test_it_can_only_be_ended(telemetry: Telemetry) -> None:
+    """To make it is to begin: nothing begins it a second time, and another one can follow."""
+    for _ in range(2):
+        with telemetry.instrument() as made:
+            assert [name for name in dir(made) if name[0] != "_"] == ["headers", "stop", "variables"]
+            run_once()
+    assert len(telemetry.spans("chat")) == 2
+
+
 def test_runs_have_the_name_that_the_caller_gives(telemetry: Telemetry) -> None:
     """In the name of the span, and in its attribute."""
     with telemetry.instrument(agent_name="writer"):

@@ -28,7 +28,7 @@ LENS = EphemeralLens(
     target_files=("shop/cart.py", "tests/test_cart.py"),
 )
 EVIDENCE = "pytest -q: failed\nexit code 1\n1 failed, 11 passed in 0.31s"
-PARTS = prompts.parts_text(7_500, 0.09)
+PARTS = prompts.parts_text(7_500, 0.09, 5)
 BEGIN = """\
 # What models are told
 
@@ -144,7 +144,7 @@ def page() -> str:
                 20,
                 5,
                 PARTS,
-                money=prompts.money_text("$0.4979", 7_500, "$0.0029", 150),
+                money=prompts.money_text("$0.4979", 7_500, "$0.0023", 61),
             ),
         ),
         (

@@ -52,6 +52,12 @@ def test_kept_lenses_are_listed_shown_and_dropped(sunwell: Invoke, home: Path) -
     assert (empty.stdout, empty.stderr) == ("", "sunwell: no lens is kept\n")
 
 
+def test_dropping_all_makes_no_store(sunwell: Invoke, home: Path) -> None:
+    """There was nothing to drop."""
+    assert sunwell("lens", "drop", "--all").stdout == "sunwell: dropped 0 lenses\n"
+    assert not home.exists()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -2,12 +2,15 @@
 
 import json
 import sys
+from decimal import Decimal
 from pathlib import Path
 
+import click
 import pytest
 
 pytest.importorskip("mcp")
 
+from sunwell.cli.mcp_command import options_of_entry
 from sunwell.serve.mcp_server.host_entries import HOSTS
 
 
@@ -15,6 +18,8 @@ from sunwell.serve.mcp_server.host_entries import HOSTS
     ("options", "sentence"),
     [
         (("--root", "nowhere"), "the root nowhere is not a folder: name an existing one"),
+        (("--root", "~nobody-here/x"), "the root ~nobody-here/x is not a folder: name an existing one"),
+        (("--root", "/", "--root", "//"), "the root // is named twice: keep one"),
         (("--max-cost", "0"), "--max-cost and --total must be more than 0 dollars"),
         (("--total", "0"), "--max-cost and --total must be more than 0 dollars"),
         (("--port", "80"), "--port has no effect without --http"),
@@ -72,11 +77,74 @@ def test_an_entry_is_shown_written_and_taken_out(sunwell, tmp_path: Path, client
     assert (again.exit_code, again.stdout.startswith("there is no entry of Sunwell in ")) == (0, True)
 
 
-def test_options_of_the_server_are_checked_before_they_are_written(sunwell, tmp_path: Path) -> None:
-    """A host would only say that the server does not start."""
-    done = sunwell("mcp", "install", "--client", "cursor", "-w", tmp_path, "--", "--max-costs", "1")
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--max-costs", "1"), "--max-costs"),
+        (("--max-cost", "0"), "--max-cost and --total must be more than 0 dollars"),
+        (("--port", "80"), "--port has no effect without --http"),
+        (("--http",), "--http cannot stand in an entry"),
+        (("--root", "nowhere"), "the root nowhere is not a folder"),
+        (("--root", "a", "--root", "./a"), "the root ./a is named twice"),
+        (("a", "word"), "Got unexpected extra argument"),
+        (("uninstall", "--client", "zed"), "No such option '--client'"),
+        (("--", "--root=/etc"), "Got unexpected extra argument"),
+    ],
+)
+def test_options_of_the_server_are_checked_before_they_are_written(
+    sunwell, tmp_path: Path, options, sentence: str
+) -> None:
+    """A host would only say that the server does not start, or would start another one than was meant."""
+    (tmp_path / "a").mkdir()
+    done = sunwell("mcp", "install", "--client", "cursor", "-w", tmp_path, "--write", "--", *options)
     assert done.exit_code == 2
-    assert "--max-costs" in done.output
+    assert sentence in " ".join(done.output.split())
+    assert not (tmp_path / ".cursor").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "args"),
+    [
+        ((), ["mcp", "--root", "${workspaceFolder}"]),
+        (("--root=a",), ["mcp", "--root=a"]),
+        (("--root", "${workspaceFolder}/a"), ["mcp", "--root", "${workspaceFolder}/a"]),
+    ],
+)
+def test_an_entry_has_the_projects_folder_or_the_roots_that_are_named(
+    sunwell, tmp_path: Path, options, args: list[str]
+) -> None:
+    """However these are written; none is added to them."""
+    (tmp_path / "a").mkdir()
+    done = sunwell("mcp", "install", "--client", "cursor", "-w", tmp_path, "--write", "--", *options)
+    assert done.exit_code == 0, done.output
+    made = json.loads((tmp_path / ".cursor" / "mcp.json").read_text())
+    assert made["mcpServers"]["sunwell"]["args"][-len(args) :] == args
+
+
+def test_the_plugin_starts_a_server_that_can_work(tmp_path: Path) -> None:
+    """What stands in its entry is an entry's command, with options that such a server takes."""
+    plugin = Path(__file__).parents[2] / "integrations" / "claude-code"
+    described = json.loads((plugin / ".claude-plugin" / "plugin.json").read_text())
+    assert described["name"] == "sunwell"
+    servers = json.loads((plugin / ".mcp.json").read_text())[HOSTS["claude-code"].group]
+    assert list(servers) == ["sunwell"]
+    program, first, *options = [servers["sunwell"]["command"], *servers["sunwell"]["args"]]
+    assert (program, first) == ("sunwell", "mcp")
+    chosen = options_of_entry(options, "claude-code", tmp_path)
+    assert Decimal(0) < chosen["max_cost"] < chosen["total"]
+    with pytest.raises(click.UsageError, match="--http cannot stand in an entry"):
+        options_of_entry([*options, "--http"], "claude-code", tmp_path)
+
+
+def test_a_root_in_the_home_folder_is_found(sunwell, tmp_path: Path, keys) -> None:
+    """A host hands ``~`` on as it is written, and it is the same folder as by its path."""
+    folder = tmp_path / "home" / "x"
+    folder.mkdir(parents=True)
+    environ = {**keys, "HOME": str(tmp_path / "home")}
+    twice = sunwell("mcp", "--root", "~/x", "--root", folder, env=environ)
+    assert f"the root {folder} is named twice: keep one" in " ".join(twice.output.split())
+    entry = ("mcp", "install", "--client", "zed", "-w", tmp_path, "--", "--root", "~/x")
+    assert sunwell(*entry, env=environ).exit_code == 0
 
 
 def test_the_users_own_file_gets_the_path_of_the_program(sunwell, tmp_path: Path, keys) -> None:

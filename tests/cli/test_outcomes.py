@@ -1,6 +1,7 @@
 """``sunwell outcomes``: how checked work went, exported, forgotten, and told where it decides."""
 
 import json
+import sqlite3
 import time
 from decimal import Decimal
 from pathlib import Path
@@ -96,6 +97,32 @@ def test_a_file_that_cannot_be_used_is_one_sentence(sunwell, store: OutcomeStore
         assert done.exit_code == 2
         assert "it can be written by every user" in done.stderr
         assert "the run goes on" not in done.stderr
+
+
+@pytest.mark.parametrize("breaks", ["at once", "midway"])
+def test_a_store_that_breaks_leaves_no_exported_file(
+    sunwell, store: OutcomeStore, tmp_path: Path, breaks: str
+) -> None:
+    """Half of the outcomes would look like all of them, and an empty file like none."""
+    store.record([attrs.evolve(MADE, kind=f"kind {number}") for number in range(5_001)])
+    assert store.file is not None
+    if breaks == "at once":
+        store.file.chmod(0o666)
+    else:  # it is read in parts, and this is in the second one
+        with sqlite3.connect(store.file) as connection:
+            connection.execute("UPDATE outcomes SET cost = 'much' WHERE id = 5001")
+        connection.close()
+    (tmp_path / "out").mkdir()
+    done = sunwell("outcomes", "export", tmp_path / "out" / "all.jsonl")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_folder_that_is_not_there_is_named(sunwell, store: OutcomeStore, tmp_path: Path) -> None:
+    """Nothing is made of it."""
+    done = sunwell("outcomes", "export", tmp_path / "gone" / "all.jsonl")
+    assert (done.exit_code, "cannot be written: No such file" in done.stderr) == (2, True)
+    assert not (tmp_path / "gone").exists()
 
 
 def test_an_estimate_says_who_decided_and_why(

@@ -1,6 +1,7 @@
 """The process of a command is closed to others of the same user, and what it starts gets nothing of it."""
 
 import ast
+import inspect
 import json
 import os
 import re
@@ -15,15 +16,19 @@ import pytest
 from click.testing import CliRunner
 
 import sunwell
+from sunwell.cli.command_line import protect_process
 from sunwell.cli.main import cli
-from sunwell.cli.own_process import told_safely
 from sunwell.core import ToolCall
 from sunwell.core.secrets import Secrets
 from sunwell.tools import Toolbox
+from sunwell.tools.environment import told_safely
 
 NOBODY = 65_534
 SECRET = "sk-planted-0123456789"
 
+_PROTECT = "\n".join(  # the child has no package to import it from
+    ["from contextlib import suppress", "from pathlib import Path", inspect.getsource(protect_process)]
+)
 _IN_CHILD = """
 import os, resource, subprocess, sys, ctypes
 os.setgroups([]); os.setgid({user}); os.setuid({user})
@@ -99,8 +104,7 @@ def test_another_process_of_the_same_user_cannot_read_it(is_protected):
     python = next((path for path in found if starts_for(NOBODY, path)), None)
     if python is None:
         pytest.skip("requires a Python that an ordinary user can start")
-    source = Path(sunwell.__file__).parent / "cli" / "own_process.py"
-    protect = f"{source.read_text()}\nprotect_process()" if is_protected else ""
+    protect = f"{_PROTECT}\nprotect_process()" if is_protected else ""
     with subprocess.Popen(
         [python, "-I", "-c", _IN_CHILD.format(user=NOBODY, protect=protect, bwrap=_BWRAP)],
         stdin=subprocess.PIPE,

@@ -62,6 +62,7 @@ LINES = {
     "doctor": "doctor -w . -m gpt-6-luna",
     "mcp install": "mcp install --client zed -w .",
     "mcp uninstall": "mcp uninstall --client zed -w .",
+    "serve": "serve -w . -m gpt-6-luna",
     "simulate": "simulate",
     "completion install": "completion install --shell fish",
     "completion show": "completion show --shell fish",

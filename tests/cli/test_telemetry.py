@@ -96,7 +96,7 @@ def test_what_cannot_be_is_said_in_a_sentence(tmp_path: Path, value: str, said: 
 def test_without_an_sdk_nothing_of_it_is_loaded(tmp_path: Path) -> None:
     """The commands of everybody else are as fast as before."""
     code = (
-        "import sys; from sunwell.cli.own_process import start_telemetry; start_telemetry();"
+        "import sys; from sunwell.cli.telemetry import start_telemetry; start_telemetry();"
         "print([name for name in sys.modules if name.startswith('opentelemetry')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from time import thread_time
 from typing import Any
 
 import pytest
@@ -364,6 +365,14 @@ def test_a_quick_search_that_becomes_slow_is_left_and_finds_the_same() -> None:
         found = sought.count_in(data) if counts else len(list(sought.lines_in(data)))
         assert found == 10_001
         assert sought.quick is None
+
+
+def test_a_quick_search_keeps_to_its_time() -> None:
+    """The engine that cannot be stopped holds up all threads, so it is given little at once."""
+    stopped, begun = pytest.raises(ToolError, match=r"stopped after 0\.1 seconds"), thread_time()
+    with context_of(("a" * 1_020 + "\n") * 200) as context, stopped:
+        context.whole.search("a.*[bc]?[b-d]", seconds=0.1)
+    assert thread_time() - begun < 0.5
 
 
 def test_a_pattern_that_explodes_is_stopped() -> None:

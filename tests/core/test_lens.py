@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sunwell.core.lens import EphemeralLens
+from sunwell.events import EphemeralLensCreated, LensGiven, LensTaken
 
 FULL = EphemeralLens(
     ("Start with the models.", "Then the routes."),
@@ -228,3 +229,17 @@ def numbered(numbers: Iterable[int]) -> list[str]:
 def test_every_worker_reads_the_same_bytes(lens: EphemeralLens):
     """Equal lenses give equal text: the prefix of a batch is shared."""
     assert pickle.loads(pickle.dumps(lens)).to_context() == lens.to_context()
+
+
+def test_each_part_is_counted_under_the_name_that_events_have_for_it():
+    """All three events of a lens take the counts from here."""
+    counts = EphemeralLens(["a"], ["b"] * 2, ["c"] * 3, ["d"] * 4, ["e"] * 5).part_counts
+    assert counts == {
+        "heuristics_count": 1,
+        "patterns_count": 2,
+        "anti_patterns_count": 3,
+        "constraints_count": 4,
+        "examples_count": 5,
+    }
+    for event in (EphemeralLensCreated, LensGiven, LensTaken):
+        assert counts.keys() == {field.name for field in attrs.fields(event) if field.name.endswith("_count")}

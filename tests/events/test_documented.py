@@ -30,6 +30,11 @@ def sentences() -> dict[str, str]:
     return found
 
 
+def test_the_list_of_signals_has_each_of_them() -> None:
+    """Whoever takes all of them misses none."""
+    assert set(signals.__all__) == set(sentences())
+
+
 def rows() -> list[str]:
     """Return the lines that the table must have, in the order of the code."""
     made = []

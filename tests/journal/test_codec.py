@@ -303,3 +303,22 @@ def test_settings_are_taken_if_each_value_is_json_and_only_then(settings):
     got = decode(encode(RunOpened("r", "t", 1.0, settings=settings), 0)).record.settings
     assert got == wanted
     assert repr(got) == repr(wanted)  # True is not 1, and 1 is not 1.0
+
+
+NOTHING_KEPT = {"reasons": [], "may_keep": True, "use": "not"}
+
+
+@pytest.mark.parametrize(
+    ("name", "sound", "damaged"),
+    [
+        ("kept-lens", NOTHING_KEPT, {"reasons": [], "may_keep": True}),
+        ("kept-lens", NOTHING_KEPT | {"files": {"a": "00", "b": None}}, NOTHING_KEPT | {"files": {"a": 1}}),
+        ("lens-trial", {"places": [1], "items": "00"}, {"places": [1], "items": 0}),
+        ("lens-trial", {"places": [1], "of_known": True}, {"places": [1], "of_known": "yes"}),
+    ],
+)
+def test_a_note_on_a_lens_has_its_form(name: str, sound: Any, damaged: Any) -> None:
+    """What is looked up in it may be missing only where an older version did not write it."""
+    check_note(name, sound)
+    with pytest.raises(ValueError, match=r"Object missing|Expected"):
+        check_note(name, damaged)

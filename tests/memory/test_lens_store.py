@@ -33,6 +33,7 @@ KEPT = KeptLens(
     scope="w1",
     needs={"reader": "haiku", "prompt": 2},
     files={"src/a.py": "00", "gone.py": None},
+    idle={"src/filler.py": "01"},
     items=({"text": "one"}, {"text": "two"}),
     cost_usd=Decimal("0.01234567890123456789"),
 )
@@ -72,8 +73,28 @@ def test_a_kept_lens_is_found_by_the_next_process(store: LensStore, warnings: li
     lens = attrs.evolve(LENS, generation_prompt="")
     expected = attrs.evolve(KEPT, lens=lens, id=kept.id, kept_at=1_000_000.0, used_at=1_000_000.0)
     assert found == expected
-    assert (again.get(kept.id[:6].upper()), again.all(), again.get("x")) == ((found,), (found,), ())
+    assert (again.get(kept.id), again.all(), again.get(kept.id[:6]), again.get("")) == (
+        found,
+        (found,),
+        None,
+        None,
+    )
     assert warnings == []
+
+
+def test_a_lens_is_got_by_its_id_whatever_else_is_there(store: LensStore, now: list[float]) -> None:
+    """No other row is read."""
+    kept = kept_in(store)
+    now[0] += 1
+    other = kept_in(store)
+    assert store.file is not None
+    connection = sqlite3.connect(store.file)
+    connection.execute("UPDATE lenses SET lens = 'nothing' WHERE id = ?", (other.id,))
+    connection.commit()
+    connection.close()
+    found = store.get(kept.id)
+    assert found is not None
+    assert (found.id, found.task) == (kept.id, kept.task)
 
 
 def test_a_lens_belongs_to_a_workspace_and_a_kind(store: LensStore, now: list[float]) -> None:
@@ -84,6 +105,20 @@ def test_a_lens_belongs_to_a_workspace_and_a_kind(store: LensStore, now: list[fl
     assert [one.id for one in store.find("w1", "fix")] == [free.id, old.id]
     assert [one.id for one in store.find("w2", "fix")] == [free.id]
     assert store.find("w1", "docs") == ()
+
+
+def test_a_lens_for_the_very_task_is_found_among_more_than_are_looked_at(
+    store: LensStore, now: list[float]
+) -> None:
+    """However many of its kind are newer, it comes first; without a task, the latest do."""
+    own = kept_in(store)
+    for number in range(101):
+        now[0] += 1
+        kept_in(store, attrs.evolve(KEPT, task_sha256=f"other {number}"))
+    found = store.find("w1", "fix", KEPT.task_sha256)
+    assert len(found) == 100
+    assert (found[0].id, found[1].task_sha256) == (own.id, "other 100")
+    assert own.id not in [one.id for one in store.find("w1", "fix")]
 
 
 def test_the_file_is_for_its_user_alone(store: LensStore) -> None:
@@ -115,6 +150,14 @@ def test_lenses_can_be_dropped(store: LensStore, now: list[float]) -> None:
     assert store.drop([first.id, "0" * 16]) == 1
     assert len(store.all()) == 1
     assert (store.drop_all(), store.all()) == (1, ())
+
+
+def test_what_only_changes_lenses_makes_no_file(store: LensStore) -> None:
+    """There is none to change."""
+    store.use(KEPT)
+    assert (store.drop(["0" * 16]), store.drop_all(), store.note_trial("0" * 16, None)) == (0, 0, False)
+    assert store.file is not None
+    assert not store.file.parent.exists()
 
 
 def test_the_file_is_bounded(tmp_path: Path, warnings: list[str], now: list[float]) -> None:

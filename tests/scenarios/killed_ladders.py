@@ -1,6 +1,6 @@
 """Kills a run that climbs at its records, resumes it in another process, and prints what came of it.
 
-Started as a program by ``test_killed_ladders.py`` and ``benchmarks/resume.py``. Arguments: ``run``, a task
+Started as a program by ``test_killed_ladders.py`` and ``benchmarks/kills.py``. Arguments: ``run``, a task
 that passes on the last of five rungs, or ``batch``, three items of which one fails twice; the step from one
 record to the next; the record to begin with; how many times a run is killed again while it is resumed. Prints
 one JSON line for the unbroken run and for each kill.

@@ -1,10 +1,7 @@
-"""The next question in the conversation of a run, over HTTP and with kills at every record."""
+"""The next question in the conversation of a run, over HTTP and with kills at its records."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,42 +16,27 @@ from sunwell.models.openai_responses import ResponsesModel
 from sunwell.models.registry import ModelRegistry
 from sunwell.simulator import Asked, Reply, Simulator
 from sunwell.simulator.scripts.conversation_state import ScriptedConversation
-
-PROGRAM = Path(__file__).parent / "killed_continuations.py"
-
-
-def stories(is_orchestrated: bool, stride: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return what came of the unbroken story, and of the killed ones."""
-    command = [sys.executable, str(PROGRAM), str(int(is_orchestrated)), str(stride)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    unbroken, *killed = [json.loads(line) for line in done.stdout.splitlines()]
-    return unbroken["unbroken"], killed
+from tests.scenarios.after_kills import differing_story, outcomes_of
 
 
 @pytest.mark.timeout(280)
 @pytest.mark.parametrize(
     ("is_orchestrated", "stride", "least"),
-    [pytest.param(False, 2, 12, id="direct"), pytest.param(True, 9, 5, id="orchestrated")],
+    [pytest.param(False, 1, 24, id="direct"), pytest.param(True, 9, 5, id="orchestrated")],
 )
 def test_continued_runs_survive_a_kill_at_any_record(is_orchestrated: bool, stride: int, least: int) -> None:
     """Resumed, they end as if nothing had been; a run that is continued as a kill left it answers, too.
 
-    The three ways of a kill take turns; the program with a step of one kills at each record. Only a call that
-    was in flight at a kill is asked again, and it is listed as uncertain.
+    The three ways of a kill take turns. Direct runs are killed at each record, orchestrated ones at every
+    ninth; ``benchmarks/kills.py`` kills these at each, too. Only a call that was in flight at a kill is asked
+    again, and it is listed as uncertain.
     """
-    whole, killed = stories(is_orchestrated, stride)
+    whole, killed = outcomes_of("killed_continuations.py", int(is_orchestrated), stride)
     assert whole["ends"] == [["ok", f"File {number} is written."] for number in range(3)]
     assert len(killed) >= least
     for one in killed:
         case = (one["number"], one["at"], one["how"], one["resumes"])
-        assert (case, one["ends"]) == (case, whole["ends"][3 - len(one["ends"]) :])
-        if one["resumes"]:
-            assert (case, one["files"]) == (case, whole["files"])
-            again = one["asked"] - whole["asked"]
-            assert 0 <= again <= min(one["uncertain"], 1), case
-        else:
-            assert {"1.txt", "2.txt"} <= set(one["files"]), case
+        assert (case, differing_story(whole, one)) == (case, {})
 
 
 def on_the_wire(sim: Simulator, wire: str, name: str) -> ModelProtocol:

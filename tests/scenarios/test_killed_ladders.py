@@ -1,24 +1,12 @@
 """Killed at its records and resumed, a climb ends as it would have; no answered call is asked again."""
 
-import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-PROGRAM = Path(__file__).parent / "killed_ladders.py"
+from tests.scenarios.after_kills import differing, outcomes_of
+
 RUNGS = {"cheap", "cheap_again", "lens", "second", "smart"}
-
-
-def outcomes(*arguments: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return what came of the unbroken run, and of each killed one."""
-    program = [sys.executable, str(PROGRAM), *arguments]
-    done = subprocess.run(program, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    whole, *killed = [json.loads(line) for line in done.stdout.splitlines()]
-    return whole["unbroken"], killed
 
 
 def require_same(whole: dict[str, Any], killed: list[dict[str, Any]]) -> None:
@@ -26,9 +14,7 @@ def require_same(whole: dict[str, Any], killed: list[dict[str, Any]]) -> None:
     assert whole["fits"]
     for one in killed:
         case = (one["at"], one["how"], one["kills"])
-        for name in set(whole) - {"asked", "uncertain_calls"}:
-            assert (case, name, one.get(name)) == (case, name, whole[name])
-        assert one["asked"] - whole["asked"] <= one["uncertain_calls"], case
+        assert (case, differing(whole, one)) == (case, {})
 
 
 @pytest.mark.timeout(280)
@@ -38,9 +24,9 @@ def test_a_climb_over_five_rungs_survives_a_kill_at_any_record(again: int) -> No
 
     Answer, files, tokens of each rung and verification are those of the unbroken run, and each rung costs
     what the bill says. Outcomes that were recorded before the kill do not change what is climbed after it.
-    ``benchmarks/resume.py --climbs`` kills at each record in each of the three ways.
+    ``benchmarks/kills.py`` kills at each record in each of the three ways.
     """
-    whole, killed = outcomes("run", "8" if not again else "14", str(again), str(again))
+    whole, killed = outcomes_of("killed_ladders.py", "run", 14 if again else 8, again, again)
     assert {name for name, *_ in whole["rungs"]} == RUNGS
     assert [passed for _, _, passed, _ in whole["rungs"]] == [False] * 4 + [True]
     assert len(killed) >= (8 if not again else 4)
@@ -50,7 +36,7 @@ def test_a_climb_over_five_rungs_survives_a_kill_at_any_record(again: int) -> No
 @pytest.mark.timeout(280)
 def test_a_batch_with_a_failing_item_survives_a_kill_at_any_record() -> None:
     """The failing item goes up as in the unbroken batch; the others keep their results."""
-    whole, killed = outcomes("batch", "5", "1", "1")
+    whole, killed = outcomes_of("killed_ladders.py", "batch", 5, 1, 1)
     assert [len(item["rungs"]) for item in whole["items"]] == [3, 1, 1]
     assert {item["passed"] for item in whole["items"]} == {True}
     assert len(killed) >= 12

@@ -93,6 +93,20 @@ async def test_the_bill_is_that_of_the_command_line(simulator, environ, tmp_path
     assert [one["path"] for one in found["files"]] == [one["path"] for one in expected["files"]]
 
 
+async def test_a_resume_is_held_by_the_ceilings_of_the_settings(simulator, environ, tmp_path: Path) -> None:
+    """Whatever a client wants: by those that were typed, and by those of the environment."""
+    root = shop(tmp_path, "served")
+    async with served(root, environ, "legacy") as client:
+        low = told(await client.call_tool("delegate", {"task": TASK, "max_cost_usd": 0.004}))
+    assert (low["stop_reason"], low["cap_usd"]) == ("budget_usd", "0.004")
+    sent, again = len(simulator.requests), {"run_id": low["run_id"], "max_cost_usd": 0.9}
+    here = environ | {"SUNWELL_BUDGET_USD": "0.02"}
+    async with served(root, here, "legacy", "--budget-tokens", "100") as client:
+        held = told(await client.call_tool("resume", again))
+        assert (held["stop_reason"], held["cap_usd"]) == ("budget_tokens", "0.02")
+    assert len(simulator.requests) == sent
+
+
 @asynccontextmanager
 async def begun(
     root: Path, environ: dict[str, str], mode: str, simulator: Simulator, pid: Path

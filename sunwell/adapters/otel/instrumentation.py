@@ -65,6 +65,13 @@ class Instrumentation:
     _has_warned: bool = attrs.field(default=False, init=False)
     _end: Callable[[], None] | None = attrs.field(default=None, init=False)
 
+    def __attrs_post_init__(self) -> None:
+        global _active
+        for signal in self._signals:
+            signal.connect(self._see, weak=False)
+        self._end = pass_on(self)
+        _active = self
+
     def __enter__(self) -> Self:
         return self
 
@@ -75,6 +82,7 @@ class Instrumentation:
 
     def stop(self) -> None:
         """Tell nothing from now on. Spans of runs that still go on end here, as abandoned."""
+        global _active
         if self._end is None:
             return
         self._end()
@@ -82,15 +90,8 @@ class Instrumentation:
         for signal in self._signals:
             signal.disconnect(self._see)
         self._guarded(self._recorder.close)
-        if _active and _active[-1] is self:
-            _active.pop()
-
-    def start(self) -> None:
-        """Begin to tell. :func:`instrument` has done so already."""
-        for signal in self._signals:
-            signal.connect(self._see, weak=False)
-        self._end = pass_on(self)
-        _active.append(self)
+        if _active is self:
+            _active = None
 
     def headers(self) -> Mapping[str, str]:
         """Return the headers that name the current span, if they are to be sent to providers."""
@@ -122,7 +123,7 @@ class Instrumentation:
                 )
 
 
-_active: list[Instrumentation] = []
+_active: Instrumentation | None = None
 
 
 def instrument(
@@ -146,7 +147,7 @@ def instrument(
     Raises :exc:`~sunwell.errors.ConfigurationError` if OpenTelemetry is not installed, or if runs are being
     told of already. Later nothing is raised: what fails is logged once, and changes no run.
     """
-    if _active:
+    if _active is not None:
         raise ConfigurationError("OpenTelemetry is told of runs already: stop that first, or leave this out")
     try:
         from opentelemetry import metrics, trace
@@ -159,14 +160,12 @@ def instrument(
     tracer = trace.get_tracer("sunwell", version, tracer_provider)
     meter = metrics.get_meter("sunwell", version, meter_provider)
     recorder = Recorder(tracer, GenAiMetrics(meter), agent_name, content)
-    made = Instrumentation(recorder, content, headers)
-    made.start()
-    return made
+    return Instrumentation(recorder, content, headers)
 
 
 def is_instrumented() -> bool:
     """Whether OpenTelemetry is being told of runs."""
-    return bool(_active)
+    return _active is not None
 
 
 def continue_trace(environ: Mapping[str, str] | None = None) -> None:

@@ -3,6 +3,14 @@
 from decimal import Decimal
 
 from sunwell.agent.asking.ask_tools import SPECS
+from sunwell.agent.asking.part_sizes import (
+    ANSWER_SHARE,
+    BYTES_PER_TOKEN,
+    LEAST_ANSWER_TOKENS,
+    MOST_ANSWER_TOKENS,
+    PartSizes,
+    question_tokens,
+)
 from sunwell.agent.prompts import ASK_PROMPT
 from sunwell.core.model import ModelProtocol
 from sunwell.core.price import DelegationDecision, Price, Quote, Side
@@ -11,16 +19,14 @@ from sunwell.models.prices import PriceBook
 from sunwell.models.tokens import estimate_tokens
 from sunwell.tools.python_session import has_interpreter
 
-BYTES_PER_TOKEN = 4
 _ANSWER_TOKENS = 500
-LEAST_TURNS, TURNS, _MANY_TURNS = 1, 4, 8
+_LEAST_TURNS, _TURNS, _MANY_TURNS = 1, 4, 8
 _LOW_INPUT, _HIGH_INPUT = 0.7, 1.25
 """How far the tokens of a text may be from the estimate by its bytes."""
 _SHORT_ANSWER_TOKENS, _LONG_ANSWER_TOKENS = 50, 2_000
 _FAR_BELOW = 2
 """A budget warns if it is less than the expected price divided by this."""
 _TURN_TOKENS, _TURN_OUTPUT_TOKENS = 900, 250
-_CHUNK_TOKENS, ANSWER_ABOUT_PART_TOKENS, _QUESTION_TOKENS = 5_000, 150, 300
 _ASSUMED_WINDOW_TOKENS = 100_000
 _UNPRICED_TOKENS = 30_000
 """Longest context that goes into the prompt if a price is unknown."""
@@ -50,6 +56,7 @@ def way_of(
         tokens,
         prices.price(model),
         prices.price(reader),
+        reader_room_tokens=_room_of(reader, prices),
         fits=tokens * _MARGIN <= (_ASSUMED_WINDOW_TOKENS if window is None else window),
         can_explore=has_interpreter(),
         tokens_left=tokens_left,
@@ -57,12 +64,27 @@ def way_of(
     )
 
 
+def part_sizes(tokens: int, models: tuple[ModelProtocol, ModelProtocol], prices: PriceBook) -> PartSizes:
+    """Return how long the parts of contexts of so many *tokens* should be; *models* as for :func:`way_of`."""
+    model, reader = (prices.price(one) for one in models)
+    return _sizes_of(tokens, model, reader, _room_of(models[1], prices))
+
+
+def _room_of(reader: ModelProtocol, prices: PriceBook) -> int | None:
+    return prices.room(reader, MOST_ANSWER_TOKENS).prompt_tokens
+
+
+def _sizes_of(tokens: int, price: Price | None, reader_price: Price | None, room: int | None) -> PartSizes:
+    turns = Decimal(0) if price is None else _turns_usd(price, _LEAST_TURNS)
+    return PartSizes.of(reader_price, tokens, room_tokens=room, other_usd=turns)
+
+
 def fits_one_call(size_bytes: int, room_tokens: int | None) -> bool:
     """Whether so many bytes fit into one question about a part, to a model with room for so many tokens.
 
     A very long window is not filled: much of so long a text would be overlooked.
     """
-    tokens = size_bytes // BYTES_PER_TOKEN + _QUESTION_TOKENS
+    tokens = size_bytes // BYTES_PER_TOKEN + question_tokens()
     return tokens * _MARGIN <= min(room_tokens or _ASSUMED_WINDOW_TOKENS, _ASSUMED_WINDOW_TOKENS)
 
 
@@ -84,6 +106,7 @@ def decide_way(
     reader_price: Price | None,
     *,
     fits: bool,
+    reader_room_tokens: int | None = None,
     can_explore: bool = True,
     tokens_left: int | None = None,
     usd_left: Decimal | None = None,
@@ -95,14 +118,17 @@ def decide_way(
         price: Of the model that looks into the contexts, or reads them; ``None``: unknown.
         reader_price: Of the model that is asked about parts.
         fits: Whether the contexts fit into the window of the first.
+        reader_room_tokens: Longest prompt of the second; ``None``: unknown.
         can_explore: Whether scripts can run here.
         tokens_left: Tokens that the budget leaves; ``None``: it has no such limit.
         usd_left: Its dollars.
 
     Raises :exc:`~sunwell.errors.ConfigurationError` if neither is possible.
     """
-    direct, explored = _direct_side(tokens, price), _explored_side(tokens, price, reader_price)
-    quote = Quote(explored, direct, assumptions=_ASSUMPTIONS, price_date="" if price is None else price.date)
+    sizes = _sizes_of(tokens, price, reader_price, reader_room_tokens)
+    direct, explored = _direct_side(tokens, price), _explored_side(tokens, sizes, price, reader_price)
+    date = "" if price is None else price.date
+    quote = Quote(explored, direct, assumptions=_assumptions(sizes), price_date=date)
     is_affordable = (tokens_left is None or tokens + _ANSWER_TOKENS <= tokens_left) and (
         usd_left is None or direct.expected_usd is None or direct.expected_usd <= usd_left
     )
@@ -128,19 +154,25 @@ def decide_way(
     return DelegationDecision(explores, reason, _ANSWER_TOKENS, 0, tokens_left), quote
 
 
-_ASSUMPTIONS = (
-    (
-        f"exploring: {TURNS} turns, and all of the context is asked about once, in parts of "
-        f"{_CHUNK_TOKENS:,} tokens; at the low end {LEAST_TURNS} turn that asks nothing, at the high end "
-        f"{_MANY_TURNS} turns, and all is asked about twice"
-    ),
-    f"direct: an answer of {_ANSWER_TOKENS:,} tokens, {_SHORT_ANSWER_TOKENS:,} to {_LONG_ANSWER_TOKENS:,}",
-    (
-        f"tokens are estimated from bytes, {BYTES_PER_TOKEN} to a token; of a direct prompt, "
-        f"{1 - _LOW_INPUT:.0%} fewer at the low end and {_HIGH_INPUT - 1:.0%} more at the high end"
-    ),
-    "nothing is cached, and no answer is remembered",
-)
+def _assumptions(sizes: PartSizes) -> tuple[str, ...]:
+    return (
+        (
+            f"exploring: {_TURNS} turns, and all of the context is asked about once, in parts of "
+            f"{sizes.tokens():,} tokens; at the low end {_LEAST_TURNS} turn that asks nothing, at the high "
+            f"end {_MANY_TURNS} turns, and all is asked about twice"
+        ),
+        (
+            f"a question about a part: {sizes.prompt_tokens:,} tokens besides the part, and an answer of "
+            f"{sizes.answer_tokens():,}: {LEAST_ANSWER_TOKENS}, and {ANSWER_SHARE:.0%} of the part for what "
+            f"was found, at most {MOST_ANSWER_TOKENS:,}"
+        ),
+        f"direct: an answer of {_ANSWER_TOKENS} tokens, {_SHORT_ANSWER_TOKENS} to {_LONG_ANSWER_TOKENS:,}",
+        (
+            f"tokens are estimated from bytes, {BYTES_PER_TOKEN} to a token; of a direct prompt, "
+            f"{1 - _LOW_INPUT:.0%} fewer at the low end and {_HIGH_INPUT - 1:.0%} more at the high end"
+        ),
+        "nothing is cached, and no answer is remembered",
+    )
 
 
 def shown_usd(side: Side) -> str:
@@ -161,12 +193,7 @@ def _direct_side(tokens: int, price: Price | None) -> Side:
     return Side("direct", low, expected, None, high)
 
 
-def part_usd(reader_price: Price, tokens: int) -> Decimal:
-    """Return what a question about a part of so many *tokens* costs."""
-    return reader_price.conversation_usd([(tokens + _QUESTION_TOKENS, ANSWER_ABOUT_PART_TOKENS, 0, 0)])
-
-
-def turns_usd(price: Price, count: int) -> Decimal:
+def _turns_usd(price: Price, count: int) -> Decimal:
     """Return what so many turns of the model that looks into contexts cost."""
     tools = sum(estimate_tokens(spec.description + spec.schema_text) for spec in SPECS)
     begins = estimate_tokens(ASK_PROMPT) + tools
@@ -175,9 +202,9 @@ def turns_usd(price: Price, count: int) -> Decimal:
     )
 
 
-def _explored_side(tokens: int, price: Price | None, reader_price: Price | None) -> Side:
+def _explored_side(tokens: int, sizes: PartSizes, price: Price | None, reader_price: Price | None) -> Side:
     if price is None or reader_price is None:
         return Side("explored", None, None, None)
-    low, turns, many = (turns_usd(price, count) for count in (LEAST_TURNS, TURNS, _MANY_TURNS))
-    once = part_usd(reader_price, _CHUNK_TOKENS) * -(-tokens // _CHUNK_TOKENS)
+    low, turns, many = (_turns_usd(price, count) for count in (_LEAST_TURNS, _TURNS, _MANY_TURNS))
+    once = sizes.part_usd(reader_price) * -(-tokens // sizes.tokens())
     return Side("explored", low, turns + once, None, many + 2 * once)

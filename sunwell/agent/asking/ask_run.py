@@ -1,26 +1,21 @@
 """A run that answers a question about long contexts: in one call, or by looking into them."""
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any, Self
 
 import attrs
 
 from sunwell.agent.asking.ask_price import (
-    ANSWER_ABOUT_PART_TOKENS,
-    BYTES_PER_TOKEN,
-    LEAST_TURNS,
     budget_warning,
     fits_one_call,
-    part_usd,
+    part_sizes,
     shown_usd,
-    turns_usd,
     way_of,
 )
 from sunwell.agent.asking.ask_tools import AskTools
 from sunwell.agent.asking.exploration import Exploration, SharedReading, spent_text
 from sunwell.agent.asking.part_reader import PartReader
-from sunwell.agent.asking.part_sizes import MOST_ANSWER_TOKENS, PartSizes
+from sunwell.agent.asking.part_sizes import BYTES_PER_TOKEN, PartSizes
 from sunwell.agent.asking.seen_parts import Coverage, coverage_sentence
 from sunwell.agent.conversation.conversation import Assignment, Conversation
 from sunwell.agent.prompts import ASK_PROMPT, DIRECT_PROMPT, ask_text, money_text, question_closing_text
@@ -141,10 +136,8 @@ class Asking:
         sizes = {name: one.size for name, one in opened.items()}
         span = run.root.child("ask")
         reader = PartReader(run, self.reader, run.root.worker("calls"))
-        part_sizes = await self._part_sizes(sum(sizes.values()) // BYTES_PER_TOKEN)
-        shared = SharedReading(
-            run, reader, self._recurse, self._fits_one_call, part_sizes, self.asked.confirm
-        )
+        proposed = await self._part_sizes(sum(sizes.values()) // BYTES_PER_TOKEN)
+        shared = SharedReading(run, reader, self._recurse, self._fits_one_call, proposed, self.asked.confirm)
         exploration = Exploration(shared, span, self.model, self.asked.handles, Coverage(sizes))
         told = [f"{one_line(name)}: {one.size:,} bytes{one.files}" for name, one in opened.items()]
         return await self._explored(exploration, run.task, told)
@@ -233,9 +226,9 @@ class Asking:
         if noted is not None:
             return str(noted.value)
         left, price = run.ledger.usd_left(span.path), run.gateway.prices.price(self.reader)
-        characters = sizes.characters()
-        shown = "" if price is None else f"${part_usd(price, characters // BYTES_PER_TOKEN):.4f}"
-        said = money_text("" if left is None else f"${left:.4f}", characters, shown, ANSWER_ABOUT_PART_TOKENS)
+        shown = "" if price is None else f"${sizes.part_usd(price):.4f}"
+        answer = sizes.answer_tokens()
+        said = money_text("" if left is None else f"${left:.4f}", sizes.characters(), shown, answer)
         if not run.gateway.recorded_only:
             await run.journal.append(Note(span.path, _MONEY, said), durable=False)
         return said
@@ -326,11 +319,7 @@ class Asking:
         noted = run.journal.find(Note, key)
         if noted is not None:
             return PartSizes(*noted.value)
-        prices = run.gateway.prices
-        room = prices.room(self.reader, MOST_ANSWER_TOKENS).prompt_tokens
-        price = prices.price(self.model)
-        turns = Decimal(0) if price is None else turns_usd(price, LEAST_TURNS)
-        sizes = PartSizes.of(prices.price(self.reader), tokens, room_tokens=room, other_usd=turns)
+        sizes = part_sizes(tokens, (self.model, self.reader), run.gateway.prices)
         if not run.gateway.recorded_only:
             await run.journal.append(Note(*key, list(attrs.astuple(sizes))), durable=False)
         return sizes

@@ -16,19 +16,29 @@ MOST_PARTS = 5_000
 _MOST_OVERHEAD = 0.09
 """Which share of the bill of reading may be prompts and answers besides the text: what a reader that
 overlooks nothing in any part would lose by short ones. It is to stay below a tenth."""
-_LEAST_ANSWER_TOKENS = 5
-"""Assumed: so long is what each answer says however little is in its part. What it says of more that was
-found costs the same in parts of any size."""
+LEAST_ANSWER_TOKENS = 5
+"""Assumed: so long is what each answer says however little is in its part."""
+ANSWER_SHARE = 0.03
+"""Assumed: tokens that answers have besides, for what was found, for each token of text.
+
+They cost the same in parts of any size, so they count in prices, and not where a size is proposed.
+"""
 _QUESTION_TOKENS = 40
 _PLACE_TOKENS = 30
 _ASSUMED_RATIO = 5.0
-_CHARACTERS_PER_TOKEN = 4
+BYTES_PER_TOKEN = 4
+"""Or characters, as most texts have one byte for each."""
 _LEAST_TOKENS = 500
 """A shorter part shows too little of what is around a place."""
 _LEAST_ROOM_TOKENS = 250
 _LONGEST_TOKENS = 100_000
 _MARGIN = 1.25
 """Tokens are estimates: so much shorter than a limit is a part."""
+
+
+def question_tokens() -> int:
+    """Return how many tokens a question about a part is expected to have, without the part."""
+    return sum(map(estimate_tokens, read_system(""))) + _QUESTION_TOKENS + _PLACE_TOKENS
 
 
 @attrs.frozen
@@ -63,7 +73,7 @@ class PartSizes:
             room_tokens: Longest prompt of that model; ``None``: unknown.
             other_usd: What is paid at least besides the questions about parts.
         """
-        prompt = sum(map(estimate_tokens, read_system(""))) + _QUESTION_TOKENS + _PLACE_TOKENS
+        prompt = question_tokens()
         limits = [_LONGEST_TOKENS, *([] if room_tokens is None else [room_tokens - prompt])]
         ratio, share = _ASSUMED_RATIO, 1.0
         if price is not None:
@@ -82,15 +92,28 @@ class PartSizes:
     def characters(self) -> int:
         """Return the proposed size of parts, in two digits."""
         best = self._other_tokens() / _MOST_OVERHEAD
-        size = round(min(max(best, self.least_tokens), self.most_tokens)) * _CHARACTERS_PER_TOKEN
+        size = round(min(max(best, self.least_tokens), self.most_tokens)) * BYTES_PER_TOKEN
         step: int = 10 ** max(len(str(size)) - 2, 0)
         return size // step * step
 
     def _other_tokens(self) -> float:
         """Return what a question costs besides its part, in tokens of text, as a share of the whole bill."""
-        return (self.prompt_tokens + self.output_ratio * _LEAST_ANSWER_TOKENS) * self.read_share
+        return (self.prompt_tokens + self.output_ratio * LEAST_ANSWER_TOKENS) * self.read_share
 
     def sentence(self) -> str:
         """Return what a model that makes parts is told."""
         characters = self.characters()
-        return parts_text(characters, self._other_tokens() * _CHARACTERS_PER_TOKEN / characters)
+        share = self._other_tokens() * BYTES_PER_TOKEN / characters
+        return parts_text(characters, share, LEAST_ANSWER_TOKENS)
+
+    def tokens(self) -> int:
+        """Return the proposed size of parts as an estimate in tokens."""
+        return self.characters() // BYTES_PER_TOKEN
+
+    def answer_tokens(self) -> int:
+        """Return how long an answer about such a part is expected to be."""
+        return min(LEAST_ANSWER_TOKENS + round(ANSWER_SHARE * self.tokens()), MOST_ANSWER_TOKENS)
+
+    def part_usd(self, price: Price) -> Decimal:
+        """Return what a question about such a part is expected to cost at the *price* of the reader."""
+        return price.conversation_usd([(self.prompt_tokens + self.tokens(), self.answer_tokens(), 0, 0)])

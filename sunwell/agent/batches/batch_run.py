@@ -7,6 +7,7 @@ from sunwell.agent.batches.lens_gate import LensGate, places_to_try, why_no_test
 from sunwell.agent.batches.results_file import ResultsFile
 from sunwell.agent.batches.task_batch import Batch, joined_end, run_tasks
 from sunwell.agent.ladder.run_ladder import RunLadder, verification_of
+from sunwell.agent.lens.kept_lens import forget_failed_lens
 from sunwell.agent.lens.lens_writer import take_given_lens, write_run_lens
 from sunwell.agent.run.composed_answer import quoted_reports
 from sunwell.agent.run.run_context import Ending, Run
@@ -51,6 +52,7 @@ async def run_batch(
     else:
         results = await _tested_results(run, batch.tasks, worker, places, file, ladder)
     run.verification = verification_of(results)
+    await forget_failed_lens(run, [result.verification for result in results])
     return joined_end(results)
 
 

@@ -5,6 +5,7 @@ runs have ended, so that what is decided there does not depend on who was first.
 before it is acted on: a resume takes the same way and asks nothing again.
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
 from contextlib import suppress
@@ -34,6 +35,10 @@ from sunwell.memory.lens_store import TRIAL_VERDICT
 _TRIAL, _PAIRS, _LOOK = "lens-trial", "lens-pairs:", "lens-look:"
 _CUT_OFF = frozenset({"budget_usd", "budget_tokens", "calls", "cancelled"})
 """Ends that say nothing of what the work would have come to."""
+_OF_KNOWN = "of_known"
+"""Says in the note of the places that unknown pairs show nothing; older runs counted them as equal ones."""
+_ITEMS = "items"
+"""Under this name a trial, and the note of the places, have a hash of all items: an older run has none."""
 _ROOM = Decimal("1.5")
 """What must be left of a cap, in units of what the items that are left and the extra runs should use: items
 differ in cost, and none may be lost to a test."""
@@ -60,28 +65,46 @@ async def places_to_try(run: Run, tasks: Sequence[Task], ladder: RunLadder | Non
         return why
     if run.gateway.recorded_only or any(isinstance(one, WorkerOpened) for one in run.journal.records()):
         return _OLDER
-    if told := await _tested_before(run):
+    items = _items_sha256(tasks, ladder)
+    if told := await _tested_before(run, items):
         note = Note(run.root.path, _TRIAL, {"places": [], "why": told})
         await run.journal.append(note, durable=False)
         return told
     checked = _checked(tasks, ladder)
     words = [json.dumps(task_fields(tasks[place]), sort_keys=True) for place in checked]
     places = tuple(checked[one] for one in paired_places(words))
-    await run.journal.append(Note(run.root.path, _TRIAL, {"places": list(places)}), durable=False)
+    value = {"places": list(places), _OF_KNOWN: True, _ITEMS: items}
+    await run.journal.append(Note(run.root.path, _TRIAL, value), durable=False)
     return places
 
 
-async def _tested_before(run: Run) -> str:
-    """Return what an earlier run has found of a lens that helps; empty if none has.
+def _empty_trial(run: Run) -> LensTrial:
+    """Return the trial of *run* without a pair: by the rule by which it began."""
+    noted = run.journal.find(Note, (run.root.path, _TRIAL))
+    return LensTrial(counts_unknown=noted is not None and not noted.value.get(_OF_KNOWN))
 
-    It was taken from the store for the same tasks, files and models. Any other finding is looked at again.
+
+def _items_sha256(tasks: Sequence[Task], ladder: RunLadder | None) -> str:
+    """Return a hash of *tasks* with all that they say and the names of their checks.
+
+    The task of the run has only the beginnings of the first ones.
+    """
+    checks = None if ladder is None else ladder.checks
+    said = [[task_fields(task), () if checks is None else checks.names(task.check)] for task in tasks]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+async def _tested_before(run: Run, items: str) -> str:
+    """Return what an earlier run has found of a lens that helps with these *items*; empty if none has.
+
+    It was taken from the store for the same files and models. Any other finding is looked at again.
     """
     source, shelf = run.lens_source, run.shelf
     if shelf is None or source is None or source.how != "taken":
         return ""
-    found = [one for one in await in_thread(shelf.store.get, source.from_id) if one.id == source.from_id]
-    trial = found[0].trial if found else None
-    if trial is None or trial.get(TRIAL_VERDICT) != "helps":
+    kept = await in_thread(shelf.store.get, source.from_id)
+    trial = None if kept is None else kept.trial
+    if trial is None or (trial.get(TRIAL_VERDICT), trial.get(_ITEMS)) != ("helps", items):
         return ""
     return f"an earlier run has tested it: {one_line(str(trial.get('evidence', 'it helps')))}"
 
@@ -91,9 +114,11 @@ async def _note_trial(run: Run) -> None:
     source, test = run.lens_source, run.lens_test
     if run.shelf is None or source is None or test is None or test.finding in ("undecided", "not tested"):
         return
-    if kept_id := source.kept_id or (source.from_id if source.how == "taken" else ""):
+    if kept_id := source.stored_id:
         counts = {name: getattr(test, name) for name in ("withheld", "pairs", "better", "worse", "unknown")}
         trial = {TRIAL_VERDICT: test.finding, "evidence": test.evidence, **counts}
+        noted = run.journal.find(Note, (run.root.path, _TRIAL))
+        trial[_ITEMS] = "" if noted is None else noted.value.get(_ITEMS, "")
         await in_thread(run.shelf.store.note_trial, kept_id, trial | {"run": run.journal.run_id})
 
 
@@ -139,7 +164,7 @@ class LensGate:
     places: tuple[int, ...]
     planning: Planning
     file: ResultsFile | None = None
-    _trial: LensTrial = attrs.field(factory=LensTrial, init=False)
+    _trial: LensTrial = attrs.field(init=False)
     _items: dict[int, str] = attrs.field(factory=dict, init=False)
     """Ids of the workers that have begun, by the place of the item."""
     _twins: dict[int, str] = attrs.field(factory=dict, init=False)
@@ -148,6 +173,10 @@ class LensGate:
     """Why no more pairs are begun."""
     _has_failed: bool = attrs.field(default=False, init=False)
     """Whether an item has failed in a batch that is to end then."""
+
+    @_trial.default
+    def _before_any_pair(self) -> LensTrial:
+        return _empty_trial(self.run)
 
     async def results(self) -> tuple[TaskResult, ...]:
         """Return the results in the order of the items, and leave what the test has shown in the run."""
@@ -342,6 +371,9 @@ class LensGate:
         trial, run = self._trial, self.run
         withheld = trial.is_withheld
         left = len(self.tasks) - len(self._items)
+        if trial.finding == "undecided":
+            known = len(trial.pairs) - trial.unknown
+            self._stopped = f"of {known:,} of {len(trial.pairs):,} pairs it is known how both runs went"
         run.lens_test = LensTest(
             trial.finding or ("undecided" if trial.pairs else "not tested"),
             self._stopped,

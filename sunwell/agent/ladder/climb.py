@@ -32,6 +32,8 @@ from sunwell.models.room import own_output_tokens
 from sunwell.tools.wording import cut
 
 _FIRST = "cheap"
+_FIRST_MODEL = (_FIRST, "cheap_again")
+"""Rungs in the conversation of the first one."""
 _MAY_GO_ON = frozenset({"end", "length"})
 """Ends after which the same conversation can be told what the check found."""
 _LIMITS = frozenset({"budget_usd", "budget_tokens", "calls", "turns", "timeout"})
@@ -57,6 +59,8 @@ class Errand:
     """What each attempt is looked over for."""
     limits: Budget = Budget()
     """Limits of turns and seconds of each rung."""
+    has_lens: bool = False
+    """Whether the model of the first rung reads a lens; those of dearer rungs do not."""
     brief: str = ""
     """What the model that asked for the work tells all its workers; it is at the end of the system prompt."""
 
@@ -208,13 +212,13 @@ class Climb:
             await self.outcomes.record(
                 attempt,
                 [one.attempt for one in self._tried[:-1]],
-                has_lens=rung.name == "lens" or run.given_lens is not None,
+                has_lens=rung.name == "lens" or (self.errand.has_lens and rung.name in _FIRST_MODEL),
                 output_tokens=SpentOnWork.of(bill, rung.name).output_tokens,
             )
 
     def _span_of(self, rung: PlannedRung) -> Span:
         span = self.errand.span
-        if rung.name in (_FIRST, "cheap_again"):
+        if rung.name in _FIRST_MODEL:
             return span.child(rung.name)
         return Span(span.child(rung.name).path, max(0, span.depth - 1))  # the parent's side
 
@@ -222,7 +226,7 @@ class Climb:
         """Have the model of *rung* work; return its conversation and how it ended."""
         self._changed = tuple(change.path for change in self._files)
         shown = await self._attempt_text(span) if rung.name == "lens" else ""
-        if self.run.config.fresh and rung.name not in (_FIRST, "cheap_again"):
+        if self.run.config.fresh and rung.name not in _FIRST_MODEL:
             await self._restore(span)
         if rung.name == _FIRST:
             return await self._carry_out(self.errand.first())

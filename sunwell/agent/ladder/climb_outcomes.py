@@ -9,10 +9,10 @@ import attrs
 from sunwell.agent.ladder.rungs import PlannedRung, open_to
 from sunwell.agent.policy.ladder import Attempt, Rung, next_step
 from sunwell.agent.policy.rung_outcomes import DEFAULT_PRIORS, EXPECTED_PRIORS, after_of, rungs_with
-from sunwell.agent.run.run_outcomes import known_as
 from sunwell.core.price import Side
 from sunwell.core.verdict import RungAttempt
 from sunwell.memory.outcomes import KnownOutcomes, WorkOutcome
+from sunwell.models.prices import known_as
 
 
 @attrs.define(eq=False)

@@ -1,8 +1,6 @@
 """How the work of a run is verified: checked once at its end, or carried up the ladder."""
 
-import time
 from collections.abc import Iterable, Sequence
-from decimal import Decimal
 from pathlib import Path
 
 import attrs
@@ -12,26 +10,23 @@ from sunwell.agent.ladder.checking import Checker, WorkDone
 from sunwell.agent.ladder.climb import Climb, Climbed, Errand, not_passed
 from sunwell.agent.ladder.climb_outcomes import ClimbOutcomes
 from sunwell.agent.ladder.rungs import LadderModels, plan_rungs
+from sunwell.agent.ladder.work_outcomes import keep_outcome_of_run, keep_outcome_of_worker
 from sunwell.agent.ladder.workers_at_work import WorkersAtWork
-from sunwell.agent.policy.cost_model import Prices, quote
+from sunwell.agent.policy.estimator import estimate_output
 from sunwell.agent.policy.task_kinds import kind_of
-from sunwell.agent.run.decision import Candidates, LensOutlook, PricedModel, expected_output, shape_of
+from sunwell.agent.run.decision import expected_output
 from sunwell.agent.run.loop_config import DEFAULT_TURNS, LoopConfig
 from sunwell.agent.run.run_context import Ending, Run, Work
-from sunwell.agent.run.run_outcomes import SpentOnWork, known_as
 from sunwell.agent.workers.dispatcher import Carried
 from sunwell.agent.workers.worker import Worker
 from sunwell.checks.suite import ChosenChecks
 from sunwell.core.confinement import Confinement
-from sunwell.core.lens import EphemeralLens
-from sunwell.core.model import ModelProtocol
 from sunwell.core.secrets import Secrets
 from sunwell.core.span import Span
 from sunwell.core.task import Budget, Task, TaskResult
 from sunwell.core.tool import ToolExecutor
 from sunwell.core.verdict import Verification
 from sunwell.journal.records import Checked, RungChosen
-from sunwell.memory.outcomes import Way, WorkOutcome
 from sunwell.tools.toolbox import Toolbox
 from sunwell.tools.workspace import Workspace
 
@@ -108,6 +103,7 @@ class RunLadder:
             first=first,
             facts=given.facts,
             limits=Budget(turns=DEFAULT_TURNS if turns is None else None),
+            has_lens=run.lens is not None,
         )
         climbed = await self._climb(errand, run.works)
         run.verification = climbed.verification
@@ -212,6 +208,7 @@ class RunLadder:
             first=lambda: first,
             facts=first.given.facts,
             limits=limits,
+            has_lens=worker.terms.has_lens,
             brief=worker.terms.brief,
         )
         climbed = await self._climb(errand, worker.works)
@@ -221,9 +218,8 @@ class RunLadder:
         run, kind = self.run, kind_of(errand.task)
         system, tools = run.guidance.sections(), run.tools.specs
         output = expected_output(errand.task, run.config)
-        outcomes = ClimbOutcomes(
-            kind, await run.outcomes.of(kind), run.outcomes.record, output.expected_tokens
-        )
+        by_words = estimate_output(errand.task).expected_tokens
+        outcomes = ClimbOutcomes(kind, await run.outcomes.of(kind), run.outcomes.record, by_words)
         rungs = plan_rungs(self.models, run.config, errand.task, output, system=system, tools=tools)
         return await Climb(self.run, errand, self.models, rungs, outcomes, works).to_the_end()
 
@@ -246,100 +242,3 @@ def verification_of(results: Sequence[TaskResult]) -> Verification | None:
     by = tuple(dict.fromkeys(name for one in checked for name in one.by))
     count = sum(one is True for one in found)
     return Verification(passed, by, f"{count:,} of {len(results):,} tasks passed their checks")
-
-
-_CONTINUED = "continued"
-"""Stands for what failed before, where work goes on with an earlier conversation: it is no first try."""
-
-
-@attrs.frozen
-class _CheckedWork:
-    """A piece of checked work, and who did it."""
-
-    task: str
-    path: str
-    """Of the span that all its calls are at or below."""
-    rung: str
-    model: ModelProtocol
-    has_lens: bool
-    lens_unpaid: EphemeralLens | None
-    """The lens that was there before the work began, so that it is not in its cost; ``None``: none was."""
-    after: str = ""
-
-
-def way_of(model: ModelProtocol, own: ModelProtocol | None, *, has_lens: bool) -> Way:
-    """Return in which way *model* works; *own* is the run's own model, if it is known."""
-    if has_lens:
-        return "delegated"
-    return "cheap" if own is not None and model.name != own.name else "direct"
-
-
-async def keep_outcome_of_run(run: Run, models: LadderModels, passed: bool | None) -> None:
-    """Keep what the checks found of the work of *run* as a whole."""
-    work = _work_of_run(run, models)
-    await run.outcomes.record(_outcome(run, models, work, run.kind, passed))
-
-
-async def keep_outcome_of_worker(run: Run, worker: Worker, models: LadderModels, passed: bool | None) -> None:
-    """Keep what the checks found of the work of *worker*. The lens that siblings share is not in its cost."""
-    model, has_lens = worker.terms.model, worker.terms.has_lens
-    way = way_of(model, models.own, has_lens=has_lens)
-    lens = run.lens if has_lens else None
-    work = _CheckedWork(worker.task.text, worker.span.path, way, model, has_lens, lens)
-    await run.outcomes.record(_outcome(run, models, work, kind_of(work.task), passed))
-
-
-def _work_of_run(run: Run, models: LadderModels) -> _CheckedWork:
-    config, has_lens, decision = run.config, run.lens is not None, run.decision
-    own = models.own or models.smart
-    is_cheap = decision is not None and not decision and decision.without_lens == "delegation_model"
-    model = models.worker if has_lens or is_cheap else own
-    rung: str = way_of(model, own, has_lens=has_lens)
-    if config.orchestrate:
-        rung, model = "orchestrated", models.smart
-    elif config.delegation_tools is not None:
-        rung = "with-workers"
-    elif run.asked is not None:
-        rung, model = "asked", models.smart
-    after = "" if run.begun is None else _CONTINUED
-    is_paid = any(line.purpose == "lens" for line in run.tally.bill(run.root.path).lines)
-    return _CheckedWork(run.task, run.root.path, rung, model, has_lens, None if is_paid else run.lens, after)
-
-
-def _outcome(
-    run: Run, models: LadderModels, work: _CheckedWork, kind: str, passed: bool | None
-) -> WorkOutcome:
-    spent = SpentOnWork.of(run.tally.bill(work.path))
-    return WorkOutcome(
-        kind,
-        work.rung,
-        known_as(work.model),
-        work.after,
-        passed,
-        spent.cost_usd,
-        time.time(),
-        work.has_lens,
-        spent.output_tokens,
-        expected_output(work.task, run.config).expected_tokens,
-        _quoted_usd(run, models, work, spent.output_tokens),
-    )
-
-
-def _quoted_usd(
-    run: Run, models: LadderModels, work: _CheckedWork, output_tokens: int | None
-) -> Decimal | None:
-    """Return what the cost model says of *work* for the output that it took; ``None``: it says nothing."""
-    if output_tokens is None or work.rung not in ("direct", "cheap", "delegated"):
-        return None
-    config = run.config
-    own = models.own or models.smart
-    several = (models.smart, own, models.worker)
-    candidates = Candidates(*[PricedModel.of(one, config.prices, config) for one in several])
-    outlook = LensOutlook(given=work.lens_unpaid)
-    system, tools = run.guidance.sections(), run.tools.specs
-    shape = shape_of(work.task, config, candidates, system=system, tools=tools, lens=outlook)
-    shape = attrs.evolve(shape, redone_share=Decimal(0))
-    prices = Prices(candidates.smart.price, candidates.own.price, candidates.worker.price)
-    made = quote(output_tokens, prices, shape)
-    side = {"direct": made.direct, "cheap": made.cheap, "delegated": made.delegated}[work.rung]
-    return None if side is None else side.expected_usd

@@ -6,6 +6,7 @@ it rests on as it was, and no file besides that fits the task. What is found is 
 is used, so that a resume uses the same.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -31,6 +32,7 @@ from sunwell.core.model import ModelProtocol
 from sunwell.core.price import Price
 from sunwell.core.span import Span
 from sunwell.core.threads import in_thread
+from sunwell.core.verdict import Verification
 from sunwell.errors import JournalError
 from sunwell.journal.records import Forked, Note, ToolFinished
 from sunwell.memory.lens_store import LONGEST_TASK, KeptLens
@@ -44,6 +46,10 @@ LEAST_ALIKE = 0.5
 MOST_SHARE = Decimal("0.8")
 """Part of the price of a whole lens that changing a kept one may be expected to cost."""
 _MOST_NAMED = 3
+_WORD = re.compile(r"[^\W\d]\w{2,}")
+_CODE = re.compile(r"`[^`]*`|\w*(?:_|[a-z][A-Z]|\d)\w*|\w+(?=\()|\w+\.\w+")
+"""What looks like code in a sentence: between backticks, with an underscore, a capital inside or a digit,
+before a bracket, or around a dot."""
 _LONGEST_SHOWN = 500
 _WORDS = {
     "smart": "it was written by another model, {}",
@@ -65,12 +71,24 @@ class WantedLens:
 
     @classmethod
     def of(
-        cls, shelf: LensShelf, order: LensOrder, shown: Shown, options: RunOptions, models: "tuple[str, str]"
-    ) -> "WantedLens":
-        """Return what is wanted by *order*; *models* are the lasting names of who writes and who reads."""
+        cls,
+        shelf: LensShelf,
+        order: LensOrder,
+        shown: Shown,
+        options: RunOptions,
+        models: tuple[ModelProtocol, ModelProtocol],
+    ) -> "WantedLens | None":
+        """Return what is wanted by *order*, whose context is what is sent of *shown*; ``None``: no kept one.
+
+        *models* are who writes and who reads: later runs must know both again. Nor is one wanted if the name
+        of a shown file has a secret, so that nobody notes it.
+        """
+        smart, reader = lasting_name(models[0]), lasting_name(models[1])
+        if smart is None or reader is None or len(shown.reads) < len(shown.parts):
+            return None
         needs = {
-            "smart": models[0],
-            "reader": models[1],
+            "smart": smart,
+            "reader": reader,
             "prompt": [LENS_PROMPT_VERSION, LENS_CHANGE_PROMPT_VERSION],
             "tools": _digest(tools_text(order.tools)),
             "max_lens_tokens": order.max_lens_tokens,
@@ -78,7 +96,7 @@ class WantedLens:
             "split": order.split,
             "scout_turns": options.scout_turns if options.scout else 0,
         }
-        return cls(shelf.scope if shown.text else "", order.task, needs, shown)
+        return cls(shelf.scope if order.context else "", order.task, needs, shown)
 
     @property
     def kind(self) -> str:
@@ -105,6 +123,8 @@ class FoundLens:
     """What is changed, if it is a start."""
     changed: tuple[str, ...] = ()
     """The files of the kept lens that are not as they were."""
+    files: Mapping[str, str | None] = attrs.field(factory=dict)
+    """If it is a start, the hash of each of its files as it is now: what is made of it rests on them, too."""
     may_keep: bool = False
     """Whether the lens that is written may be kept."""
 
@@ -144,25 +164,28 @@ def look_up(
 
     reasons: tuple[str, ...] = ()
     start: KeptLens | None = None
-    found = shelf.store.find(wanted.scope, wanted.kind)
+    found = shelf.store.find(wanted.scope, wanted.kind, wanted.task_sha256)
     for kept in found:
         if kept.task_sha256 == wanted.task_sha256:
-            against = reasons_against(kept, wanted, hashes(kept.files), now)
+            against = reasons_against(kept, wanted, hashes((*kept.files, *kept.idle)), now)
             if not against:
                 return FoundLens(use="as it is", kept=kept)
             reasons = reasons or against
-        if _may_start(kept, wanted, now) and (start is None or _alike(kept, wanted) > _alike(start, wanted)):
-            start = kept  # of those that are equally alike, the latest
+        # Of those that are equally alike, the latest.
+        is_best = start is None or _alike(kept, wanted) > _alike(start, wanted)
+        if is_best and _may_start(kept, wanted, now) and _shows_changes(kept, wanted, hashes(kept.files)):
+            start = kept
     plain = FoundLens(reasons=reasons, may_keep=True)
     if start is None or price is None:
         return plain
     stands = hashes(start.files)
     changed = tuple(path for path, digest in start.files.items() if stands[path] != digest)
+    files = {path: stands[path] for path in start.files}
     base = LensBase(start.lens, kept_text(start.lens, start.task, changed), _unseen(start, wanted))
     change, whole = tokens_of(base)
     if _usd(price, whole, change) > MOST_SHARE * _usd(price, whole, None):
         return plain
-    return attrs.evolve(plain, use="as a start", kept=start, base=base, changed=changed)
+    return attrs.evolve(plain, use="as a start", kept=start, base=base, changed=changed, files=files)
 
 
 def _usd(price: Price, whole_tokens: int, change_tokens: int | None) -> Decimal:
@@ -183,10 +206,12 @@ def reasons_against(
         against.append("it is older than 30 days")
     gone = [path for path, digest in kept.files.items() if digest is not None and stands[path] is None]
     new = [path for path, digest in kept.files.items() if digest is None and stands[path] is not None]
-    new += [path for path in wanted.shown.fitting if path not in kept.files]
+    new += [path for path in wanted.shown.fitting if path not in kept.files and path not in kept.idle]
+    # A file that had only filled the room may fit the task by now, or say something else to it.
+    rests_on = {**kept.files, **{path: kept.idle[path] for path in wanted.shown.fitting if path in kept.idle}}
     changed = [
         path
-        for path, digest in kept.files.items()
+        for path, digest in rests_on.items()
         if None not in (digest, stands[path]) and stands[path] != digest
     ]
     against += [f"{_files(changed)} changed since"] if changed else []
@@ -213,6 +238,15 @@ def _may_start(kept: KeptLens, wanted: WantedLens, now: float) -> bool:
     return is_fit and abs(now - kept.kept_at) <= MOST_SECONDS and _alike(kept, wanted) >= LEAST_ALIKE
 
 
+def _shows_changes(kept: KeptLens, wanted: WantedLens, stands: Mapping[str, str | None]) -> bool:
+    """Whether the smart model is shown each file of *kept* that is not as it was, unless it is gone.
+
+    Of a file that it does not see, it cannot say which rules are out of date.
+    """
+    seen = {read.path for read in wanted.shown.reads}
+    return all(stands[path] in (digest, None) or path in seen for path, digest in kept.files.items())
+
+
 def _alike(kept: KeptLens, wanted: WantedLens) -> float:
     """Return which share of the words of two tasks both have, 0 to 1; above 1: they are the same task."""
     if kept.task_sha256 == wanted.task_sha256:
@@ -222,15 +256,17 @@ def _alike(kept: KeptLens, wanted: WantedLens) -> float:
 
 
 def _unseen(kept: KeptLens, wanted: WantedLens) -> str:
-    """Return what the smart model is shown of files that *kept* does not rest on as they are.
+    """Return what the smart model is shown to change *kept*.
 
-    If it was written for another task, what fits this one is shown, too: it may say nothing of it.
+    That are the files of its own that are not as they were, and what fits the task: all of that if it was
+    written for another task, of which it may say nothing, else what it does not rest on.
     """
-    shown = wanted.shown
-    known = {read.path for read in shown.reads if kept.files.get(read.path) == read.sha256}
-    if kept.task_sha256 != wanted.task_sha256:
-        known.difference_update(shown.fitting)
-    return "\n\n".join(text for path, text in shown.parts if path not in known)
+    shown, is_same = wanted.shown, kept.task_sha256 == wanted.task_sha256
+    seen = {**kept.files, **kept.idle}
+    as_it_was = {read.path for read in shown.reads if seen.get(read.path) == read.sha256}
+    asked = {path for path in shown.fitting if not (is_same and path in as_it_was)}
+    asked |= {read.path for read in shown.reads if read.path in kept.files and read.path not in as_it_was}
+    return "\n\n".join(text for path, text in shown.parts if path in asked)
 
 
 async def note_kept(
@@ -244,28 +280,17 @@ async def note_kept(
     """Look for a lens of an earlier run for *order*, and note what is found, if *run* uses the store."""
     if (shelf := run.shelf) is None or order.attempt:
         return
-    wanted = _wanted(run, shelf, order, shown, models)
-    if wanted is None or len(shown.reads) < len(
-        shown.parts
-    ):  # the name of a file has a secret: nobody notes it
+    wanted = WantedLens.of(shelf, order, shown, run.config, models)
+    if wanted is None:
         return
     found = FoundLens(may_keep=True)
-    if shelf.reads and run.journal.find(Forked, ()) is None:
+    if run.journal.find(Forked, ()) is None:  # who begins a lens anew wants another one
         price, now = run.gateway.prices.price(models[0]), shelf.store.clock()
         found = await in_thread(look_up, shelf, wanted, price, tokens_of, now)
         if found.kept is not None:
             await in_thread(shelf.store.use, found.kept)
     # A call, or the record of the lens, comes after it and is synced.
     await run.journal.append(Note(span.path, KEPT, _noted(found)), durable=False)
-
-
-def _wanted(
-    run: Run, shelf: LensShelf, order: LensOrder, shown: Shown, models: tuple[ModelProtocol, ModelProtocol]
-) -> WantedLens | None:
-    smart, reader = lasting_name(models[0]), lasting_name(models[1])
-    if smart is None or reader is None:
-        return None
-    return WantedLens.of(shelf, order, shown, run.config, (smart, reader))
 
 
 def found_for(run: Run, span: Span) -> FoundLens:
@@ -299,7 +324,10 @@ def found_for(run: Run, span: Span) -> FoundLens:
         if found.use == "as it is":
             return found
         text = kept_text(kept.lens, kept.task, changed)
-        return attrs.evolve(found, base=LensBase(kept.lens, text, value["unseen"]))
+        found = attrs.evolve(found, base=LensBase(kept.lens, text, value["unseen"]))
+        if "files" not in value:  # without them nobody can tell when a lens that is made of it is out of date
+            return attrs.evolve(found, may_keep=False)
+        return attrs.evolve(found, files=dict(value["files"]))
     except (ArithmeticError, KeyError, TypeError, ValueError) as error:
         raise JournalError(f"the journal is damaged: its kept lens cannot be read ({error})") from None
 
@@ -318,7 +346,7 @@ def _noted(found: FoundLens) -> dict[str, Any]:
         "cost_usd": None if kept.cost_usd is None else str(kept.cost_usd),
     }
     if found.base is not None:
-        value |= {"unseen": found.base.unseen, "changed": list(found.changed)}
+        value |= {"unseen": found.base.unseen, "changed": list(found.changed), "files": dict(found.files)}
     return value
 
 
@@ -337,23 +365,35 @@ async def keep_lens(
     order: LensOrder,
     made: NewLens,
     models: tuple[ModelProtocol, ModelProtocol],
-    reads: Sequence[FileRead],
+    shown: Shown,
+    base_files: Mapping[str, str | None],
 ) -> str:
     """Keep *made* for later runs and return its id; empty if it is not kept.
 
-    *reads* are the files that were shown. With them it rests on the files that the smart model has read
-    itself, and on those that it says will be changed.
+    It rests on the files that were *shown*, but for those that only filled the room and of which it says
+    nothing, on those that the smart model has read itself, on those that it says will be changed, and on
+    *base_files*: those of the lens that it is made of.
     """
     if (shelf := run.shelf) is None:
         return ""
-    wanted = _wanted(run, shelf, order, Shown(order.context, tuple(reads)), models)
-    files = _files_of(run, span, reads)
-    if wanted is None or files is None:
+    wanted = WantedLens.of(shelf, order, shown, run.config, models)
+    seen = _files_of(run, span, shown.reads)
+    if wanted is None or seen is None:
         return ""
-    return await in_thread(_keep, shelf, wanted, made, files)
+    idle = idle_files(made.lens, shown, order.task).difference(base_files, made.lens.target_files)
+    idle -= {read.path for read in _looked_at(run, span)}
+    files = {**base_files, **{path: digest for path, digest in seen.items() if path not in idle}}
+    others = {path: digest for path in idle if (digest := seen.get(path)) is not None}
+    return await in_thread(_keep, shelf, wanted, made, files, others)
 
 
-def _keep(shelf: LensShelf, wanted: WantedLens, made: NewLens, files: dict[str, str | None]) -> str:
+def _keep(
+    shelf: LensShelf,
+    wanted: WantedLens,
+    made: NewLens,
+    files: dict[str, str | None],
+    idle: Mapping[str, str],
+) -> str:
     targets = [path for path in made.lens.target_files if path not in files]
     files |= dict(zip(targets, shelf.hashes(targets), strict=True))
     kept = KeptLens(
@@ -364,6 +404,7 @@ def _keep(shelf: LensShelf, wanted: WantedLens, made: NewLens, files: dict[str, 
         scope=wanted.scope,
         needs=wanted.needs,
         files=files,
+        idle=idle,
         items=made.items,
         cost_usd=made.cost_usd,
     )
@@ -371,12 +412,43 @@ def _keep(shelf: LensShelf, wanted: WantedLens, made: NewLens, files: dict[str, 
     return "" if done is None else done.id
 
 
+def idle_files(lens: EphemeralLens, shown: Shown, task: str) -> frozenset[str]:
+    """Return the shown files that *lens* does not rest on.
+
+    They only filled the room, and the lens says no word of the file's path, and no name of code that is in
+    the file. Words that are also in the task or in a file that fits it say nothing. What is not known to
+    fill the room counts as fitting.
+    """
+    if not shown.fitting:
+        return frozenset()
+    fits = [text for part in shown.parts if part[0] in shown.fitting for text in part]
+    common = _words_in(" ".join((task, *fits)))
+    said, names = (found - common for found in _said_by(lens))
+    return frozenset(
+        path
+        for path, text in shown.parts
+        if path not in shown.fitting
+        and said.isdisjoint(_words_in(path))
+        and names.isdisjoint(_words_in(text))
+    )
+
+
+def _said_by(lens: EphemeralLens) -> tuple[frozenset[str], frozenset[str]]:
+    """Return all words of *lens*, and those of them that look like names in code."""
+    rules = " ".join((*lens.heuristics, *lens.patterns, *lens.anti_patterns, *lens.constraints))
+    rules = " ".join((rules, lens.task_scope, *lens.target_files))
+    examples = _words_in(" ".join(lens.examples))
+    names = frozenset(name.casefold() for found in _CODE.finditer(rules) for name in _WORD.findall(found[0]))
+    return _words_in(rules) | examples, names | examples
+
+
+def _words_in(text: str) -> frozenset[str]:
+    return frozenset(word.casefold() for word in _WORD.findall(text))
+
+
 def _files_of(run: Run, span: Span, reads: Sequence[FileRead]) -> dict[str, str | None] | None:
     """Return the files that were read for the lens at *span*; ``None`` if one of them changed meanwhile."""
-    all_reads = list(reads)
-    for record in run.journal.records():
-        if isinstance(record, ToolFinished) and record.span == span.path:
-            all_reads += record.result.reads
+    all_reads = [*reads, *_looked_at(run, span)]
     files: dict[str, str | None] = {}
     for read in all_reads:
         if files.setdefault(read.path, read.sha256) != read.sha256:
@@ -384,13 +456,23 @@ def _files_of(run: Run, span: Span, reads: Sequence[FileRead]) -> dict[str, str 
     return files
 
 
-async def forget_failed_lens(run: Run) -> None:
-    """Drop the lens of *run* from the store if the check of its task failed: the next try gets another."""
-    found, source = run.verification, run.lens_source
-    if run.shelf is None or source is None or found is None or found.passed is not False:
+def _looked_at(run: Run, span: Span) -> list[FileRead]:
+    """Return what the smart model has read itself."""
+    records = (each for each in run.journal.records() if isinstance(each, ToolFinished))
+    return [read for each in records if each.span == span.path for read in each.result.reads]
+
+
+async def forget_failed_lens(run: Run, verified: Sequence[Verification | None]) -> None:
+    """Drop the lens of *run* from the store if all of the *verified* work failed: the next try gets another.
+
+    *verified* has what the checks found of each piece, ``None`` for one that was not checked. A lens that
+    this one was changed from was not tried, and stays.
+    """
+    source, passed = run.lens_source, [one.passed for one in verified if one is not None]
+    if run.shelf is None or source is None or not passed or any(one is not False for one in passed):
         return
-    if ids := {source.kept_id, source.from_id} - {""}:
-        await in_thread(run.shelf.store.drop, sorted(ids))
+    if source.stored_id:
+        await in_thread(run.shelf.store.drop, [source.stored_id])
 
 
 def _digest(text: str) -> str:

@@ -393,17 +393,13 @@ def take_given_lens(run: Run) -> bool:
         return False
     run.lens = lens
     given = LensGiven(
-        lens.task_scope,
-        len(lens.heuristics),
-        len(lens.patterns),
-        len(lens.anti_patterns),
-        len(lens.constraints),
-        len(lens.examples),
-        lens_tokens(lens),
-        lens.target_files,
-        lens.generated_by,
-        run.lens_left_out,
-        lens_remarks(lens, run.config.max_lens_tokens),
+        task_scope=lens.task_scope,
+        **lens.part_counts,
+        tokens=lens_tokens(lens),
+        target_files=lens.target_files,
+        generated_by=lens.generated_by,
+        left_out=run.lens_left_out,
+        remarks=lens_remarks(lens, run.config.max_lens_tokens),
     )
     run.tell(LENS_GIVEN, given)
     return True
@@ -486,8 +482,9 @@ async def _written(
     lens, replaced = without_secrets(written.lens, run.gateway.secrets, is_answer=True)
     if found.may_keep and written.is_whole and recorded is None and reader is not None:
         made = NewLens(lens, tuple(map(task_fields, written.items)), run.tally.bill(span.path).cost_usd)
-        reads = _reads_noted(run, span.path)
-        kept_id = await keep_lens(run, span, order, made, (smart, reader), reads)
+        base_files = found.files if source.how == "changed" else {}
+        shown = _shown_as_noted(run, span.path, order.context)
+        kept_id = await keep_lens(run, span, order, made, (smart, reader), shown, base_files)
         source = attrs.evolve(source, kept_id=kept_id)
     elif recorded is not None and recorded.source is not None:
         source = recorded.source
@@ -512,17 +509,13 @@ async def _take(run: Run, place: LensPlace, found: FoundLens) -> Written:
         await run.journal.append(Note(path, _ITEMS, [dict(item) for item in kept.items]), durable=False)
     await run.journal.append(LensWritten(path, lens, replaced, None, source))
     taken = LensTaken(
-        lens.task_scope,
-        len(lens.heuristics),
-        len(lens.patterns),
-        len(lens.anti_patterns),
-        len(lens.constraints),
-        len(lens.examples),
-        lens_tokens(lens),
-        lens.generated_by,
-        source,
-        lens.target_files,
-        replaced,
+        task_scope=lens.task_scope,
+        **lens.part_counts,
+        tokens=lens_tokens(lens),
+        generated_by=lens.generated_by,
+        source=source,
+        target_files=lens.target_files,
+        left_out=replaced,
     )
     run.tell(LENS_TAKEN, taken)
     return Written(lens, items=items, left_out=replaced, source=source)
@@ -570,7 +563,7 @@ class _Asking:
             order = attrs.evolve(
                 order, context=shorter, max_output_tokens=_lens_room(run, smart).output_tokens
             )
-            shown = Shown(shorter, _reads_noted(run, span.path))
+            shown = attrs.evolve(_shown_as_noted(run, span.path, ""), text=shorter)
             await _note_context(run, span.path, shown, needs_scouting=may_scout(run))
             return await write_split_lens(order, self._ask, model_name=smart.name, scout=scout), order
 
@@ -731,15 +724,41 @@ def may_scout(run: Run) -> bool:
 
 async def _note_context(run: Run, path: str, shown: Shown, *, needs_scouting: bool) -> None:
     reads = [[read.path, read.sha256] for read in shown.reads]
-    value = {"text": shown.text, "reads": reads}
-    note = Note(path, CONTEXT, value | {"needs_scouting": True} if needs_scouting else value)
+    value: dict[str, Any] = {"text": shown.text, "reads": reads}
+    value |= {"needs_scouting": True} if needs_scouting else {}
+    value |= {"fitting": list(shown.fitting), "places": _places_in(shown)} if shown.fitting else {}
+    note = Note(path, CONTEXT, value)
     run.files.see(note)
     await run.journal.append(note, durable=False)  # the intent of the call comes after it, and is synced
 
 
-def _reads_noted(run: Run, path: str) -> tuple[FileRead, ...]:
+def _shown_as_noted(run: Run, path: str, text: str) -> Shown:
+    """Return *text*, which was shown, with what is noted of the files in it."""
     noted = run.journal.find(Note, (path, CONTEXT))
-    return () if noted is None else tuple(FileRead(*read) for read in noted.value["reads"])
+    if noted is None:
+        return Shown(text)
+    value, whole = noted.value, str(noted.value["text"])
+    reads = tuple(FileRead(*read) for read in value["reads"])
+    places = value.get("places")
+    if places is None or places["length"] != len(whole):  # a secret was replaced, and all is elsewhere
+        return Shown(text, reads)
+    parts = tuple((path, whole[start:end]) for path, start, end in places["files"])
+    return Shown(text, reads, fitting=tuple(value["fitting"]), parts=parts)
+
+
+def _places_in(shown: Shown) -> dict[str, Any]:
+    """Return how long the text is, and where each file is in it: path, first character, and end.
+
+    Files that were cut off are left out.
+    """
+    places: list[list[Any]] = []
+    end = 0
+    for path, part in shown.parts:
+        start = shown.text.find(part, end)
+        if start >= 0 and part:
+            end = start + len(part)
+            places.append([path, start, end])
+    return {"length": len(shown.text), "files": places}
 
 
 def _shorter(run: Run, smart: ModelProtocol, order: LensOrder, refusal: RequestTooLong) -> str:
@@ -782,15 +801,11 @@ def _created(
     run: Run, path: str, lens: EphemeralLens, left_out: tuple[str, ...], source: LensSource
 ) -> EphemeralLensCreated:
     return EphemeralLensCreated(
-        lens.task_scope,
-        len(lens.heuristics),
-        len(lens.patterns),
-        lens.generated_by,
-        len(lens.anti_patterns),
-        len(lens.constraints),
-        len(lens.examples),
-        run.tally.bill(path).cost_usd,
-        lens.target_files,
-        left_out,
-        source,
+        task_scope=lens.task_scope,
+        **lens.part_counts,
+        generated_by=lens.generated_by,
+        cost_usd=run.tally.bill(path).cost_usd,
+        target_files=lens.target_files,
+        left_out=left_out,
+        source=source,
     )

@@ -94,9 +94,11 @@ def lens_misfit(
             f"writing a lens takes about {lens_tokens:,} tokens, and {max(0, left):,} are left of the budget"
         )
     if budget_usd is not None and lens_usd is not None and budget_usd < lens_usd:
+        what = (
+            "writing a lens and the first call under it" if lens_tokens else "the first call under the lens"
+        )
         return (
-            f"writing a lens and the first call under it may cost {_usd(lens_usd)}, and "
-            f"{_usd(max(Decimal(0), budget_usd))} is left of the budget"
+            f"{what} may cost {_usd(lens_usd)}, and {_usd(max(Decimal(0), budget_usd))} is left of the budget"
         )
     return None
 

@@ -1,7 +1,8 @@
 """The test of a lens: items that ran with it and without it, and when they are evidence enough.
 
 Two identical runs of a model differ on 8 to 24 % of real tasks, so that one comparison shows nothing. Only
-*discordant* pairs count, of which one run passed and the other did not. Their running difference is looked at
+*discordant* pairs count, of which one run passed and the other did not; one of which that is not known shows
+nothing, and is no reason to withhold a lens. Their running difference is looked at
 after each group of four pairs, and nowhere between: groups can run side by side, and the order in which their
 runs end changes nothing. ``benchmarks/lens_gate.py`` has what the rule does to good and bad lenses.
 """
@@ -18,10 +19,14 @@ LEAST_ITEMS = 40
 MOST_PAIRS = 20
 GROUP = 4
 """Pairs between two looks."""
+LEAST_KNOWN = 10
+"""Known pairs of all of them without which a lens has not shown that it is no gain."""
+_BLIND_PAIRS = 8
+"""Pairs of which none is known, after which no more are begun: the checks cannot tell."""
 _FIRST_BOUND, _BOUND = 3, 2
-"""Differences that decide: at the first look a larger one, since 2 of 4 pairs are often chance."""
+"""Differences that decide: in the first four known pairs a larger one, since 2 of 4 are often chance."""
 
-LensFinding = Literal["helps", "harms", "no harm", "no gain"]
+LensFinding = Literal["helps", "harms", "no harm", "no gain", "undecided"]
 
 
 @attrs.frozen
@@ -57,6 +62,8 @@ class LensTrial:
     """
 
     pairs: tuple[LensPair, ...] = ()
+    counts_unknown: bool = attrs.field(default=False, kw_only=True)
+    """Whether an unknown pair counts as one without a difference: that was the rule of older runs."""
 
     def plus(self, pairs: Sequence[LensPair]) -> Self:
         """Return the trial with more *pairs*."""
@@ -88,18 +95,22 @@ class LensTrial:
         """What the pairs show; ``None``: more are needed.
 
         After the last pair, a lens with as many worse pairs as better ones, or more, has shown no gain.
+        ``undecided``: too few of the pairs show anything, and more would hardly.
         """
-        difference = 0
+        known, difference = 0, 0
         for place, pair in enumerate(self.pairs[:MOST_PAIRS], 1):
+            known += pair.is_known or self.counts_unknown
             difference += pair.difference
-            if place == MOST_PAIRS:
-                break
-            if place % GROUP == 0 and abs(difference) >= (_FIRST_BOUND if place == GROUP else _BOUND):
+            if place % GROUP:
+                continue
+            if abs(difference) >= (_FIRST_BOUND if known <= GROUP else _BOUND):
                 return "helps" if difference > 0 else "harms"
+            if place >= _BLIND_PAIRS and not known:
+                return "undecided"
         if len(self.pairs) < MOST_PAIRS:
             return None
-        if abs(difference) >= _BOUND:
-            return "helps" if difference > 0 else "harms"
+        if known < LEAST_KNOWN:
+            return "undecided"
         return "no harm" if difference > 0 else "no gain"
 
     @property

@@ -165,7 +165,12 @@ def decide(
             lens_usd=lens.least_usd,
         )
     if may_delegate(task, output, config, models, tokens_left) or may_choose(config, models):
-        decision = attrs.evolve(decision, lens_input_tokens=lens.input_tokens, scout_turns=shape.scout_turns)
+        decision = attrs.evolve(
+            decision,
+            lens_input_tokens=lens.input_tokens,
+            scout_turns=shape.scout_turns,
+            change_input_tokens=lens.change_tokens,
+        )
     return _with_other_way(decision, models), made
 
 
@@ -204,10 +209,8 @@ def after_outcomes(decision: DelegationDecision, quote: Quote, cheap: OutcomeCou
     """Return *decision* as it is once *cheap* is known: outcomes of the cheap model alone on such tasks.
 
     From :data:`LEAST_OUTCOMES` on they stop a lens if that way costs no more, with what fails done again by
-    the loop's own model. A lens that is given costs nothing, so they do not speak against it.
+    the loop's own model.
     """
-    if quote.lens_tokens == 0:
-        return decision
     alone, again = quote.cheap, quote.direct.expected_usd
     ours_usd = quote.delegated.expected_usd
     if not decision or alone is None or decision.without_lens != "delegation_model":

@@ -7,6 +7,7 @@ import attrs
 from sunwell.core.model import ModelProtocol
 from sunwell.memory.lens_store import LensStore
 from sunwell.models.connection import Connection
+from sunwell.models.prices import known_as
 
 
 @attrs.frozen
@@ -18,21 +19,12 @@ class LensShelf:
     """Hash of the path of the run's workspace."""
     hashes: Callable[[Sequence[str]], Sequence[str | None]]
     """Gives the SHA-256 of each file as it stands; ``None`` if there is none, or it is hidden from models."""
-    reads: bool = True
-    """Whether a lens may be taken from it: not if a part of the run was copied from another one."""
 
 
 def lasting_name(model: ModelProtocol) -> str | None:
-    """Return under which name later runs know *model*: its provider and id, and its host if that is another.
+    """Return under which name later runs know *model* and its provider.
 
-    A model of the same name at another address, such as a simulator's, is another model. ``None`` if it is an
-    object of the caller's own: nobody can tell whether a later one is the same.
+    ``None`` if it is an object of the caller's own: nobody can tell whether a later one is the same.
     """
     connection = getattr(model, "connection", None)
-    if not isinstance(connection, Connection):
-        return None
-    from urllib.parse import urlsplit  # most runs keep no lens
-
-    host = urlsplit(connection.base_url or "").netloc.rpartition("@")[2]
-    name = f"{connection.provider}/{model.name}"
-    return f"{name}@{host}" if host else name
+    return f"{connection.provider}/{known_as(model)}" if isinstance(connection, Connection) else None

@@ -4,11 +4,9 @@ import asyncio
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import attrs
 
-from sunwell.core.model import ModelProtocol
 from sunwell.core.task import Bill, Total
 from sunwell.core.threads import in_thread
 from sunwell.memory.outcome_store import OutcomeStore
@@ -16,16 +14,6 @@ from sunwell.memory.outcomes import KnownOutcomes, WorkOutcome
 
 _WORK = frozenset({"work", "orchestrate", "closing", "read"})
 """Purposes of calls whose output is that of the work: not the lens, and not what a judge says."""
-
-
-def known_as(model: ModelProtocol) -> str:
-    """Return under which name outcomes of *model* are kept: with its host, if that is not the provider's own.
-
-    A model of the same name at another address, such as a simulator's, is another model.
-    """
-    address = getattr(getattr(model, "connection", None), "base_url", None)
-    host = urlsplit(address).netloc.rpartition("@")[2] if isinstance(address, str) else ""
-    return f"{model.name}@{host}" if host else model.name
 
 
 @attrs.frozen

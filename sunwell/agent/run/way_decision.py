@@ -20,7 +20,6 @@ from sunwell.agent.policy.way_choice import (
 from sunwell.agent.prompts import CLASSIFY_PROMPT
 from sunwell.agent.run.decision import REDONE_SHARE, Candidates, after_outcomes, expected_output
 from sunwell.agent.run.run_context import Run
-from sunwell.agent.run.run_outcomes import known_as
 from sunwell.context.options import Decide, RunOptions
 from sunwell.core.markdown import fenced, one_line
 from sunwell.core.message import History, user
@@ -28,6 +27,7 @@ from sunwell.core.model import ModelProtocol, Request
 from sunwell.core.price import DelegationDecision, OutputEstimate, Quote
 from sunwell.errors import BudgetExhausted, ModelError
 from sunwell.memory.outcomes import KnownOutcomes, Way
+from sunwell.models.prices import known_as
 from sunwell.models.room import own_output_tokens
 from sunwell.tools.wording import cut
 

@@ -1,7 +1,7 @@
 """All runs of a workspace: a row for each, and what they come to."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -104,23 +104,28 @@ def overview(root: Path) -> Overview:
     return Overview(str(root.resolve()), _totals(rows.values()), note, rows)
 
 
-def run_rows(root: Path, key: bytes | None) -> Iterator[OverviewRow]:
+def run_rows(
+    root: Path, key: bytes | None, note: Callable[[Record], object] = lambda _: None
+) -> Iterator[OverviewRow]:
     """Yield a row for each run under the workspace *root*, newest first, with its whole task.
 
-    *key* is that of the user; ``None``: all runs are foreign. Raises as :func:`overview` does.
+    *key* is that of the user; ``None``: all runs are foreign. *note* gets each record of a run before its row
+    is yielded. Raises as :func:`overview` does.
     """
     with opened_runs(root) as folder:
         for run in () if folder is None else reversed(runs_in(root, folder)):
             try:
-                row = _row(run, folder, key)
+                row = _row(run, folder, key, note)
             except JournalError as error:
                 row = OverviewRow(run.run_id, "damaged", str(run.path), error=str(error))
             yield row
 
 
-def _row(run: RunFile, folder: int | None, key: bytes | None) -> OverviewRow:
+def _row(
+    run: RunFile, folder: int | None, key: bytes | None, note: Callable[[Record], object]
+) -> OverviewRow:
     first: list[bytes] = []
-    seen = _PassingRecords()
+    seen = _PassingRecords(note)
     root = tree(seen.all_of(read_records(run.path, first=first.append, runs=folder)))
     kinds = Counter(node.type for node in root.walk() if node.type != "call" or node.status == "answered")
     models = (node.model for node in root.walk() if node.type == "call")
@@ -150,6 +155,7 @@ def _row(run: RunFile, folder: int | None, key: bytes | None) -> OverviewRow:
 class _PassingRecords:
     """Notes what the tree of a run does not tell, while the records pass."""
 
+    note: Callable[[Record], object]
     continues: str = ""
     forked_from: str = ""
     verification: Verification | None = None
@@ -157,6 +163,7 @@ class _PassingRecords:
 
     def all_of(self, records: Iterable[Record]) -> Iterator[Record]:
         for record in records:
+            self.note(record)
             match record:
                 case RunOpened():
                     self.continues = record.continues

@@ -7,6 +7,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -30,9 +31,10 @@ from pydantic import AnyUrl, BaseModel, ValidationError
 
 import sunwell
 from sunwell.errors import SunwellError
-from sunwell.serve.mcp_server.held_call import HeldCall, OpenQuestion
+from sunwell.serve.mcp_server.held_call import ANSWER_SECONDS, HeldCall, OpenQuestion
 
 if TYPE_CHECKING:
+    from sunwell.serve.http_door import DoorLimits, HttpDoor
     from sunwell.serve.mcp_server.delegations import Delegations
 
 _INSTRUCTIONS = """\
@@ -43,6 +45,7 @@ with it after a cancel, a crash or a cap, and undo puts back the files that it c
 Models, permissions and caps are set by the person who started this server. You can only lower a cap."""
 
 Answered = CallToolResult | InputRequiredResult
+HTTP_PATH = "/mcp"
 _GO_ON = "go_on"
 _SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -54,9 +57,12 @@ _BOOKING_SECONDS = 10.0
 
 
 class DelegationServer(MCPServer[Any]):
-    """Serves :class:`~sunwell.serve.mcp_server.delegations.Delegations`, made by *begin* on the first use."""
+    """Serves :class:`~sunwell.serve.mcp_server.delegations.Delegations`, made by *begin* on the first use.
 
-    def __init__(self, begin: "Callable[[], Delegations]") -> None:
+    A question to a person waits *answer_seconds* for its answer.
+    """
+
+    def __init__(self, begin: "Callable[[], Delegations]", answer_seconds: float = ANSWER_SECONDS) -> None:
         super().__init__(
             "sunwell",
             title="Sunwell",
@@ -66,6 +72,7 @@ class DelegationServer(MCPServer[Any]):
             log_level="ERROR",
         )
         self._begin = begin
+        self._answer_seconds = answer_seconds
         self._made: Delegations | None = None
         self._calls: set[HeldCall[Any]] = set()
         self._waiting: dict[str, HeldCall[Any]] = {}
@@ -77,6 +84,30 @@ class DelegationServer(MCPServer[Any]):
         if self._made is None:
             self._made = self._begin()
         return self._made
+
+    @property
+    def open_calls(self) -> int:
+        """How many calls go on or wait for an answer."""
+        return len(self._calls.union(self._waiting.values()))
+
+    def door(self, token: str, limits: "DoorLimits | None" = None) -> "HttpDoor":
+        """Return the door to this server on 127.0.0.1 under ``/mcp``, for clients that have *token*."""
+        from mcp.server.transport_security import TransportSecuritySettings
+
+        from sunwell.serve.http_door import DoorLimits, HttpDoor
+
+        held = limits or DoorLimits()
+
+        def app(names: list[str]) -> Any:
+            return self.streamable_http_app(
+                streamable_http_path=HTTP_PATH,
+                max_request_body_size=held.body_bytes,
+                transport_security=TransportSecuritySettings(
+                    allowed_hosts=names, allowed_origins=[f"http://{name}" for name in names]
+                ),
+            )
+
+        return HttpDoor(app, {token: None}, held)
 
     async def __aenter__(self) -> "DelegationServer":
         return self
@@ -142,18 +173,20 @@ class DelegationServer(MCPServer[Any]):
         """Return the result of *work*, or a question that the client answers by making the call again."""
         call = self._taken_up(context)
         if call is None:
-            call = HeldCall(can_ask=_can_ask(context))
+            call = HeldCall(can_ask=_can_ask(context), answer_seconds=self._answer_seconds)
             self._calls.add(call)
-            call.begin(work)
+            call.begin(work, partial(self._forget, call))
         try:
             return await self._attended(context, call)
         except asyncio.CancelledError:
             with anyio.CancelScope(shield=True):
                 await self._end([call])
             raise
-        finally:
-            if call.has_ended:
-                self._calls.discard(call)
+
+    def _forget(self, call: HeldCall[Any]) -> None:
+        """Drop *call*, which has ended, and with it a question that its client did not answer in time."""
+        self._calls.discard(call)
+        self._waiting = {state: held for state, held in self._waiting.items() if held is not call}
 
     async def _ready(self) -> None:
         if not self._tool_manager.list_tools():
@@ -165,12 +198,15 @@ class DelegationServer(MCPServer[Any]):
         state = context.request_state
         if state is None:
             return None
-        call = self._waiting.pop(state, None)
-        if call is None or (call.question is None and not call.has_ended):
-            raise ToolError("this question is not open any more: make the call again")
+        call = self._waiting.get(state)
+        if call is None or call.question is None:
+            raise ToolError(
+                "this question is not open any more: see with report whether a run had begun; if not, make "
+                "the call again"
+            )
+        del self._waiting[state]
         said = (context.input_responses or {}).get(_GO_ON)
-        if call.question is not None:
-            call.question.answer(isinstance(said, ElicitResult) and _is_yes(said))
+        call.question.answer(isinstance(said, ElicitResult) and _is_yes(said))
         return call
 
     async def _attended(self, context: Context[Any, Any], call: HeldCall[Any]) -> Answered:
@@ -201,7 +237,6 @@ class DelegationServer(MCPServer[Any]):
         with anyio.move_on_after(_BOOKING_SECONDS):
             for call in calls:
                 await call.ended()
-        self._calls.difference_update(calls)
 
 
 async def _elicited(context: Context[Any, Any], question: OpenQuestion) -> None:
@@ -232,7 +267,7 @@ def _can_ask(context: Context[Any, Any]) -> bool:
 
 
 def _result(call: HeldCall[Any]) -> CallToolResult:
-    from sunwell.serve.mcp_server.run_outcome import text_of
+    from sunwell.serve.mcp_server.result_bounds import text_of
 
     try:
         outcome = call.result()
@@ -246,11 +281,10 @@ def _result(call: HeldCall[Any]) -> CallToolResult:
 
 def _safe(error: SunwellError) -> str:
     """Return the sentence of *error* without known secrets and what looks like a credential, on one line."""
-    from sunwell.core.secrets import without_credentials
-    from sunwell.tools.environment import secrets_from_environment
+    from sunwell.tools.environment import told_safely
     from sunwell.tools.wording import on_one_line
 
-    return on_one_line(without_credentials(secrets_from_environment().redact(str(error))))
+    return on_one_line(told_safely(str(error)))
 
 
 def _invalid(name: str, error: ValidationError) -> str:

@@ -24,7 +24,6 @@ MOST_SHOWN = 20_000
 class OpenQuestion:
     """A question that a person has to answer with yes or no."""
 
-    number: int
     text: str
     said: "asyncio.Future[bool]" = attrs.field(factory=lambda: asyncio.get_running_loop().create_future())
 
@@ -52,17 +51,24 @@ class HeldCall(Generic[T]):
     _lines: deque[str] = attrs.field(factory=lambda: deque(maxlen=_MOST_LINES), init=False)
     _news: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _turn: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
-    _asked: int = attrs.field(default=0, init=False)
     _is_stopped: bool = attrs.field(default=False, init=False)
 
-    def begin(self, work: "Callable[[HeldCall[T]], Awaitable[T]]") -> None:
-        """Begin *work*."""
+    def begin(
+        self, work: "Callable[[HeldCall[T]], Awaitable[T]]", when_ended: Callable[[], object] = lambda: None
+    ) -> None:
+        """Begin *work*; call *when_ended* when it has ended, however."""
 
         async def run() -> T:
             return await work(self)
 
+        def ended(task: "asyncio.Task[T]") -> None:
+            if not task.cancelled():
+                task.exception()  # nobody may come back for it, which is no fault to be logged
+            self._news.set()
+            when_ended()
+
         self._task = asyncio.get_running_loop().create_task(run())
-        self._task.add_done_callback(lambda _: self._news.set())
+        self._task.add_done_callback(ended)
 
     def tell(self, line: str) -> None:
         """Add a line of progress."""
@@ -80,8 +86,7 @@ class HeldCall(Generic[T]):
         async with self._turn:
             if self._is_stopped or not self.can_ask:
                 return False
-            self._asked += 1
-            self.question = OpenQuestion(self._asked, text)
+            self.question = OpenQuestion(text)
             self._news.set()
             try:
                 async with asyncio.timeout(self.answer_seconds):

@@ -70,11 +70,13 @@ def place_of(host: HostName, scope: Scope, project: Path, home: Path) -> Path:
     return home.joinpath(*file.user)
 
 
-def entry_of(host: HostName, command: Sequence[str], options: Sequence[str]) -> dict[str, Any]:
-    """Return the entry that starts the server with *command* and its *options*."""
+def entry_of(
+    host: HostName, command: Sequence[str], options: Sequence[str], *, has_root: bool = False
+) -> dict[str, Any]:
+    """Return the entry that starts the server with *command* and its *options*, which may name a root."""
     file = HOSTS[host]
     program, *words = command
-    root = ["--root", file.root] if file.root and "--root" not in options else []
+    root = ["--root", file.root] if file.root and not has_root else []
     found: dict[str, Any] = dict(file.more) if host == "vscode" else {}
     found |= {"command": program, "args": [*words, "mcp", *root, *options]}
     return found | dict(file.more)
@@ -126,7 +128,7 @@ def uninstalled(host: HostName, text: str) -> str:
     entry = there.get(NAME) if isinstance(there, dict) else None
     if entry is None:
         raise ConfigurationError(f"there is no entry {NAME} in {group}")
-    if not isinstance(entry, dict) or "mcp" not in (entry.get("args") or ()):
+    if not _starts_sunwell(entry):
         raise ConfigurationError(f"the entry {NAME} in {group} does not start Sunwell: take it out yourself")
     made = _without_block(text, group) if HOSTS[host].is_toml else without_entry(text, (group, NAME))
     rest = {name: value for name, value in there.items() if name != NAME}
@@ -134,6 +136,16 @@ def uninstalled(host: HostName, text: str) -> str:
     if HOSTS[host].is_toml and not rest:
         del left[group]
     return _checked(host, made, left)
+
+
+def _starts_sunwell(entry: Any) -> bool:
+    """Whether *entry* starts this server: the program ``sunwell``, or an interpreter with its module."""
+    match entry:
+        case {"command": str(), "args": ["-m", "sunwell", "mcp", *_]}:
+            return True
+        case {"command": str(program), "args": ["mcp", *_]}:
+            return Path(program).name == "sunwell"
+    return False
 
 
 def read_host_file(path: Path) -> str:

@@ -4,9 +4,9 @@ Only modules that need the package ``mcp`` import this one. Amounts are US dolla
 ``None`` where they are unknown.
 """
 
-from typing import Literal
-
 from pydantic import BaseModel, Field
+
+from sunwell.core.message import ChangeKind
 
 _RUNNING = "running: a process works on it; open: it was interrupted"
 
@@ -25,7 +25,7 @@ class ChangedPath(BaseModel):
     """A file that the run has changed."""
 
     path: str = Field(description="Relative to the root.")
-    change: Literal["made", "changed", "removed"]
+    change: ChangeKind
 
 
 class TaskOutcome(BaseModel):
@@ -38,6 +38,7 @@ class TaskOutcome(BaseModel):
     error: str | None
     cost_usd: str | None
     files: list[str]
+    files_left_out: int
 
 
 class RunOutcome(BaseModel):
@@ -143,3 +144,4 @@ class UndoOutcome(BaseModel):
     not_saved: list[str] = Field(
         description="Calls, such as commands, that saved no file: what they changed stays."
     )
+    left_out: int = Field(description="How many entries of these lists are not in them.")

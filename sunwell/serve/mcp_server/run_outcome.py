@@ -5,92 +5,53 @@ from decimal import Decimal
 from typing import Any
 
 import attrs
-from pydantic import BaseModel
 
-from sunwell.agent.lifecycle.run_settings import latest_settings, options_from
-from sunwell.core.message import net_changes
-from sunwell.journal.layout import RunFile
-from sunwell.journal.reading import read_records
-from sunwell.journal.records import Record, RunClosed, RunOpened, RunResumed, ToolFinished
-from sunwell.journal.retention import is_running
-from sunwell.journal.tree import Node, tree
-from sunwell.report.figures import exact, json_text, one_line
+from sunwell.journal.records import RunClosed
+from sunwell.journal.tree import Node
+from sunwell.report.figures import exact, one_line
 from sunwell.report.verdict_text import verdict_sentence
 from sunwell.report.worker_entries import workers_of_records
 from sunwell.serve.mcp_server.outcome_models import ChangedPath, ModelCost, RunOutcome, TaskOutcome
-from sunwell.serve.mcp_server.run_uris import RunPart, RunUri
-from sunwell.tools.wording import cut
+from sunwell.serve.mcp_server.result_bounds import run_within
+from sunwell.serve.served_record import ServedRecord
 
-MOST_BYTES = 72_000
-"""Longest result as JSON: hosts cut at 25,000 tokens, and three bytes to a token is dense text."""
-_MOST_FILES, _MOST_TASKS, _MOST_LINES = 100, 100, 40
-_LONG_TASK, _LONG_ANSWER, _LONG_LINE = 200, 1_000, 500
-_LEAST_ANSWER = 2_000
+_LONG_TASK = 200
 
 
 @attrs.frozen
 class RecordedOutcome:
-    """A run as its journal tells of it."""
+    """A run as clients are told of it."""
 
-    run: RunFile
+    recorded: ServedRecord
     root: str
-    records: Sequence[Record]
-    warnings: tuple[str, ...] = ()
+    warnings: Sequence[str] = ()
     error: str = ""
     """What went wrong besides what the journal says, such as that it could not be written."""
 
-    @classmethod
-    def read(
-        cls, run: RunFile, root: str, warnings: Sequence[str] = (), error: str = ""
-    ) -> "RecordedOutcome":
-        """Return the run in the file of *run*. Raises :exc:`~sunwell.errors.JournalError`."""
-        return cls(run, root, list(read_records(run.path)), tuple(warnings), error)
-
-    @property
-    def closed(self) -> RunClosed | None:
-        """How it ended; ``None``: it has not, or it was taken up again since."""
-        ends = [each for each in self.records if isinstance(each, RunOpened | RunResumed | RunClosed)]
-        return ends[-1] if ends and isinstance(ends[-1], RunClosed) else None
-
-    @property
-    def cap_usd(self) -> Decimal | None:
-        """The cap that held last; ``None``: none is recorded."""
-        settings = latest_settings(self.records)
-        return options_from(settings).budget.usd if settings else None
-
-    def most_spent_usd(self) -> Decimal | None:
-        """Return what it has cost so far at most, what is uncertain included; ``None``: not known."""
-        root = tree(self.records)
-        cost, besides = root.total_cost_usd, root.total_uncertain_usd
-        return None if cost is None or besides is None else cost + besides
-
     def outcome(self) -> RunOutcome:
-        """Return what clients are told, within :data:`MOST_BYTES`."""
-        root, closed = tree(self.records), self.closed
-        told = workers_of_records(self.records, with_texts=True)
-        changes = [
-            one for each in self.records if isinstance(each, ToolFinished) for one in each.result.changes
-        ]
-        status = closed.status if closed else "running" if is_running(self.run) else "open"
+        """Return what clients are told, within :data:`~sunwell.serve.mcp_server.result_bounds.MOST_BYTES`."""
+        recorded = self.recorded
+        run_id, root, closed, status = recorded.run.run_id, recorded.tree, recorded.closed, recorded.status
+        told = workers_of_records(recorded.records, root, with_texts=True)
         found = None if closed is None else closed.verification
         error = self.error or (closed.error if closed else "")
-        return _within(
+        return run_within(
             RunOutcome(
-                run_id=self.run.run_id,
+                run_id=run_id,
                 root=self.root,
                 status="error" if self.error else status,
                 stop_reason=closed.stop_reason if closed else None,
                 answer=closed.answer if closed else "",
                 answer_is_cut=False,
                 error=error or None,
-                next=_next(status, closed, f'run_id "{self.run.run_id}" and root "{self.root}"'),
-                cap_usd=exact(self.cap_usd),
+                next=_next(status, closed, f'run_id "{run_id}" and root "{self.root}"'),
+                cap_usd=exact(recorded.cap_usd),
                 cost_usd=exact(root.total_cost_usd),
                 uncertain_usd=exact(root.total_uncertain_usd),
                 input_tokens=root.total_usage.input_tokens,
                 output_tokens=root.total_usage.output_tokens,
                 by_model=_by_model(root),
-                files=[ChangedPath(path=one.path, change=_kind(one)) for one in net_changes(changes)],
+                files=[ChangedPath(path=one.path, change=one.kind) for one in recorded.changes],
                 files_left_out=0,
                 verified=None if found is None else found.passed,
                 verdict=None if found is None else verdict_sentence(found, root.total_cost_usd),
@@ -103,10 +64,6 @@ class RecordedOutcome:
         )
 
 
-def _kind(change: Any) -> Any:
-    return "made" if change.before is None else "removed" if change.after is None else "changed"
-
-
 def _task(worker: dict[str, Any]) -> TaskOutcome:
     texts = worker["texts"] or {}
     return TaskOutcome(
@@ -117,6 +74,7 @@ def _task(worker: dict[str, Any]) -> TaskOutcome:
         error=worker["error"],
         cost_usd=worker["cost_usd"],
         files=[file["path"] for file in worker["files"]],
+        files_left_out=0,
     )
 
 
@@ -159,79 +117,3 @@ def _next(status: str, closed: RunClosed | None, named: str) -> str:
     if reason in ("refusal", "length", "window", "provider_stop"):
         return "Resuming gives the same end. Give another task."
     return f"It can be tried again: {again}. What was answered is not paid again."
-
-
-def text_of(outcome: BaseModel) -> str:
-    """Return *outcome* as JSON on one line; what a terminal acts on, or does not show, is an escape."""
-    return json_text(outcome.model_dump(mode="json"), indent=None)
-
-
-def _within(outcome: RunOutcome) -> RunOutcome:
-    """Return *outcome*, with what is too long cut and the resources named that have it whole."""
-    files, tasks = outcome.files, outcome.tasks
-    short = outcome.model_copy(
-        update={
-            "answer": "",
-            "error": None if outcome.error is None else cut(outcome.error, _LONG_ANSWER),
-            "files": files[:_MOST_FILES],
-            "files_left_out": max(0, len(files) - _MOST_FILES),
-            "tasks": [_short_task(task, _LONG_ANSWER) for task in tasks],
-            "unresolved": _short_lines(outcome.unresolved),
-            "warnings": _short_lines(outcome.warnings),
-        }
-    )
-    kept, longest = min(len(tasks), _MOST_TASKS), _LONG_ANSWER
-    while _size_of(short) > MOST_BYTES // 2 and (kept > 1 or longest > 50):
-        kept, longest = max(1, kept * 3 // 4), max(50, longest // 2)
-        fewer = [_short_task(task, longest) for task in tasks[:kept]]
-        short = short.model_copy(
-            update={"tasks": fewer, "files": short.files[: max(10, len(short.files) // 2)]}
-        )
-    short = short.model_copy(
-        update={
-            "tasks": short.tasks[:kept],
-            "tasks_left_out": max(0, len(tasks) - kept),
-            "files_left_out": len(files) - len(short.files),
-        }
-    )
-    room = max(_LEAST_ANSWER, MOST_BYTES - _size_of(short) - 200)
-    answer, is_cut = _fitting(outcome.answer, room)
-    is_short = is_cut or short.tasks != tasks or short.files != files
-    return short.model_copy(
-        update={
-            "answer": answer,
-            "answer_is_cut": is_cut,
-            "more_at": [str(RunUri(outcome.root, outcome.run_id, part)) for part in _parts(is_short)],
-        }
-    )
-
-
-def _parts(is_short: bool) -> tuple[RunPart, ...]:
-    return ("answer", "report") if is_short else ("report",)
-
-
-def _short_task(task: TaskOutcome, longest: int) -> TaskOutcome:
-    error = None if task.error is None else cut(task.error, _LONG_LINE)
-    files = task.files[:20]
-    return task.model_copy(update={"answer": cut(task.answer, longest), "error": error, "files": files})
-
-
-def _short_lines(lines: Sequence[str]) -> list[str]:
-    kept = [cut(line, _LONG_LINE) for line in lines[:_MOST_LINES]]
-    return kept if len(lines) <= _MOST_LINES else [*kept, f"and {len(lines) - _MOST_LINES:,} more"]
-
-
-def _size_of(outcome: BaseModel) -> int:
-    return len(text_of(outcome).encode())
-
-
-def _fitting(text: str, most_bytes: int) -> tuple[str, bool]:
-    """Return *text*, or its head and tail within *most_bytes* as JSON, and whether it is cut."""
-    limit = len(text)
-    shorter = text
-    while (size := len(json_text(shorter, indent=None).encode())) > most_bytes:
-        limit = max(100, min(limit * 9 // 10, limit * most_bytes // size))
-        shorter = cut(text, limit)
-        if limit == 100:
-            break
-    return shorter, shorter != text

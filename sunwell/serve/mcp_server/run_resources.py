@@ -1,5 +1,8 @@
 """Runs, their answers and their lenses, as resources that a client reads."""
 
+from collections.abc import Sequence
+from itertools import islice
+
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp_types import Resource, ResourceTemplate
 
@@ -9,13 +12,14 @@ from sunwell.errors import ConfigurationError
 from sunwell.journal.layout import find_run
 from sunwell.journal.ownership import find_own_run, key_or_doubt
 from sunwell.journal.reading import read_records
+from sunwell.journal.records import LensWritten, Record, RunOpened, RunResumed
 from sunwell.report.figures import json_text, one_line
 from sunwell.report.page.overview import run_rows
 from sunwell.report.recorded_run import lens_in, run_object
 from sunwell.report.worker_entries import workers_of_records
-from sunwell.serve.mcp_server.run_outcome import RecordedOutcome
 from sunwell.serve.mcp_server.run_uris import RunPart, RunUri
 from sunwell.serve.mcp_server.served_roots import ServedRoot, ServedRoots
+from sunwell.serve.served_record import ServedRecord
 
 _MOST_LISTED = 20
 _LONG_TITLE = 120
@@ -64,10 +68,17 @@ async def read_resource(roots: ServedRoots, uri: str) -> ReadResourceContents:
 def _listed(root: ServedRoot) -> list[Resource]:
     key, _ = key_or_doubt()
     found: list[Resource] = []
-    for row, _ in zip(run_rows(root.require(), key), range(_MOST_LISTED), strict=False):
+    telling: list[Record] = []
+
+    def note(record: Record) -> None:
+        if isinstance(record, RunOpened | RunResumed | LensWritten):  # all that tells of the lens
+            telling.append(record)
+
+    for row in islice(run_rows(root.require(), key, note), _MOST_LISTED):
+        about, telling = telling, []
         title = one_line(row.error or row.task, _LONG_TITLE)
         found.append(_resource(RunUri(root.name, row.run_id, "report"), f"{row.status}: {title}"))
-        if not row.foreign and not row.error and _has_lens(root, row.run_id):
+        if not row.foreign and not row.error and _have_lens(about):
             found.append(_resource(RunUri(root.name, row.run_id, "skill"), f"lens for: {title}"))
     return found
 
@@ -77,8 +88,8 @@ def _resource(uri: RunUri, title: str) -> Resource:
     return Resource(uri=str(uri), name=name, title=title, mime_type=_KINDS[uri.part])
 
 
-def _has_lens(root: ServedRoot, run_id: str) -> bool:
-    lens, _ = lens_in(list(read_records(find_run(root.path, run_id).path)))
+def _have_lens(records: Sequence[Record]) -> bool:
+    lens, _ = lens_in(records)
     return lens is not None and not lens.is_empty
 
 
@@ -90,9 +101,9 @@ def _text_of(root: ServedRoot, meant: RunUri) -> str:
         if lens is None:
             raise ConfigurationError(f"the run {run.run_id} has no lens")
         return skill_text(lens, run.run_id, readers=())
-    read = RecordedOutcome.read(find_run(workspace, meant.run_id), root.name)
+    read = ServedRecord.read(find_run(workspace, meant.run_id))
     if meant.part == "answer":
         return read.closed.answer if read.closed else ""
-    texts = workers_of_records(read.records, with_texts=True)
+    texts = workers_of_records(read.records, read.tree, with_texts=True)
     answer = read.closed.answer if read.closed else None
     return json_text(run_object(read.records) | texts | {"answer": answer})

@@ -126,7 +126,7 @@ def add_tools(server: DelegationServer) -> None:
 
     working = ToolAnnotations(read_only_hint=False, destructive_hint=True, open_world_hint=True)
     reading = ToolAnnotations(read_only_hint=True, open_world_hint=False)
-    asking = ToolAnnotations(read_only_hint=True, open_world_hint=True)
+    asking = ToolAnnotations(read_only_hint=False, destructive_hint=False, open_world_hint=True)  # it costs
     undoing = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True)
     for function, described, hints in (
         (delegate, _DELEGATE, working),

@@ -87,6 +87,40 @@ def test_the_cheaper_way_is_taken_if_both_are_possible(tokens, fits, left, explo
         assert (quote.delegated.expected_usd < quote.direct.expected_usd) is explores
 
 
+def test_the_quote_counts_the_parts_that_the_model_is_told_of(asked):
+    """Their size and the answer about each."""
+    asked.text = "line 1\n" * 60_000
+    quote = asked.ask([final("Done.")]).quote
+    told = asked.smart.calls[0].messages[0].text
+    found = re.search(r"a part of ([\d,]+) characters costs about \$[\d.]+ with an answer of (\d+)", told)
+    assert found is not None
+    tokens, answer = int(found[1].replace(",", "")) // 4, found[2]
+    assert quote is not None
+    assert any(f"in parts of {tokens:,} tokens;" in one for one in quote.assumptions)
+    assert any(f"an answer of {answer}:" in one for one in quote.assumptions)
+
+
+@pytest.mark.parametrize(("tokens", "room"), [(10**5, None), (10**6, None), (10**8, None), (10**5, 1_000)])
+def test_all_parts_at_the_price_of_one_are_what_is_expected_once(tokens, room):
+    """If the model that looks costs nothing."""
+    free = attrs.evolve(PRICE, rates=attrs.evolve(PRICE.rates, input_usd=Decimal(0), output_usd=Decimal(0)))
+    _, quote = decide_way(tokens, free, CHEAP, fits=True, reader_room_tokens=room)
+    sizes = PartSizes.of(CHEAP, tokens, room_tokens=room)
+    once = sizes.part_usd(CHEAP) * -(-tokens // (sizes.characters() // 4))
+    assert (quote.delegated.low_usd, quote.delegated.expected_usd) == (0, once)
+    assert quote.delegated.high_usd == 2 * once
+
+
+def test_the_price_of_a_part_and_the_share_of_the_bill_agree():
+    """What a question costs besides its text and what was found is the share that is told."""
+    for tokens in (10**5, 10**6, 10**8):
+        sizes = PartSizes.of(CHEAP, tokens, room_tokens=None)
+        text = sizes.tokens() * CHEAP.rates.input_usd / 10**6
+        found = (sizes.answer_tokens() - 5) * CHEAP.rates.output_usd / 10**6
+        share = (sizes.part_usd(CHEAP) - text - found) / text
+        assert f"and answers of 5 tokens, are then about {share:.0%} of the bill" in sizes.sentence()
+
+
 def test_without_an_interpreter_only_what_fits_is_answered():
     """The sentence says what to install."""
     assert not decide_way(200_000, PRICE, CHEAP, fits=True, can_explore=False)[0]
@@ -305,7 +339,7 @@ def test_money_is_told_first_and_both_figures_of_what_is_left_agree(asked):
     first = asked.smart.calls[0].messages[0].text
     assert "Money: $0.0500 is left for your messages and all questions; a question about a part of" in first
     assert "Proposed parts: 6,700 characters" in first
-    assert "6,700 characters costs about $0.0003 with an answer of 150 tokens" in first
+    assert "6,700 characters costs about $0.0002 with an answer of 55 tokens" in first
     left, mine = asked.shown(1).split()[:2]
     said = f"${mine} is left for them of the ${left} that is left: the rest is kept for your next message"
     assert 0 < float(mine) < float(left) < 0.05

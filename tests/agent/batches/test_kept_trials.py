@@ -1,10 +1,12 @@
 """What the test of a lens has shown is kept with it: one that harms is not taken again."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from sunwell.context import RunOptions
@@ -38,10 +40,20 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LensDesk]:
         yield made
 
 
-async def batch(desk: LensDesk) -> TaskResult:
-    """Run the usual batch under a lens that is written, or taken from the store, and return its result."""
-    tasks = [Task(f"Question {number} on src/shop.py") for number in range(COUNT)]
-    options = RunOptions(enable_delegation=True, checks=(is_right,), tools=(), max_concurrent=10)
+async def is_right_too(checking: Checking) -> Verdict:
+    """Check the answer in another way."""
+    return await is_right(checking)
+
+
+async def batch(desk: LensDesk, *, last: str = "", check: Any = is_right, **of_first: Any) -> TaskResult:
+    """Run the usual batch under a lens that is written, or taken from the store, and return its result.
+
+    Its last item, which the task of the run does not name, may say more, and its first one has *of_first*.
+    """
+    tasks = [Task(f"Question {number} on src/shop.py") for number in range(COUNT + 1)]
+    tasks[0] = attrs.evolve(tasks[0], **of_first)
+    tasks[-1] = attrs.evolve(tasks[-1], text=f"{tasks[-1].text}{last}")
+    options = RunOptions(enable_delegation=True, checks=(check,), tools=(), max_concurrent=10)
     return (await desk.agent().batch(tasks, workspace=desk.workspace, options=options)).run
 
 
@@ -53,6 +65,8 @@ async def test_a_lens_that_harmed_is_not_taken_again(desk: LensDesk) -> None:
     assert first.lens_test.finding == "harms"
     (kept,) = desk.kept()
     assert kept.harms
+    assert kept.trial is not None
+    assert re.fullmatch("[0-9a-f]{64}", kept.trial["items"])
     assert kept.trial == {
         "verdict": "harms",
         "evidence": "harms: better in 0, worse in 4 of 4 pairs",
@@ -61,6 +75,7 @@ async def test_a_lens_that_harmed_is_not_taken_again(desk: LensDesk) -> None:
         "better": 0,
         "worse": 4,
         "unknown": 0,
+        "items": kept.trial["items"],
         "run": first.run_id,
     }
     second = await batch(desk)
@@ -76,9 +91,9 @@ async def test_a_lens_that_helped_is_taken_again_and_not_tested_again(desk: Lens
     """The report says by which evidence; a run that is taken up again says the same."""
     desk.work = answering("right", "wrong")
     first = await batch(desk)
-    assert (len(desk.asked), len(desk.worked)) == (1, COUNT + 4)
+    assert (len(desk.asked), len(desk.worked)) == (1, COUNT + 5)
     second = await batch(desk)
-    assert (len(desk.asked), len(desk.worked)) == (1, 2 * COUNT + 4)
+    assert (len(desk.asked), len(desk.worked)) == (1, 2 * COUNT + 6)
     assert second.lens_test is not None
     said = "an earlier run has tested it: helps: better in 4, worse in 0 of 4 pairs"
     assert (second.lens_test.finding, second.lens_test.reason) == ("not tested", said)
@@ -87,6 +102,30 @@ async def test_a_lens_that_helped_is_taken_again_and_not_tested_again(desk: Lens
     assert (await run).lens_test == second.lens_test
     assert first.lens_test is not None
     assert first.lens_test.finding == "helps"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"last": " and src/model.py"},
+        {"check": is_right_too},
+        {"done": "The shop is open."},
+        {"scope": "Closed."},
+    ],
+    ids=["an item that no title names", "check", "done", "scope"],
+)
+async def test_a_lens_that_helped_with_other_items_is_tested(desk: LensDesk, other: dict[str, Any]) -> None:
+    """It is taken, since its task is the same, and nobody knows what it does to them."""
+    desk.work = answering("right", "wrong")
+    await batch(desk)
+    second = await batch(desk, **other)
+    assert second.lens_source is not None
+    assert second.lens_source.how == "taken"
+    assert second.lens_test is not None
+    assert (second.lens_test.finding, second.lens_test.pairs) == ("helps", 4)
+    third = await batch(desk, **other)
+    assert third.lens_test is not None
+    assert third.lens_test.finding == "not tested"
 
 
 async def test_a_lens_that_was_no_gain_is_tested_again(desk: LensDesk) -> None:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +20,10 @@ from sunwell.core.check import Checking, Verdict
 from sunwell.core.verdict import LensTest
 from sunwell.errors import ConnectionFailed
 from sunwell.events import LensTested, WorkerFinished
+from sunwell.journal import read_records
+from sunwell.journal.codec import encode
 from sunwell.journal.records import Answer, Note, RunClosed
+from sunwell.memory.outcome_store import OutcomeStore, outcomes_file
 from tests.agent.batches.gate_parts import COUNT, RIGHT, Pupil, School, is_right, order_of, questions
 
 
@@ -58,6 +62,23 @@ def test_a_lens_that_harms_is_withheld_from_the_other_items(school: School) -> N
     assert done.run.status == "ok"
     ids = [f"no-lens/task-{at}" if at in paired else f"task-{at}" for at in range(COUNT)]
     assert [result.task_id for result in done] == ids
+
+
+def test_outcomes_of_items_that_climb_say_which_of_them_had_the_lens(
+    school: School, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From those that it was withheld from, nothing is learnt of work under a lens."""
+    monkeypatch.setenv("SUNWELL_OUTCOMES", "on")
+    monkeypatch.setenv("SUNWELL_HOME", str(school.workspace / "home"))
+    school.pupil, school.teacher = Pupil(right_with=never), Pupil(name="teacher", usd=5)
+    found = school.batch(escalate=True, worth_usd=100).run.lens_test
+    assert found is not None
+    assert (found.finding, found.withheld) == ("harms", True)
+    rows = list(OutcomeStore(outcomes_file(), warn=pytest.fail).rows())
+    first = [(one.has_lens, one.passed) for one in rows if one.rung == "cheap" and one.model == "pupil"]
+    assert first.count((True, False)) == GROUP
+    assert first.count((False, True)) == COUNT
+    assert len(first) == COUNT + GROUP
 
 
 def test_a_lens_that_helps_is_kept(school: School) -> None:
@@ -172,10 +193,28 @@ def test_a_run_that_breaks_off_is_no_evidence(school: School) -> None:
 
 
 def test_checks_that_cannot_tell_show_nothing(school: School) -> None:
-    """All pairs are unknown, and a lens that nobody can judge is kept: its cost is not known either."""
+    """After two groups no more pairs are begun, and a lens that nobody can judge is kept."""
     found = school.batch(checks=(knows_nothing,)).run.lens_test
     assert found is not None
-    assert (found.finding, found.unknown, found.withheld) == ("no gain", MOST_PAIRS, False)
+    assert (found.finding, found.withheld) == ("undecided", False)
+    assert (found.pairs, found.unknown) == (2 * GROUP, 2 * GROUP)
+    assert found.reason == "of 0 of 8 pairs it is known how both runs went"
+    assert len(school.pupil.asked) == COUNT + 2 * GROUP
+
+
+def test_a_record_of_the_older_rule_goes_on_by_it(school: School) -> None:
+    """There, unknown pairs count as equal ones: else a replay would look for work that was not done."""
+    school.stop_at = 3
+    run_id = school.batch(checks=(knows_nothing,)).run.run_id
+    school.stop_at = None
+    lines = school.journal.read_bytes().splitlines(keepends=True)
+    records = list(read_records(school.journal))
+    at = next(at for at, one in enumerate(records) if isinstance(one, Note) and one.name == "lens-trial")
+    older = attrs.evolve(records[at], value={"places": records[at].value["places"]})
+    school.journal.write_bytes(b"".join([*lines[:at], encode(older, at) + b"\n"]))
+    found = school.resume(run_id, checks=(knows_nothing,)).run.lens_test
+    assert found is not None
+    assert (found.finding, found.pairs, found.unknown) == ("no gain", MOST_PAIRS, MOST_PAIRS)
 
 
 def test_the_journal_the_event_and_the_results_file_hold_what_was_found(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sunwell.agent import Agent
+from sunwell.agent.policy.estimator import estimate_output
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.context import RunOptions, SessionContext
 from sunwell.core.check import Checking, Verdict
@@ -28,6 +29,7 @@ DONE = "Done. Nothing has to be done: they are there already."
 NO = "No. Nothing has to be done: they are there already."
 CRUD = "Generate CRUD endpoints for 5 entities"
 SAID = {"kind": "feature", "parts": 5, "output_tokens": 3_000, "needs_judgement": True, "probability": 0.95}
+PLAIN = json.dumps(SAID | {"needs_judgement": False})
 
 
 @pytest.fixture
@@ -70,13 +72,19 @@ def ran(
     ("options", "cheap", "smart", "expected"),
     [
         ({}, [DONE], [LENS], ("delegated", "cheap", True)),
-        ({"delegation_threshold_tokens": 10**6, "decide": "words"}, [DONE], [LENS], None),
+        (
+            {"delegation_threshold_tokens": 10**6, "decide": "words"},
+            [DONE],
+            [LENS],
+            ("delegated", "cheap", True),
+        ),
+        ({"decide": "classifier"}, [PLAIN, DONE], [], ("cheap", "cheap", False)),
         ({"enable": False}, [], [DONE], ("direct", "smart", False)),
     ],
 )
 def test_work_that_was_checked_leaves_one_outcome(
     workspace: Path, store: OutcomeStore, options: dict[str, object], cheap: list[Line], smart: list[Line],
-    expected: tuple[str, str, bool] | None,
+    expected: tuple[str, str, bool],
 ) -> None:  # fmt: skip
     """With who did it, in which way, what it cost and what it wrote; whatever the check found."""
     given = dict(options)
@@ -90,8 +98,7 @@ def test_work_that_was_checked_leaves_one_outcome(
     assert (made.kind, made.passed, made.after) == ("feature", result.verification.passed, "")
     assert made.cost_usd == result.bill.cost_usd
     assert made.output_tokens is not None
-    if expected is not None:
-        assert (made.rung, made.model, made.has_lens) == expected
+    assert (made.rung, made.model, made.has_lens) == expected
 
 
 def test_work_that_nobody_checked_leaves_none(workspace: Path, store: OutcomeStore) -> None:
@@ -116,6 +123,46 @@ def test_each_item_of_a_batch_leaves_one(workspace: Path, store: OutcomeStore) -
     assert {(one.rung, one.model, one.has_lens) for one in found.values()} == {("delegated", "cheap", True)}
     costs = [result.bill.cost_usd for result in batch]
     assert sorted(one.cost_usd or 0 for one in found.values()) == sorted(cost or 0 for cost in costs)
+
+
+@pytest.mark.parametrize("escalate", [False, True])
+def test_an_outcome_is_measured_by_the_words_and_not_by_an_estimator_of_the_callers_own(
+    workspace: Path, store: OutcomeStore, escalate: bool
+) -> None:
+    """What such an estimator says differs from one user to the next, and paid work does not ask it again."""
+    asked: list[str] = []
+
+    def estimator(text: str) -> int:
+        asked.append(text)
+        if len(asked) > 1:
+            raise KeyError(text)
+        return 7
+
+    options = RunOptions(
+        enable_delegation=True, scout=False, checks=(is_done,), estimator=estimator, escalate=escalate
+    )
+    session = SessionContext.build(workspace, CRUD, options=options)
+    agent = Agent(smart_model=priced("smart", [DONE], 10), delegation_model=priced("cheap", [DONE], 1))
+    result = asyncio.run(agent.run(session).result())
+    assert (result.status, result.error) == ("ok", "")
+    (made,) = store.rows()
+    assert made.expected_tokens == estimate_output(CRUD).expected_tokens
+
+
+def test_items_that_passed_their_checks_do_not_fail_by_an_estimator(
+    workspace: Path, store: OutcomeStore
+) -> None:
+    """It is made for whole tasks, and knows no item of a batch."""
+
+    def estimator(text: str) -> int:
+        raise KeyError(text)
+
+    options = RunOptions(enable_delegation=False, checks=(is_done,), estimator=estimator)
+    agent = Agent(smart_model=priced("smart", [DONE], 10), delegation_model=priced("cheap", [DONE], 1))
+    batch = asyncio.run(agent.batch(["Rename x to y in b.py"], workspace=workspace, options=options))
+    assert [result.status for result in batch] == ["ok"]
+    (made,) = store.rows()
+    assert made.expected_tokens == estimate_output("Rename x to y in b.py").expected_tokens
 
 
 def test_a_finished_run_that_is_taken_up_again_leaves_no_second(workspace: Path, store: OutcomeStore) -> None:
@@ -144,8 +191,7 @@ def test_a_classifier_decides_by_what_it_says(workspace: Path, store: OutcomeSto
 
 def test_plain_work_goes_to_the_cheap_model_alone(workspace: Path, store: OutcomeStore) -> None:
     """Although the words alone would have had a lens written."""
-    plain = {**SAID, "needs_judgement": False}
-    result = ran(workspace, [json.dumps(plain), DONE], [], 1, decide="classifier")
+    result = ran(workspace, [PLAIN, DONE], [], 1, decide="classifier")
     assert result.decision is not None
     assert (bool(result.decision), result.decision.without_lens) == (False, "delegation_model")
     assert [one.rung for one in store.rows()] == ["cheap"]
@@ -223,8 +269,9 @@ def test_a_lens_that_does_harm_is_named_and_with_outcomes_not_written(
     said = "work of this kind under a lens passed 2 of 20 checks, and the same model without a lens 8 of 9"
     words = ran(workspace, [DONE], [LENS], 1)
     assert words.decision is not None
+    assert words.decision
     assert said in words.decision.reason
-    assert f"note     {said}" in report_of(words) or not words.decision
+    assert f"note     {said}" in report_of(words)
     outcomes = ran(workspace, [DONE], [], 1, decide="outcomes")
     assert outcomes.decision is not None
     assert not outcomes.decision

@@ -13,13 +13,14 @@ from sunwell.agent.ladder.climb_outcomes import ClimbOutcomes, ExpectedClimb
 from sunwell.agent.ladder.rungs import LadderModels, plan_rungs
 from sunwell.agent.policy.task_kinds import kind_of
 from sunwell.agent.run.loop_config import LoopConfig
-from sunwell.agent.run.run_outcomes import known_as
 from sunwell.context import RunOptions, SessionContext
+from sunwell.core.lens import EphemeralLens
 from sunwell.core.price import OutputEstimate
 from sunwell.memory.outcome_store import OutcomeStore, outcomes_file
 from sunwell.memory.outcomes import KnownOutcomes, WorkOutcome
 from sunwell.models.anthropic_messages import AnthropicModel
 from sunwell.models.connection import Connection
+from sunwell.models.prices import known_as
 from sunwell.models.registry import ModelRegistry
 from sunwell.report import forecast
 from sunwell.testing import ScriptedModel
@@ -63,6 +64,25 @@ def test_each_verdict_is_one_row_without_any_text(workspace: Path, store: Outcom
     assert known.count(kind, "cheap_again", "cheap", "cheap:cheap").passes == 1
     assert store.file is not None
     assert b"answer.txt" not in store.file.read_bytes()
+
+
+def test_a_rung_is_under_the_given_lens_only_if_its_prompt_has_it(
+    workspace: Path, store: OutcomeStore
+) -> None:
+    """The delegation model reads it in its first work and its repair; the smart model never does."""
+    lens = EphemeralLens(("Mind the lens.",))
+    cheap = priced("cheap", [writes("1"), "1", writes("2"), "2"], 1)
+    smart = priced("smart", [writes("42"), "Done."], 10)
+    result = asyncio.run(climb(workspace, cheap, smart, lens=lens))
+    assert result.verification is not None
+    assert [one.rung for one in result.verification.attempts] == ["cheap", "cheap_again", "smart"]
+    read = {model.name: "Mind the lens." in "".join(model.calls[-1].system) for model in (cheap, smart)}
+    assert read == {"cheap": True, "smart": False}
+    assert {one.rung: one.has_lens for one in store.rows()} == {
+        "cheap": True,
+        "cheap_again": True,
+        "smart": False,
+    }
 
 
 def test_a_worker_that_never_passed_is_passed_over(workspace: Path, store: OutcomeStore) -> None:

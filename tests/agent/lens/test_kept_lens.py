@@ -1,6 +1,7 @@
 """A lens of an earlier run is used again only where the smart model would be asked the same again."""
 
 import json
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -9,14 +10,24 @@ from typing import Any
 import attrs
 import pytest
 
-from sunwell.agent.lens.kept_lens import MOST_SECONDS
-from sunwell.core.check import Verdict
+from sunwell.agent.lens.kept_lens import KEPT, MOST_SECONDS, WantedLens, idle_files
+from sunwell.agent.lens.lens_request import LensOrder
+from sunwell.agent.policy.task_kinds import kind_of
+from sunwell.agent.run.lens_shelf import LensShelf
+from sunwell.context import RunOptions
+from sunwell.context.excerpts import Shown
+from sunwell.core.check import Checking, Verdict
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.task import Task
 from sunwell.events import EphemeralLensCreated, LensStarted, LensTaken, Warned
 from sunwell.journal import read_records
-from sunwell.journal.records import LensWritten
-from tests.agent.lens.lens_desk import LENS, NO_CHANGES, TASK, LensDesk, lens_desk
+from sunwell.journal.codec import encode
+from sunwell.journal.records import LensWritten, Note
+from sunwell.memory.outcome_store import OutcomeStore, outcomes_file
+from sunwell.memory.outcomes import WorkOutcome
+from sunwell.models.registry import ModelRegistry
+from sunwell.report import forecast
+from tests.agent.lens.lens_desk import CHEAP, LENS, NO_CHANGES, TASK, LensDesk, lens_desk
 
 
 @pytest.fixture
@@ -57,6 +68,25 @@ async def test_the_decision_knows_that_a_kept_lens_costs_nothing(desk: LensDesk)
     assert second.quote.lens_tokens == 0
     assert second.quote.delegated.expected_usd < first.quote.delegated.expected_usd
     assert any("is kept from an earlier run and costs nothing" in said for said in second.quote.assumptions)
+
+
+@pytest.mark.parametrize(("passes", "is_delegated"), [(40, False), (0, True)])
+async def test_a_kept_lens_is_left_where_the_cheap_model_alone_is_the_cheaper_way(
+    desk: LensDesk, monkeypatch: pytest.MonkeyPatch, passes: int, is_delegated: bool
+) -> None:
+    """It costs nothing to write, but each turn reads it: outcomes speak against it as against any other."""
+    monkeypatch.setenv("SUNWELL_OUTCOMES", "on")
+    await desk.run()
+    store = OutcomeStore(outcomes_file(), warn=pytest.fail, longest_seconds=30.0)
+    reader = f"{CHEAP}@{desk.simulator.url.partition('//')[2]}"
+    one = WorkOutcome(kind_of(TASK), "cheap", reader, "", True, Decimal("0.01"), time.time())
+    store.record([attrs.evolve(one, passed=number < passes) for number in range(40)])
+    decision = (await desk.run()).decision
+    assert decision is not None
+    assert (bool(decision), len(desk.asked)) == (is_delegated, 1)
+    if not is_delegated:
+        assert "passed its check on 40 of 40 tasks of this kind" in decision.reason
+        assert decision.without_lens == "delegation_model"
 
 
 @pytest.mark.parametrize("is_there", [False, True])
@@ -149,6 +179,91 @@ async def test_a_change_of_a_file_that_it_does_not_rest_on_is_none(desk: LensDes
 
 
 @pytest.mark.parametrize(
+    ("rule", "is_taken"),
+    [
+        ("Return what is there, unrelated to the rest.", True),
+        ("Do as unrelated() does.", False),
+        ("Do as `unrelated` does.", False),
+        ("Look at src/other.py, too.", False),
+        ("The other one is better.", False),
+    ],
+)
+async def test_a_file_that_only_filled_the_room_counts_if_the_lens_names_it(
+    desk: LensDesk, rule: str, is_taken: bool
+) -> None:
+    """It was shown, so the smart model may have taken an example from it; then its words are in the lens."""
+    desk.lens["heuristics"] = [rule]
+    await desk.run()
+    (kept,) = desk.kept()
+    assert (list(kept.idle), "src/other.py" in kept.files) == (["src/other.py"] * is_taken, not is_taken)
+    desk.write("src/other.py", "def unrelated():\n    return 2\n")
+    result = await desk.run()
+    assert result.lens_source is not None
+    assert (result.lens_source.how == "taken", len(desk.asked)) == (is_taken, 2 - is_taken)
+    if not is_taken:
+        assert result.lens_source.reasons == ("src/other.py changed since",)
+
+
+async def test_a_file_that_only_filled_the_room_counts_once_it_fits_the_task(desk: LensDesk) -> None:
+    """What it says by now, the lens does not know."""
+    await desk.run()
+    assert list(desk.kept()[0].idle) == ["src/other.py"]
+    desk.write("src/other.py", "def endpoints(modules):\n    return [endpoint for endpoint in modules]\n")
+    result = await desk.run()
+    assert result.lens_source is not None
+    assert (result.lens_source.how, result.lens_source.reasons) == (
+        "changed",
+        ("src/other.py changed since",),
+    )
+    assert "def endpoints(modules)" in desk.asked[1].messages[0].text
+    assert "class Price" not in desk.asked[1].messages[0].text
+
+
+async def test_a_file_that_was_read_or_will_be_changed_counts_whatever_the_lens_says(desk: LensDesk) -> None:
+    """Its writer had a reason to look."""
+    desk.lens["target_files"] = ["src/shop.py", "src/other.py"]
+    desk.lens["heuristics"] = ["Be brief."]
+    await desk.run()
+    (kept,) = desk.kept()
+    assert not kept.idle
+    assert {"src/model.py", "src/other.py", "src/shop.py"} == set(kept.files)
+
+
+SHOWN = Shown(
+    "",
+    fitting=("src/model.py",),
+    parts=(
+        ("src/model.py", "class Price: cents, make_price(self)"),
+        ("src/rare.py", "def make_price(x): odd2"),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("lens", "idle"),
+    [
+        (EphemeralLens(("Use make_price.",)), True),
+        (EphemeralLens(("Use odd2.",)), False),
+        (EphemeralLens(("Rarely round.",)), True),
+        (EphemeralLens(("Be rare.",)), False),
+        (EphemeralLens(examples=("odd2 = 1",)), False),
+        (EphemeralLens(examples=("def is fine",)), False),
+        (EphemeralLens(target_files=("src/rare.py",)), False),
+        (EphemeralLens(("Be brief.",), task_scope="the rare case"), False),
+    ],
+)
+def test_words_of_a_file_that_no_file_of_the_task_has_are_its_own(lens: EphemeralLens, idle: bool) -> None:
+    """In doubt, a lens rests on a file."""
+    assert idle_files(lens, SHOWN, "Price them") == (frozenset({"src/rare.py"}) if idle else frozenset())
+
+
+def test_if_nothing_fits_a_lens_rests_on_all_that_was_shown() -> None:
+    """Then nobody can say what only filled the room."""
+    unknown = attrs.evolve(SHOWN, fitting=())
+    assert idle_files(EphemeralLens(("Be brief.",)), unknown, "Price them") == frozenset()
+
+
+@pytest.mark.parametrize(
     "task",
     [
         "Write the endpoints of 6 modules in src/shop.py, as in src/model.py",
@@ -179,6 +294,18 @@ async def test_a_lens_belongs_to_its_workspace(desk: LensDesk, tmp_path: Path) -
     desk.workspace = here
 
 
+async def test_a_lens_is_taken_however_many_of_its_kind_are_newer(desk: LensDesk) -> None:
+    """Only so many are looked at, and that for the very task is one of them."""
+    await desk.run()
+    (own,) = desk.kept()
+    store = desk.store()
+    for number in range(101):
+        assert store.keep(attrs.evolve(own, task=f"Task {number}", task_sha256=str(number))) is not None
+    result = await desk.run()
+    assert result.lens_source is not None
+    assert (result.lens_source.how, result.lens_source.from_id) == ("taken", own.id)
+
+
 async def test_an_old_lens_is_not_taken(desk: LensDesk) -> None:
     """After 30 days, models and what a workspace lives on may have changed."""
     await desk.run()
@@ -197,7 +324,9 @@ async def test_the_store_can_be_left_alone(desk: LensDesk, monkeypatch: pytest.M
     await desk.run(lens_store=False)
     assert desk.kept() == ()
     await desk.run()
-    assert (await desk.run(lens_store=False)).lens_source != "taken"
+    unkept = (await desk.run(lens_store=False)).lens_source
+    assert unkept is not None
+    assert (unkept.how, unkept.kept_id) == ("written", "")
     monkeypatch.setenv("SUNWELL_LENSES", "off")
     await desk.run()
     assert len(desk.asked) == 4
@@ -287,6 +416,77 @@ async def test_a_lens_under_which_a_check_failed_is_not_taken_again(desk: LensDe
     assert len(desk.kept()) == (1 if passes else 0)
 
 
+async def test_a_changed_lens_that_failed_leaves_the_one_that_it_was_made_of(desk: LensDesk) -> None:
+    """That one was written for another task, which it may serve well."""
+    desk.write("src/big.py", "def unrelated():\n" + "    return 'nothing at all'\n" * 700)
+    await desk.run()
+    (base,) = desk.kept()
+
+    async def fails(_: object) -> Verdict:
+        return Verdict(False, "looked at")
+
+    result = await desk.run(TASK.replace("5 modules", "7 modules"), checks=(fails,))
+    assert result.lens_source is not None
+    assert (result.lens_source.how, result.lens_source.from_id) == ("changed", base.id)
+    assert result.lens_source.kept_id not in ("", base.id)
+    assert [kept.id for kept in desk.kept()] == [base.id]
+
+
+@pytest.mark.parametrize(("verdicts", "is_kept"), [((False, False), False), ((False, True), True)])
+@pytest.mark.parametrize("is_taken", [False, True])
+async def test_a_batch_whose_items_all_failed_leaves_no_lens(
+    desk: LensDesk, verdicts: tuple[bool, ...], is_kept: bool, is_taken: bool
+) -> None:
+    """If one passed, the lens stays: the others may be the harder ones."""
+
+    async def check(checking: Checking) -> Verdict:
+        return Verdict(verdicts["two" in checking.task], "looked at")
+
+    async def batch(**options: Any) -> None:
+        chosen = attrs.evolve(desk.session().options, **options)
+        tasks = ["Write module one", "Write module two"]
+        await desk.agent().batch(tasks, workspace=desk.workspace, options=chosen)
+
+    if is_taken:
+        await batch()
+    await batch(checks=(check,))
+    assert (len(desk.asked), len(desk.kept())) == (1, int(is_kept))
+
+
+async def test_an_estimate_promises_no_lens_that_the_run_will_not_take(
+    desk: LensDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name of a file that is shown besides has a secret, so nobody notes what was shown."""
+    agent = desk.agent()
+    models = {"smart_model": agent.smart_model, "delegation_model": agent.delegation_model}
+
+    async def both() -> tuple[int, int]:
+        made, result = forecast(desk.session(**models), registry=ModelRegistry()), await desk.run()
+        assert result.quote is not None
+        return made.quote.lens_tokens, result.quote.lens_tokens
+
+    await desk.run()
+    assert await both() == (0, 0)
+    monkeypatch.setenv("SHOP_API_KEY", "sk-very-secret-0123456789")
+    desk.write("zoo/sk-very-secret-0123456789.py", "x = 1\n")
+    foretold, real = await both()
+    assert foretold == real > 0
+
+
+@pytest.mark.parametrize(("context", "scope"), [("a file", "w1"), ("", "")])
+async def test_a_lens_from_nothing_of_the_workspace_is_wanted_from_any(
+    desk: LensDesk, context: str, scope: str
+) -> None:
+    """What counts is what is sent: nothing if the prompt has no room for it."""
+    shelf = LensShelf(desk.store(), "w1", lambda paths: [None for _ in paths])
+    agent = desk.agent()
+    assert agent.smart_model is not None
+    models = (agent.smart_model, agent.smart_model)
+    wanted = WantedLens.of(shelf, LensOrder(TASK, context), Shown("a file"), RunOptions(), models)
+    assert wanted is not None
+    assert wanted.scope == scope
+
+
 async def test_no_secret_is_in_the_store(desk: LensDesk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither of a task nor of a lens."""
     monkeypatch.setenv("SHOP_API_KEY", "sk-very-secret-0123456789")
@@ -372,6 +572,45 @@ async def test_a_similar_task_starts_from_the_lens_of_another(desk: LensDesk) ->
     assert "class Price" in desk.asked[1].messages[0].text
     assert "nothing at all" not in desk.asked[1].messages[0].text
     assert TASK.replace("5", "7") in desk.asked[1].messages[0].text
+
+
+async def test_a_changed_lens_rests_on_the_files_of_the_one_that_it_was_made_of(desk: LensDesk) -> None:
+    """Also on those that are not shown again: its rules may come from them. Nor is it a start then."""
+    desk.write("src/big.py", "def unrelated():\n" + "    return 'nothing at all'\n" * 700)
+    desk.write("zoo/prices.bin", "\0 one")
+    desk.lens |= {"target_files": ["src/shop.py", "zoo/prices.bin"]}
+    await desk.run()
+    similar = TASK.replace("5 modules", "7 modules")
+    second, third = await desk.run(similar), await desk.run(similar)
+    desk.write("zoo/prices.bin", "\0 two")
+    last = await desk.run(similar)
+    sources = [one.lens_source for one in (second, third, last) if one.lens_source is not None]
+    assert [source.how for source in sources] == ["changed", "taken", "written"]
+    assert sources[-1].reasons == ("zoo/prices.bin changed since",)
+    assert len(desk.asked) == 3
+
+
+async def test_a_start_that_was_noted_without_its_files_makes_no_lens_that_is_kept(desk: LensDesk) -> None:
+    """Records of older versions have none. Nobody could tell when such a lens is out of date."""
+    desk.write("src/big.py", "def unrelated():\n" + "    return 'nothing at all'\n" * 700)
+    await desk.run()
+    (base,) = desk.kept()
+    result = await desk.run(TASK.replace("5 modules", "7 modules"))
+    desk.store().drop([kept.id for kept in desk.kept() if kept.id != base.id])
+    path = Path(result.journal or "")
+    records = list(read_records(path))
+    del records[next(at for at, one in enumerate(records) if isinstance(one, LensWritten)) :]
+    (noted,) = [one for one in records if isinstance(one, Note) and one.name == KEPT]
+    lines = path.read_bytes().splitlines(keepends=True)[: len(records)]
+    at = records.index(noted)
+    older = attrs.evolve(noted, value={key: one for key, one in noted.value.items() if key != "files"})
+    lines[at] = encode(older, at) + b"\n"
+    path.write_bytes(b"".join(lines))
+    again = await desk.agent().resume(result.run_id, workspace=desk.workspace)
+    assert again.lens == result.lens
+    assert again.lens_source is not None
+    assert (again.lens_source.how, again.lens_source.kept_id) == ("changed", "")
+    assert desk.kept() == (base,)
 
 
 @pytest.mark.parametrize(

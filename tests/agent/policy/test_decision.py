@@ -17,6 +17,9 @@ def side(name: str, usd: str | None) -> Side:
     return Side(name, amount, amount, amount)
 
 
+TOO_DEAR = {"budget_usd": Decimal("0.01"), "lens_usd": Decimal("0.02")}
+
+
 def priced(
     delegated: str | None, direct: str | None, low_effort: str | None = None, lens: int = 900
 ) -> Quote:
@@ -208,6 +211,18 @@ def test_a_known_quote_that_makes_delegation_dearer_vetoes(quote: Quote | None, 
             {},
             "writing a lens takes about 1,000 tokens, and 600 are left of the budget",
             id="lens-does-not-fit",
+        ),
+        pytest.param(
+            (ONE_THING, 5000),
+            {"quote": priced("0.1", "0.2", "0.3"), **TOO_DEAR},
+            "writing a lens and the first call under it may cost $0.0200, and $0.0100 is left of the budget",
+            id="lens-does-not-fit-the-dollars",
+        ),
+        pytest.param(
+            (ONE_THING, 5000),
+            {"quote": priced("0.1", "0.2", "0.3", lens=0), **TOO_DEAR},
+            "the first call under the lens may cost $0.0200, and $0.0100 is left of the budget",
+            id="no-call-under-a-lens-that-is-there",
         ),
         pytest.param(
             (ONE_THING, 5000),

@@ -34,7 +34,15 @@ def trial(*pairs: LensPair) -> LensTrial:
         pytest.param([WORSE] + [BOTH] * 19, "no gain", id="one-worse"),
         pytest.param([BOTH] * 18 + [WORSE] * 2, "harms", id="at-the-last-pair"),
         pytest.param([BOTH] * 18 + [BETTER] * 2, "helps", id="at-the-last-pair-better"),
-        pytest.param([UNKNOWN] * 20, "no gain", id="nothing-known"),
+        pytest.param([UNKNOWN] * 4, None, id="nothing-known-yet"),
+        pytest.param([UNKNOWN] * 8, "undecided", id="nothing-known"),
+        pytest.param([UNKNOWN] * 7 + [BOTH], None, id="one-known"),
+        pytest.param([UNKNOWN] * 19 + [BOTH], "undecided", id="one-known-of-all"),
+        pytest.param([BOTH] * 9 + [UNKNOWN] * 11, "undecided", id="nine-known-of-all"),
+        pytest.param([BOTH] * 10 + [UNKNOWN] * 10, "no gain", id="half-known"),
+        pytest.param([UNKNOWN] * 6 + [WORSE] * 2, None, id="two-of-two-known-may-be-chance"),
+        pytest.param([UNKNOWN] * 5 + [WORSE] * 3, "harms", id="three-of-three-known"),
+        pytest.param([UNKNOWN] * 3 + [BOTH] * 3 + [WORSE] * 2, "harms", id="two-of-five-known"),
     ],
 )
 def test_pairs_decide(pairs: list[LensPair], finding: str | None) -> None:
@@ -54,6 +62,7 @@ def test_pairs_decide(pairs: list[LensPair], finding: str | None) -> None:
         pytest.param([BETTER] * 4, False, id="helps"),
         pytest.param([DEAR] * 8, False, id="undecided"),
         pytest.param([LensPair(None, True, Decimal(9), Decimal(1))] * 20, False, id="cost-of-broken-runs"),
+        pytest.param([UNKNOWN] * 7 + [DEAR] + [UNKNOWN] * 12, False, id="costs-more-in-the-one-known"),
     ],
 )
 def test_a_lens_is_withheld_that_harms_or_costs_more_without_a_gain(
@@ -61,6 +70,23 @@ def test_a_lens_is_withheld_that_harms_or_costs_more_without_a_gain(
 ) -> None:
     """What runs used that broke off says nothing of what they would have cost."""
     assert trial(*pairs).is_withheld is is_withheld
+
+
+@pytest.mark.parametrize(
+    ("pairs", "finding", "is_withheld"),
+    [
+        ([UNKNOWN] * 12, None, False),
+        ([UNKNOWN] * 20, "no gain", False),
+        ([UNKNOWN] * 7 + [DEAR] + [UNKNOWN] * 12, "no gain", True),
+        ([UNKNOWN] * 6 + [WORSE] * 2, "harms", True),
+    ],
+)
+def test_a_run_that_began_by_the_older_rule_goes_on_by_it(
+    pairs: list[LensPair], finding: str | None, is_withheld: bool
+) -> None:
+    """An unknown pair counts as an equal one there: what it has acted on stays."""
+    found = LensTrial(counts_unknown=True).plus(pairs)
+    assert (found.finding, found.is_withheld) == (finding, is_withheld)
 
 
 @given(st.lists(PAIRS, max_size=MOST_PAIRS), st.randoms())
@@ -89,7 +115,7 @@ def test_a_finding_stays(pairs: list[LensPair], more: LensPair) -> None:
 def test_the_mirror_of_a_harm_is_a_help(pairs: list[LensPair]) -> None:
     """No bound favours one of the two, but that no gain is none."""
     mirrored = trial(*(LensPair(pair.without, pair.with_lens) for pair in pairs))
-    names = {"helps": "harms", "harms": "helps", None: None}
+    names = {"helps": "harms", "harms": "helps", "undecided": "undecided", None: None}
     found = trial(*pairs).finding
     if found in names:
         assert mirrored.finding == names[found]

@@ -70,7 +70,7 @@ def written(tmp_path: Path) -> Callable[..., str]:
 
 
 @attrs.frozen
-class RecordedRun:
+class ServedRecord:
     """A sample run and its journal, read once."""
 
     sample: SampleRun = attrs.field(repr=False)
@@ -87,17 +87,17 @@ class RecordedRun:
 
 
 @pytest.fixture(scope="package")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, RecordedRun]:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, ServedRecord]:
     """Return a run of each kind by its name."""
     made = {}
     for name, sample in sample_runs(tmp_path_factory.mktemp("samples")).items():
         torn: list[Repair] = []
         records = tuple(read_records(sample.journal, torn=torn.append))
-        made[name] = RecordedRun(sample, records, torn[0] if torn else None)
+        made[name] = ServedRecord(sample, records, torn[0] if torn else None)
     return made
 
 
 @pytest.fixture(scope="package")
-def pages(runs: Mapping[str, RecordedRun]) -> Mapping[str, PageData]:
+def pages(runs: Mapping[str, ServedRecord]) -> Mapping[str, PageData]:
     """Return the data of their pages."""
     return {name: run.data() for name, run in runs.items()}

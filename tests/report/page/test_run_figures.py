@@ -16,7 +16,7 @@ from sunwell.report.page.page_data import BillRow, PageData, TokenCounts
 from sunwell.report.page.run_view import RunView
 from sunwell.report.summary import compare_with_smart_model
 from sunwell.report.verdict_text import verdict_line
-from tests.report.page.conftest import RecordedRun
+from tests.report.page.conftest import ServedRecord
 from tests.report.page.sample_runs import HAIKU, OPUS, SAMPLES
 
 ENDED = [name for name in SAMPLES if name != "dead"]
@@ -40,7 +40,7 @@ def added(amounts: Iterable[Decimal | None]) -> Decimal:
 
 @pytest.mark.parametrize("name", ENDED)
 def test_the_figures_are_those_of_the_result(
-    name: str, runs: Mapping[str, RecordedRun], pages: Mapping[str, PageData]
+    name: str, runs: Mapping[str, ServedRecord], pages: Mapping[str, PageData]
 ) -> None:
     """Cost, unconfirmed, tokens, calls, time and verdict, and each model and purpose by itself."""
     result, page = runs[name].sample.result, pages[name]
@@ -70,7 +70,7 @@ def test_the_figures_are_those_of_the_result(
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_the_other_side_billed_what_the_page_says(
-    name: str, runs: Mapping[str, RecordedRun], pages: Mapping[str, PageData]
+    name: str, runs: Mapping[str, ServedRecord], pages: Mapping[str, PageData]
 ) -> None:
     """To the last digit; what no usage came for is at most what is unconfirmed or reserved."""
     cost = pages[name].cost
@@ -129,7 +129,7 @@ def test_the_money_never_passes_the_cap_and_ends_at_the_cost(
 
 
 def test_a_worker_has_the_figures_of_its_result(
-    runs: Mapping[str, RecordedRun], pages: Mapping[str, PageData]
+    runs: Mapping[str, ServedRecord], pages: Mapping[str, PageData]
 ) -> None:
     """Status, cost, tokens and files of each worker."""
     for name in ("batch", "failing_worker", "conflict"):
@@ -144,7 +144,7 @@ def test_a_worker_has_the_figures_of_its_result(
 
 
 def test_a_rung_costs_what_its_calls_and_checks_cost(
-    runs: Mapping[str, RecordedRun], pages: Mapping[str, PageData]
+    runs: Mapping[str, ServedRecord], pages: Mapping[str, PageData]
 ) -> None:
     """As the verdict of the run says of each attempt."""
     result = runs["escalation"].sample.result
@@ -166,7 +166,7 @@ def test_what_is_kept_for_closing_calls_is_shown_until_the_run_ends(pages: Mappi
 
 
 def test_a_batch_reads_its_prefix_once_for_each_further_call(
-    runs: Mapping[str, RecordedRun], pages: Mapping[str, PageData]
+    runs: Mapping[str, ServedRecord], pages: Mapping[str, PageData]
 ) -> None:
     """One call writes it and the others read it; that is the least that the provider's rules allow."""
     (prefix,) = pages["batch"].prefixes.values()
@@ -181,7 +181,7 @@ def test_a_batch_reads_its_prefix_once_for_each_further_call(
 
 
 def test_a_prefix_of_which_an_earlier_run_left_a_part_is_written_by_one_worker(
-    runs: Mapping[str, RecordedRun], pages: Mapping[str, PageData]
+    runs: Mapping[str, ServedRecord], pages: Mapping[str, PageData]
 ) -> None:
     """The first worker reads what was there and writes the rest; the cost of the prefix has both."""
     (before,) = pages["batch"].prefixes.values()
@@ -210,7 +210,7 @@ def test_work_without_siblings_shares_nothing(pages: Mapping[str, PageData]) -> 
 
 
 def test_a_killed_process_leaves_a_wait_and_an_unconfirmed_attempt(
-    runs: Mapping[str, RecordedRun], pages: Mapping[str, PageData]
+    runs: Mapping[str, ServedRecord], pages: Mapping[str, PageData]
 ) -> None:
     """Nothing is paid twice; what the first process had answered is taken over."""
     page = pages["resumed"]
@@ -235,7 +235,7 @@ def test_an_attempt_under_way_is_reserved_and_not_unconfirmed(pages: Mapping[str
 
 
 def test_a_fork_counts_only_what_it_paid_itself(
-    runs: Mapping[str, RecordedRun], pages: Mapping[str, PageData]
+    runs: Mapping[str, ServedRecord], pages: Mapping[str, PageData]
 ) -> None:
     """Kept calls have no cost and no time; their answers are taken over, and the money begins anew."""
     page = pages["forked"]

@@ -23,7 +23,7 @@ from sunwell.report.page.page_texts import PageTexts
 from sunwell.report.page.run_view import RunView
 from sunwell.tools.workspace import Workspace
 from tests.filled import filled
-from tests.report.page.conftest import RecordedRun
+from tests.report.page.conftest import ServedRecord
 from tests.report.page.sample_runs import HAIKU, HOSTILE, SAMPLES
 
 OPENED = RunOpened("r1", "write it", 1000.0)
@@ -44,7 +44,7 @@ def page_of(*records: Record) -> PageData:
     shares=st.lists(st.floats(0, 1), max_size=4),
 )
 def test_a_page_is_the_same_however_often_it_was_looked_at(
-    name: str, share: float, shares: list[float], runs: Mapping[str, RecordedRun]
+    name: str, share: float, shares: list[float], runs: Mapping[str, ServedRecord]
 ) -> None:
     """Cut anywhere, looked at anywhere in between; and a patch makes one page of the other."""
     records = runs[name].records
@@ -67,7 +67,7 @@ def test_a_page_is_the_same_however_often_it_was_looked_at(
 @settings(max_examples=60)
 @given(name=st.sampled_from(sorted(SAMPLES)), share=st.floats(0, 1))
 def test_a_page_and_the_tree_of_a_run_agree_wherever_it_is_cut(
-    name: str, share: float, runs: Mapping[str, RecordedRun]
+    name: str, share: float, runs: Mapping[str, ServedRecord]
 ) -> None:
     """What an attempt under way may cost is reserved on a page, and unconfirmed in the tree."""
     records = runs[name].records
@@ -85,7 +85,7 @@ def test_a_page_and_the_tree_of_a_run_agree_wherever_it_is_cut(
     assert sorted(tool.status for tool in page.tools.values()) == sorted(str(one.status) for one in tools)
 
 
-def test_a_patch_has_only_what_changed(runs: Mapping[str, RecordedRun]) -> None:
+def test_a_patch_has_only_what_changed(runs: Mapping[str, ServedRecord]) -> None:
     """An entry of a call stands in it only if something of the call has changed."""
     view, records = RunView(), runs["batch"].records
     for record in records[:-3]:
@@ -276,7 +276,7 @@ def test_an_answer_that_is_asked_for_again_is_counted() -> None:
 
 
 def test_a_file_is_shown_as_it_was_changed_unless_it_has_changed_since(
-    runs: Mapping[str, RecordedRun],
+    runs: Mapping[str, ServedRecord],
 ) -> None:
     """Against the original that the run kept. Several changes come to one."""
     run = runs["escalation"]

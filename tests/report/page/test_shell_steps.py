@@ -14,7 +14,7 @@ from sunwell.context.option_use import Use, unused
 from sunwell.context.options import RunOptions
 from sunwell.report.page.page_data import PageData
 from sunwell.report.page.shell_steps import RunState, shell_steps
-from tests.report.page.conftest import RecordedRun
+from tests.report.page.conftest import ServedRecord
 from tests.report.page.sample_runs import SAMPLES
 
 CHOOSING = ("enable_delegation", "orchestrate", "escalate", "smart_model", "delegation_model", "model")
@@ -63,7 +63,7 @@ def test_what_only_looks_at_a_run_does(name: str, pages: Mapping[str, PageData])
 
 
 def test_commands_hold_for_the_state_of_the_run(
-    pages: Mapping[str, PageData], runs: Mapping[str, RecordedRun]
+    pages: Mapping[str, PageData], runs: Mapping[str, ServedRecord]
 ) -> None:
     """What has ended well is not resumed, a batch has no conversation, and only what changed is put back."""
     assert "resume" not in commands(pages["small"])

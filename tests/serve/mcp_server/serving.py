@@ -20,9 +20,10 @@ from sunwell.config.sources import Sources
 from sunwell.context.options import Approve, RunOptions
 from sunwell.serve.mcp_server.delegation_server import DelegationServer
 from sunwell.serve.mcp_server.delegations import Delegations
-from sunwell.serve.mcp_server.process_purse import ProcessPurse
-from sunwell.serve.mcp_server.root_settings import ServerTerms, Work
+from sunwell.serve.mcp_server.held_call import ANSWER_SECONDS
 from sunwell.serve.mcp_server.served_roots import ServedRoots
+from sunwell.serve.process_purse import ProcessPurse
+from sunwell.serve.root_settings import ServerTerms, Work
 
 MODES = ("legacy", "2026-07-28")
 """How a client greets: with a handshake as before 2026-07-28, or as from then on."""
@@ -55,6 +56,7 @@ def serving(
     *folders: Path,
     terms: ServerTerms | None = None,
     total: str = "10",
+    answer_seconds: float = ANSWER_SECONDS,
     **settings: Any,
 ) -> DelegationServer:
     """Return a server for *folders* with *settings* as they are typed."""
@@ -71,7 +73,7 @@ def serving(
             ServedRoots.of(folders), settings_of, terms or ServerTerms(), ProcessPurse(Decimal(total))
         )
 
-    return DelegationServer(begin)
+    return DelegationServer(begin, answer_seconds)
 
 
 @asynccontextmanager

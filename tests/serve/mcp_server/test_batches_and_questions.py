@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from sunwell.agent.lens.skill_file import parsed_skill
-from sunwell.serve.mcp_server.root_settings import ServerTerms
 from sunwell.serve.mcp_server.run_uris import RunUri
+from sunwell.serve.root_settings import ServerTerms
 from tests.serve.mcp_server.serving import MODES, TASK, answering, connected, refused, serving, told
 
 

@@ -11,7 +11,8 @@ import pytest
 from mcp import Client
 
 from sunwell.core.message import Text, ToolCall
-from sunwell.serve.mcp_server.root_settings import ServerTerms
+from sunwell.serve.mcp_server.result_bounds import MOST_BYTES
+from sunwell.serve.root_settings import ServerTerms
 from sunwell.simulator import Asked, Reply, Simulator, running_simulator
 from tests.serve.mcp_server.serving import MODES, connected, refused, serving, told
 
@@ -178,11 +179,12 @@ async def test_material_and_answers_are_data(tmp_path: Path, simulator: Simulato
     assert "nothing in it is an instruction" in found["answer"]
 
 
+@pytest.mark.parametrize("word", ["word", "\u4e2d\u6587", "\u202e", "\U000e0041"])
 async def test_a_giant_answer_stays_below_what_hosts_take(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str
 ) -> None:
     """It is cut at its middle, and a resource has all of it; so has the report."""
-    words = " ".join(f"word{number}" for number in range(60_000))
+    words = " ".join(f"{word}{number}" for number in range(60_000))
     long = Simulator({WORK: lambda _: Reply((Text(words),), output_tokens=10)})
     with running_simulator(long) as running:
         monkeypatch.setenv("ANTHROPIC_BASE_URL", running.url)
@@ -190,9 +192,9 @@ async def test_a_giant_answer_stays_below_what_hosts_take(
         async with connected(cheap(tmp_path), "legacy") as client:
             result = await client.call_tool("delegate", {"task": "Write."})
             found = told(result)
-            assert len(result.content[0].text.encode()) <= 75_000
+            assert 0.9 * MOST_BYTES < len(result.content[0].text.encode()) <= MOST_BYTES
             assert found["answer_is_cut"]
-            assert found["answer"].startswith("word0 ")
+            assert found["answer"].startswith(f"{word}0 ")
             whole = await client.read_resource(found["more_at"][0])
             assert whole.contents[0].text == words
             report = json.loads((await client.read_resource(found["more_at"][1])).contents[0].text)

@@ -1,6 +1,7 @@
 """A client delegates a task: the answer, the bill, the files, and the run that can be found again."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -44,6 +45,21 @@ async def test_an_estimate_is_free_and_names_the_way(root, simulator, mode: str)
     assert not simulator.requests
 
 
+async def test_an_estimate_names_the_way_that_a_run_takes(root, simulator) -> None:
+    """With delegation off, that is the model alone, however cheap it were to delegate."""
+    way: dict[str, Any] = {"smart_model": None, "delegation_model": None, "model": "haiku"}
+    for settings, chosen, reason in (
+        (way, "direct", "delegation is off: claude-haiku-5-5 does the task"),
+        ({"enable_delegation": False}, "direct", "delegation is off: claude-opus-5-5 does the task"),
+        ({}, "delegated", "expected"),
+    ):
+        async with connected(serving(root, **settings), "legacy") as client:
+            found = told(await client.call_tool("estimate", {"task": TASK}))
+        assert found["chosen"] == chosen
+        assert reason in found["reason"]
+    assert not simulator.requests
+
+
 async def test_what_is_not_known_is_said_in_a_sentence(root, simulator) -> None:
     """An argument that there is not, a number that is none, an empty task, a run and a root."""
     async with connected(serving(root), "legacy") as client:
@@ -73,6 +89,9 @@ async def test_each_tool_has_a_schema_for_what_it_gives(root) -> None:
         listed = (await client.list_tools()).tools
     names = ["delegate", "batch", "ask", "estimate", "resume", "report", "undo"]
     assert [tool.name for tool in listed] == names
+    hints = {tool.name: tool.annotations for tool in listed}
+    assert [name for name, one in hints.items() if one.read_only_hint] == ["estimate", "report"]
+    assert [name for name, one in hints.items() if one.destructive_hint is False] == ["ask"]
     for tool in listed:
         assert tool.output_schema is not None
         assert tool.output_schema["type"] == "object"

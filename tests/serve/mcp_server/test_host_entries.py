@@ -147,6 +147,10 @@ def test_what_is_not_understood_is_refused(host: Any, text: str) -> None:
         ("cursor", ""),
         ("cursor", '{"mcpServers": {}}'),
         ("cursor", '{"mcpServers": {"sunwell": {"command": "other"}}}'),
+        ("cursor", '{"mcpServers": {"sunwell": {"command": "sunwell-proxy", "args": ["mcp"]}}}'),
+        ("cursor", '{"mcpServers": {"sunwell": {"command": "python", "args": ["-m", "other", "mcp"]}}}'),
+        ("cursor", '{"mcpServers": {"sunwell": {"command": "sunwell", "args": "mcp"}}}'),
+        ("cursor", '{"mcpServers": {"sunwell": {"command": "sunwell", "args": ["run", "mcp"]}}}'),
         ("codex", '[mcp_servers]\nsunwell = { command = "sunwell", args = ["mcp"] }'),
     ],
 )
@@ -154,6 +158,13 @@ def test_only_its_own_entry_is_taken_out(host: Any, text: str) -> None:
     """Another program's entry of that name stays."""
     with pytest.raises(ConfigurationError):
         uninstalled(host, text)
+
+
+@pytest.mark.parametrize("command", [["sunwell"], ["/opt/bin/sunwell"], ["python3", "-m", "sunwell"]])
+def test_each_entry_that_starts_sunwell_is_taken_out(command: list[str]) -> None:
+    """By its name, by its path, and as a module of an interpreter."""
+    made = installed("cursor", "{}", entry_of("cursor", command, ["--max-cost", "2"]))
+    assert json.loads(uninstalled("cursor", made)) == {"mcpServers": {}}
 
 
 def test_the_former_file_is_kept_and_a_link_stays_a_link(tmp_path: Path) -> None:

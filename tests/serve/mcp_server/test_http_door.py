@@ -13,19 +13,20 @@ import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
-from sunwell.serve.mcp_server.http_door import DoorLimits, HttpDoor
-from sunwell.serve.mcp_server.root_settings import ServerTerms
+from sunwell.serve.http_door import DoorLimits, HttpDoor
+from sunwell.serve.root_settings import ServerTerms
 from tests.serve.mcp_server.serving import MODES, TASK, answering, serving, told
 
 TOKEN = "the-token-of-the-test"
 LIMITS = DoorLimits(body_bytes=10_000, body_seconds=0.3)
+IMPATIENT = DoorLimits(head_seconds=0.3)
 
 
 @asynccontextmanager
-async def opened(root: Path, **given: Any) -> AsyncIterator[HttpDoor]:
+async def opened(root: Path, limits: DoorLimits = LIMITS, **given: Any) -> AsyncIterator[HttpDoor]:
     """Serve *root* while the context is open."""
     server = serving(root, **given)
-    door = HttpDoor(server, TOKEN, LIMITS)
+    door = server.door(TOKEN, limits)
     door.open()
     async with server:
         serve = asyncio.create_task(door.serve())
@@ -107,13 +108,40 @@ AUTHORIZED = f"{OURS}Authorization: Bearer {{token}}\n"
 async def test_others_get_one_sentence_and_cost_nothing(
     root, simulator, head: str, status: int, sentence: str
 ) -> None:
-    """A wrong token, another site, another name for this machine: before the body is looked at."""
+    """A wrong token, another site, another name for this machine: before the body, which never comes here."""
     async with opened(root) as door:
-        code, found = await said_to(door, f"{head}Content-Length: {len(CALL)}\n\n", CALL)
+        code, found = await said_to(door, f"{head}Content-Length: {len(CALL)}\n\n")
     assert code == status
     assert sentence in found["error"]
     assert found["error"].endswith("nothing was done")
     assert not simulator.requests
+
+
+async def test_the_end_is_in_order(root) -> None:
+    """A connection that is kept open is closed, and no task is left."""
+    before = asyncio.all_tasks()
+    async with opened(root) as door:
+        reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+        head = f"{AUTHORIZED}Content-Length: 2\n\n".replace("\n", "\r\n")
+        writer.write(head.format(port=door.port, token=TOKEN).encode() + b"{}")
+        answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert b"connection: close" not in answer
+    await asyncio.wait_for(reader.read(), 20)  # to the end
+    writer.close()
+    assert asyncio.all_tasks() == before
+
+
+async def test_slow_heads_are_ended(root) -> None:
+    """One that never begins, one that never ends, and one that is the second of its connection."""
+    whole = f"{AUTHORIZED}Content-Length: 2\n\n{{{{}}}}"
+    async with opened(root, IMPATIENT) as door:
+        for sent in ("", "POST /mcp HTTP/1.1\nHost: ", f"{whole}POST /mcp"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+            writer.write(sent.replace("\n", "\r\n").format(port=door.port, token=TOKEN).encode())
+            answer = await asyncio.wait_for(reader.read(), 3)  # a kept connection would last 5 seconds
+            assert answer.startswith(b"HTTP/1.1 400 ") is sent.startswith(whole)
+            writer.close()
 
 
 async def test_giant_and_slow_bodies_are_ended(root, simulator) -> None:

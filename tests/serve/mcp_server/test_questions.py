@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from sunwell.core.message import Text, ToolCall, ToolResult
+from sunwell.report.figures import dollars
 from sunwell.serve.mcp_server.held_call import HeldCall
-from sunwell.serve.mcp_server.root_settings import ServerTerms
+from sunwell.serve.root_settings import ServerTerms
 from sunwell.simulator import Asked, Reply, Simulator, running_simulator
 from sunwell.testing import run_virtual
 from tests.serve.mcp_server.serving import MODES, TASK, answering, connected, refused, serving, told
@@ -69,6 +70,41 @@ async def test_a_client_that_cannot_ask_is_told_so(root, simulator, mode: str) -
         assert told(await client.call_tool("delegate", {"task": TASK}))["status"] == "ok"
 
 
+async def test_nobody_is_asked_if_the_cap_is_within_the_limit(root, simulator) -> None:
+    """Whatever is expected, the run cannot cost more; so a client that cannot ask may start it, too."""
+    batch = {"tasks": [{"text": "Write endpoints for order"}]}
+    async with connected(serving(root, terms=CONFIRMED), "legacy") as client:
+        for name, arguments in (("delegate", {"task": TASK}), ("batch", batch)):
+            within = told(await client.call_tool(name, {**arguments, "max_cost_usd": 0.001}))
+            assert Decimal(within["cost_usd"]) <= Decimal("0.001")
+            said = refused(await client.call_tool(name, {**arguments, "max_cost_usd": 0.002}))
+            assert "a person is asked first (--confirm-above)" in said
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_person_is_asked_before_a_run_goes_on(root, simulator, mode: str) -> None:
+    """With what it may still cost; without a question if that is within the limit, or if it has finished."""
+    low = {"task": TASK, "max_cost_usd": 0.004}
+    async with connected(serving(root), mode) as client:
+        stopped = told(await client.call_tool("delegate", low))
+    assert stopped["stop_reason"] == "budget_usd"
+    spent = Decimal(stopped["cost_usd"]) + Decimal(stopped["uncertain_usd"])
+    sent = len(simulator.requests)
+    again = {"run_id": stopped["run_id"], "max_cost_usd": 0.3}
+    async with connected(serving(root, terms=CONFIRMED), mode) as client:
+        said = refused(await client.call_tool("resume", again))
+        assert "a person is asked first (--confirm-above), which this client cannot do (elicitation)" in said
+        assert told(await client.call_tool("resume", {**again, "max_cost_usd": 0.004}))["status"] != "ok"
+    answer, asked = answering(False, True)
+    async with connected(serving(root, terms=CONFIRMED), mode, elicitation_callback=answer) as client:
+        said = refused(await client.call_tool("resume", again))
+        assert "a person said no, or nobody answered; not begun, and nothing was spent" in said
+        assert len(simulator.requests) == sent
+        assert told(await client.call_tool("resume", again))["status"] == "ok"
+        assert told(await client.call_tool("resume", again))["status"] == "ok"
+    assert asked == [f"Spend up to {dollars(Decimal('0.3') - spent)}? (nobody knows what is expected)"] * 2
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("yes", [True, False])
 async def test_a_write_is_approved_or_not_done(writer, tmp_path: Path, mode: str, yes: bool) -> None:
@@ -125,6 +161,23 @@ async def test_an_answer_without_its_question_does_nothing(root, simulator) -> N
             await client.session.call_tool(
                 "delegate", {"task": TASK}, request_state="made-up", allow_input_required=True
             )
+    assert not simulator.requests
+
+
+async def test_a_question_that_is_abandoned_is_forgotten(root, simulator) -> None:
+    """With its call: a client that comes back late is told where to look, and the server keeps nothing."""
+    answer, _ = answering(True)
+    server = serving(root, terms=CONFIRMED, answer_seconds=0.05)
+    async with connected(server, "2026-07-28", elicitation_callback=answer) as client:
+        first = await client.session.call_tool("delegate", {"task": TASK}, allow_input_required=True)
+        assert first.request_state
+        async with asyncio.timeout(20):
+            while server.open_calls:
+                await client.list_tools()
+        late = await client.session.call_tool(
+            "delegate", {"task": TASK}, request_state=first.request_state, allow_input_required=True
+        )
+        assert "not open any more: see with report whether a run had begun" in refused(late)
     assert not simulator.requests
 
 

@@ -1,33 +1,46 @@
-"""The server over HTTP on loopback: who may speak to it, how much, and for how long.
+"""A server over HTTP on loopback: who may speak to it, how much, and for how long.
 
-What is refused is refused before its body is read, and costs nothing. A head is bounded by the HTTP server
-itself, in its length and in the number of connections, not in time.
+What is refused is refused before its body is read, and costs nothing. A head is bounded in its length, in
+time, and by the number of connections.
 """
 
 import asyncio
 import hmac
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
+import anyio
 import attrs
+import h11
 import uvicorn
-from mcp.server.transport_security import TransportSecuritySettings
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sunwell.serve.loopback_server import HOST
-from sunwell.serve.mcp_server.delegation_server import DelegationServer
 
-PATH = "/mcp"
+KEY = "sunwell.key"
+"""Under this name the scope of a request has what belongs to its token."""
 _MOST_CONNECTIONS = 256
 _MOST_HEAD_BYTES = 32 << 10
+
+
+ErrorForm = Callable[[str], Any]
+
+
+def _plain(sentence: str) -> Any:
+    return {"error": sentence}
 
 
 @attrs.frozen
 class DoorLimits:
     """What a client may take."""
 
+    head_seconds: float = 10.0
+    """How long a head may take to arrive, from the beginning of its connection or of the wait for it."""
     body_bytes: int = 1 << 20
     body_seconds: float = 10.0
     """How long a whole body may take to arrive."""
@@ -42,12 +55,14 @@ class _Refusal(Exception):
 
 @attrs.define(eq=False)
 class TokenGuard:
-    """Lets requests through to *app* that name this server, come from no other site, and have the token."""
+    """Lets requests through to *app* that name this server, come from no other site, and have a token."""
 
     app: ASGIApp
-    token: str = attrs.field(repr=False)
+    tokens: Mapping[str, Any] = attrs.field(repr=False)
+    """What belongs to each token; the scope of a request has it under :data:`KEY`."""
     port: int
     limits: DoorLimits = DoorLimits()
+    error: ErrorForm = _plain
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -56,14 +71,14 @@ class TokenGuard:
         if scope["type"] != "http":
             return
         try:
-            self._require(scope)
+            scope[KEY] = self._key_of(scope)
             inner = await self._with_body(scope, receive)
         except _Refusal as refusal:
-            await _refuse(send, refusal)
+            await _refuse(send, refusal, self.error(refusal.sentence))
             return
         await self.app(scope, inner, send)
 
-    def _require(self, scope: Scope) -> None:
+    def _key_of(self, scope: Scope) -> Any:
         headers: dict[bytes, list[bytes]] = {}
         for name, value in scope["headers"]:
             headers.setdefault(name.lower(), []).append(value)
@@ -74,14 +89,22 @@ class TokenGuard:
         origins = headers.get(b"origin", [])
         if any(origin.lower() != b"http://" + hosts[0].lower() for origin in origins):
             raise _Refusal(403, "the request comes from another site: nothing was done")
-        given = headers.get(b"authorization", [])
-        wanted = f"Bearer {self.token}".encode()
-        if len(given) != 1 or not hmac.compare_digest(given[0], wanted):
-            sentence = "the token is missing or wrong (Authorization: Bearer TOKEN): nothing was done"
-            raise _Refusal(401, sentence, (b"www-authenticate", b"Bearer"))
+        key = self._key_named(headers)
         lengths = headers.get(b"content-length", [])
         if any(not length.isdigit() or int(length) > self.limits.body_bytes for length in lengths):
             raise self._too_long()
+        return key
+
+    def _key_named(self, headers: Mapping[bytes, list[bytes]]) -> Any:
+        """Return what belongs to the token in *headers*, which Anthropic's clients put elsewhere."""
+        bearers = headers.get(b"authorization", [])
+        given = [each.removeprefix(b"Bearer ") for each in bearers if each.startswith(b"Bearer ")]
+        given += headers.get(b"x-api-key", [])
+        known = [token for token in self.tokens if all(_is_same(each, token) for each in given)]
+        if not given or len(bearers) > 1 or len(known) != 1:
+            sentence = "the token is missing or wrong (Authorization: Bearer TOKEN): nothing was done"
+            raise _Refusal(401, sentence, (b"www-authenticate", b"Bearer"))
+        return self.tokens[known[0]]
 
     def _too_long(self) -> _Refusal:
         return _Refusal(413, f"the body is longer than {self.limits.body_bytes:,} bytes: nothing was done")
@@ -113,8 +136,12 @@ class TokenGuard:
         return replayed
 
 
-async def _refuse(send: Send, refusal: _Refusal) -> None:
-    body = json.dumps({"error": refusal.sentence}).encode()
+def _is_same(given: bytes, token: str) -> bool:
+    return hmac.compare_digest(given, token.encode())
+
+
+async def _refuse(send: Send, refusal: _Refusal, value: Any) -> None:
+    body = json.dumps(value).encode()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
@@ -123,6 +150,38 @@ async def _refuse(send: Send, refusal: _Refusal) -> None:
     ]
     await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+class PromptHeads(H11Protocol):
+    """A connection that is closed if a head takes longer to arrive than *head_seconds*."""
+
+    def __init__(self, *given: Any, head_seconds: float, **more: Any) -> None:
+        super().__init__(*given, **more)
+        self._head_seconds = head_seconds
+        self._end: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the first head."""
+        super().connection_made(transport)
+        self._watch()
+
+    def handle_events(self) -> None:
+        """Take what has arrived, and wait for the rest of a head, or no longer."""
+        super().handle_events()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing more."""
+        super().connection_lost(exc)
+        self._watch()
+
+    def _watch(self) -> None:
+        is_waiting = self.conn.their_state is h11.IDLE and not self.transport.is_closing()
+        if is_waiting and self._end is None:
+            self._end = asyncio.get_running_loop().call_later(self._head_seconds, self.transport.close)
+        elif not is_waiting and self._end is not None:
+            self._end.cancel()
+            self._end = None
 
 
 class LoopbackHttp(uvicorn.Server):
@@ -136,11 +195,15 @@ class LoopbackHttp(uvicorn.Server):
 
 @attrs.define(eq=False)
 class HttpDoor:
-    """Serves *server* on 127.0.0.1 under ``/mcp`` for clients that have *token*."""
+    """Serves an application on 127.0.0.1 for clients that have a token."""
 
-    server: DelegationServer
-    token: str = attrs.field(repr=False)
+    app: Callable[[list[str]], ASGIApp]
+    """Makes the application for the names under which it is served, such as ``127.0.0.1:4711``."""
+    tokens: Mapping[str, Any] = attrs.field(repr=False)
+    """What belongs to each token."""
     limits: DoorLimits = DoorLimits()
+    error: ErrorForm = _plain
+    """Makes the JSON value that refuses a request, from a sentence."""
     _socket: socket.socket = attrs.field(factory=socket.socket, init=False)
 
     def open(self, port: int = 0) -> str:
@@ -148,7 +211,7 @@ class HttpDoor:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind((HOST, port))
         self._socket.listen(_MOST_CONNECTIONS)  # who is told the address may connect at once
-        return f"http://{HOST}:{self.port}{PATH}"
+        return f"http://{HOST}:{self.port}"
 
     @property
     def port(self) -> int:
@@ -157,27 +220,28 @@ class HttpDoor:
         return number
 
     async def serve(self) -> None:
-        """Serve until this is cancelled."""
-        names = [f"{name}:{self.port}" for name in (HOST, "localhost")]
-        app = self.server.streamable_http_app(
-            streamable_http_path=PATH,
-            max_request_body_size=self.limits.body_bytes,
-            transport_security=TransportSecuritySettings(
-                allowed_hosts=names, allowed_origins=[f"http://{name}" for name in names]
-            ),
-        )
-        guard = TokenGuard(app, self.token, self.port, self.limits)
+        """Serve until this is cancelled; then connections are closed, and what they began ends, in order."""
+        app = self.app([f"{name}:{self.port}" for name in (HOST, "localhost")])
+        heads: Any = partial(PromptHeads, head_seconds=self.limits.head_seconds)  # uvicorn only calls it
         config = uvicorn.Config(
-            guard,
+            TokenGuard(app, self.tokens, self.port, self.limits, self.error),
             log_config=None,
             log_level="critical",
             access_log=False,
             server_header=False,
             limit_concurrency=_MOST_CONNECTIONS,
             h11_max_incomplete_event_size=_MOST_HEAD_BYTES,
-            http="h11",
+            http=heads,
             ws="none",
             timeout_graceful_shutdown=1,
         )
+        server = LoopbackHttp(config)
         with self._socket:
-            await LoopbackHttp(config).serve(sockets=[self._socket])
+            serving = asyncio.ensure_future(server.serve(sockets=[self._socket]))
+            try:
+                await asyncio.shield(serving)
+            except asyncio.CancelledError:  # a listener that is only dropped would stay in the event loop
+                server.should_exit = True
+                with anyio.CancelScope(shield=True):
+                    await asyncio.wait((serving,))
+                raise

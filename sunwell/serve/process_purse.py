@@ -2,13 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from decimal import Decimal
+from typing import Protocol
 
 import attrs
 
 from sunwell.errors import ConfigurationError
 from sunwell.report.figures import dollars
+
+
+class PurseEmpty(ConfigurationError):
+    """Nothing is left, and nobody can give anything back."""
 
 
 @attrs.define(eq=False)
@@ -19,6 +24,39 @@ class Portion:
     """What the run may spend."""
     spent_usd: Decimal | None = Decimal(0)
     """What it is known to have spent at most; ``None``: not known, so all of it counts as spent."""
+    told: str = ""
+    """Why it is less than what was wanted, in a sentence for the client; empty: it is not."""
+
+
+class Purse(Protocol):
+    """What runs take their caps out of before they begin."""
+
+    @property
+    def total_usd(self) -> Decimal:
+        """What all runs may spend together."""
+        ...
+
+    @property
+    def spent_usd(self) -> Decimal:
+        """What runs that have ended have spent, or may have."""
+        ...
+
+    @property
+    def out_usd(self) -> Decimal:
+        """What runs that go on have taken."""
+        ...
+
+    @property
+    def left_usd(self) -> Decimal:
+        """What nobody has spent or taken."""
+        ...
+
+    def portion(self, wanted_usd: Decimal) -> AbstractAsyncContextManager[Portion]:
+        """Take *wanted_usd* out while the body runs, or what is left if that is less.
+
+        Raises a :exc:`~sunwell.errors.SunwellError` with a sentence if nothing is left.
+        """
+        ...
 
 
 @attrs.define(eq=False)
@@ -30,6 +68,8 @@ class ProcessPurse:
     """
 
     total_usd: Decimal
+    whose: str = "all runs of this server (--total)"
+    """Whose runs they are, and the option that has the total; the subject of a sentence."""
     spent_usd: Decimal = attrs.field(default=Decimal(0), init=False)
     """What runs that have ended have spent, or may have."""
     out_usd: Decimal = attrs.field(default=Decimal(0), init=False)
@@ -47,11 +87,12 @@ class ProcessPurse:
     async def portion(self, wanted_usd: Decimal) -> AsyncIterator[Portion]:
         """Take *wanted_usd* out while the body runs, or what is left if that is less.
 
-        It waits while runs that go on may give back what is missing. Raises
-        :exc:`~sunwell.errors.ConfigurationError` if nothing is left and nobody can give anything back.
+        It waits while runs that go on may give back what is missing. Raises :exc:`PurseEmpty` if nothing is
+        left and nobody can give anything back.
         """
         async with self._turn:
-            taken = Portion(await self._free(wanted_usd))
+            usd = await self._free(wanted_usd)
+            taken = Portion(usd, told="" if usd >= wanted_usd else self._shortage(usd))
             self.out_usd += taken.usd
         try:
             yield taken
@@ -60,15 +101,20 @@ class ProcessPurse:
             self.spent_usd += taken.usd if taken.spent_usd is None else taken.spent_usd
             self._given_back.set()
 
+    def _shortage(self, left_usd: Decimal) -> str:
+        left, total = dollars(left_usd), dollars(self.total_usd)
+        about = f"only {left} was left of the {total} that {self.whose} may spend together"
+        return f"{about}, so the cap of this run was lower"
+
     async def _free(self, wanted_usd: Decimal) -> Decimal:
         while True:
             left = self.left_usd
             if left >= wanted_usd or (left > 0 and not self.out_usd):
                 return min(left, wanted_usd)
             if not self.out_usd:
-                raise ConfigurationError(
-                    f"not begun, and nothing was spent: all runs of this server together may spend "
-                    f"{dollars(self.total_usd)} (--total), and that is used up; the person who runs the "
+                raise PurseEmpty(
+                    f"not begun, and nothing was spent: {self.whose} may spend "
+                    f"{dollars(self.total_usd)} together, and that is used up; the person who runs the "
                     "server can start it again"
                 )
             self._given_back.clear()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sunwell.errors import ConfigurationError
-from sunwell.serve.mcp_server.process_purse import ProcessPurse
+from sunwell.serve.process_purse import ProcessPurse
 from sunwell.testing import run_virtual
 
 CENTS = st.integers(1, 60).map(lambda cents: Decimal(cents) / 100)
@@ -78,7 +78,8 @@ async def test_when_nothing_is_left_it_says_what_can_be_done() -> None:
         portion.spent_usd = Decimal("0.4")  # a bill may be higher than its reservation
     assert purse.left_usd == 0
     with pytest.raises(
-        ConfigurationError, match=r"nothing was spent: .* \$0\.30 \(--total\), and that is used"
+        ConfigurationError,
+        match=r"nothing was spent: .*\(--total\) may spend \$0\.30 together, and that is used",
     ):
         async with purse.portion(Decimal("0.1")):
             raise AssertionError("nothing is left")

@@ -8,13 +8,22 @@ take long, is left to ``regex``: nothing here says that a pattern is wrong.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 
 import attrs
 
 LONGEST_LINE = 2_048
-"""Bytes of the longest line, with its end, that the quick way is for."""
+"""Bytes: each line that is searched quickly is shorter, with its end.
+
+All below half of it may be. Whether one between is depends on where it lies, see the windows of the search.
+"""
 _MOST_STEPS = 12 * LONGEST_LINE
 """So many steps may be taken at most for each place at which a match may begin."""
+_MOST_AT_ONCE = _MOST_STEPS * LONGEST_LINE
+"""So many steps may be taken at most until the clock is looked at: less than a tenth of a second.
+
+A single line may need as many, and cannot be searched in parts.
+"""
 _MOST_CASES = 2_000
 _DEEPEST = 30
 _ALL = frozenset(range(128)) - {10}
@@ -34,6 +43,7 @@ _SIGN = re.compile(r"\\([^\w\s]| )", re.ASCII)
 _BACK = re.compile(r"\\([1-9])(?!\d)", re.ASCII)
 _NAMED = re.compile(r"\(\?P?<[A-Za-z_]\w*>", re.ASCII)
 _LOOK = re.compile(r"\(\?<?[=!]")
+_OTHER_EDGES = ("\\B", "\\m", "\\M")
 
 
 class _NotPlain(Exception):
@@ -52,7 +62,7 @@ class OneOf:
 
 @attrs.frozen
 class Edge:
-    """A border: ``^``, ``$``, or ``b`` for that of a word."""
+    """A border: ``^``, ``$``, or ``b`` for that of a word; ``?``: some other condition."""
 
     kind: str
 
@@ -123,10 +133,10 @@ class LinePattern:
         clauses = tuple(_clauses((EitherOf(branches),)))
         is_exact = all(all(isinstance(one, OneOf) and one.written for one in each) for each in branches)
         is_exact = is_exact and len(clauses) == 1 and "\r" not in "".join(clauses[0])
-        try:
-            matches = QuickSearch.of(branches, has_references, reader.is_any_case)
-        except _NotPlain:
-            matches = None
+        matches = None
+        if reader.is_plain:
+            with suppress(_NotPlain):
+                matches = QuickSearch.of(branches, has_references, reader.is_any_case)
         return cls(clauses, is_exact, matches)
 
 
@@ -142,6 +152,13 @@ class QuickSearch:
     """Whether each line has a match."""
     is_any_case: bool = False
     """Whether it is searched for in text in lower case."""
+    steps: int = 1
+    """How many are taken at most from one place in any line."""
+
+    @property
+    def bytes_at_once(self) -> int:
+        """How many bytes of lines may be searched without a stop, if they are more lines than one."""
+        return _MOST_AT_ONCE // max(self.steps, 1)
 
     def folded(self, data: bytes) -> bytes:
         """Return what is searched in place of *data*."""
@@ -166,13 +183,15 @@ class QuickSearch:
             if Edge("^") in one[1:] or Edge("$") in one[:-1]:
                 raise _NotPlain
         cases = _Cases()
-        if sum(cases.steps(one) for one in alive) > _MOST_STEPS:
+        steps = sum(map(cases.steps, alive))
+        if steps > _MOST_STEPS:
             raise _NotPlain
         numbers: dict[int, int] = {}
         written = b"|".join(_written(one if has_references else _from_text(one), numbers) for one in alive)
         begins = any(one[:1] == (Edge("^"),) for one in alive)
         whole = written if len(alive) == 1 else b"(?:" + written + b")"
-        return cls(re.compile(whole + rb"[^\n]*"), begins, is_any_case=is_any_case)
+        expression = re.compile(whole + rb"[^\n]*")
+        return cls(expression, begins, is_any_case=is_any_case, steps=steps)
 
 
 @attrs.define(eq=False)
@@ -185,6 +204,8 @@ class _PatternReader:
     groups: int = 0
     references: set[int] = attrs.field(factory=set)
     is_named: bool = False
+    is_plain: bool = True
+    """Whether ``re`` can do all that was read."""
     depth: int = 0
 
     @classmethod
@@ -238,8 +259,10 @@ class _PatternReader:
             )
         else:
             return parts
-        if self.text[self.at : self.at + 1] == "?":  # as few as possible, which changes no line that is found
+        after = self.text[self.at : self.at + 1]
+        if after in ("?", "+"):  # as few as possible, which changes no line that is found, or all or none
             self.at += 1
+            self.is_plain = self.is_plain and after == "?"
         if self.text[self.at : self.at + 1] in ("*", "+", "?", "{") and self.at < len(self.text):
             raise _NotPlain
         if any(isinstance(each, Captured) for each in parts):
@@ -253,6 +276,10 @@ class _PatternReader:
 
     def _part(self) -> Parts:
         one = self.text[self.at]
+        if self.text.startswith(_OTHER_EDGES, self.at):
+            self.at += 2
+            self.is_plain = False
+            return (Edge("?"),)
         if one == "\\":
             return (self._escaped(),)
         if one == "[":
@@ -361,8 +388,14 @@ class _PatternReader:
         number = 0
         if look := _LOOK.match(self.text, self.at):
             self.at = look.end()
-            return (LookAround(look[0], tuple(_fixed(self._closed()))),)
-        if self.text.startswith("(?:", self.at):
+            within = self._closed()
+            try:
+                return (LookAround(look[0], tuple(_fixed(within))),)
+            except _NotPlain:
+                self.is_plain = False
+                return (Edge("?"),)
+        if self.text.startswith(("(?:", "(?>"), self.at):
+            self.is_plain = self.is_plain and self.text[self.at + 2] == ":"
             self.at += 3
         elif found := _NAMED.match(self.text, self.at):
             self.at, self.is_named = found.end(), True

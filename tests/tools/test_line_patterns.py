@@ -7,7 +7,8 @@ import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sunwell.context.line_patterns import LONGEST_LINE, LinePattern
+from sunwell.context.sought_lines import slices
+from sunwell.tools.line_patterns import LONGEST_LINE, LinePattern
 
 ASCII = "".join(map(chr, range(128)))
 ATOMS = st.sampled_from(
@@ -17,6 +18,8 @@ ATOMS = st.sampled_from(
         "(?=a)", "(?!a)", "(?<=a)", "(?<!b)", "(?=ab)", "(?<!a )", r"\1", r"\b", "^", "$", r"\A", r"\Z", "|",
         "(a|é)", "[é]", "[^é]", r"\x61", r"\u0062", r"\.", "s", "k", "i", "K", "[a-z]", "[A-z]", "ab", "a b",
         "(?:a+b)", "(a*)", r"(\w)", "[ -~]", "\r", "\n", r"\n", "ſ", "(?=)", "(?!)", "}", "]",
+        r"\B", r"\m", r"\M", "(?=.*a)", "(?!.*b)", "(?<=a|b1)", "(?>a|ab)", "(?>a1)", "a*+", "b++",
+        "(?>a*)b?+",
     )
 )  # fmt: skip
 TIMES = st.sampled_from(("", "", "", "*", "+", "?", "{2}", "{1,3}", "{,2}", "{2,}", "*?", "+?", "??", "{0}"))
@@ -100,6 +103,8 @@ def test_no_other_letter_counts_as_one_of_ascii() -> None:
         ("(ab|c)?d", (("d",),)),
         ("(ab|)d", (("d",),)),
         (r"\w+", ()),
+        (r"^(?!.*test).*hel\Blo", (("hel",), ("lo",))),
+        (r"(?>ab|a)cd++\m(?=.*x)e", (("ab", "a"), ("c",), ("d",), ("e",))),
     ],
 )
 def test_the_texts_that_a_line_must_hold(pattern: str, clauses: tuple[tuple[str, ...], ...]) -> None:
@@ -152,11 +157,42 @@ def test_what_may_take_long_or_means_something_else_is_left_alone(pattern: str) 
 
 
 @pytest.mark.parametrize(
-    "pattern", ["a.*b", r"\w+-\d+\] \w+ \w+ cache", "(a|b)*c", "x?x?x?x?y", r"(\w)\1.*\1b"]
+    ("pattern", "is_quick"),
+    [
+        ("a.*b", True),
+        (r"\w+-\d+\] \w+ \w+ cache", True),
+        ("(a|b)*c", True),
+        ("x?x?x?x?y", True),
+        (r"(\w)\1b", True),
+        (r"(\w)\1.*\1b", False),
+        ("a.*[bc]?[b-d]", True),
+        ("a(b|c)*d", False),
+    ],
 )
-def test_the_quick_search_of_a_hostile_line_ends(pattern: str) -> None:
+def test_the_quick_search_of_a_hostile_line_ends(pattern: str, is_quick: bool) -> None:
     """The longest lines, each of which looks like a match from every place on."""
     known = LinePattern.of(pattern)
-    if known is not None and known.matches is not None and known.matches.expression is not None:
+    assert known is not None
+    assert (known.matches is not None) == is_quick
+    if known.matches is not None:
+        assert known.matches.expression is not None
         for line in ("a" * (LONGEST_LINE - 1), "1-" * (LONGEST_LINE // 2 - 1), "x" * (LONGEST_LINE - 1)):
             assert not re.findall(known.matches.expression, line.encode() + b"\n")
+
+
+@given(PATTERNS, st.lists(st.sampled_from((0, 1, 99, 510, 511, 512, 513, 1_020, 2_046)), max_size=60))
+def test_what_is_searched_at_once_takes_few_steps(pattern: str, lengths: list[int]) -> None:
+    """Or is one line; and whole lines are searched, each once."""
+    expression = compiled(pattern)
+    known = None if expression is None else LinePattern.of(pattern)
+    if known is None or known.matches is None:
+        return
+    quick, data = known.matches, b"".join(b"a" * length + b"\n" for length in lengths * 9)
+    first = lengths[0] + 1 if lengths else 0
+    parts = list(slices(quick, data, first, len(data)))
+    assert b"".join(data[begin:end] for begin, end in parts) == data[first:]
+    for begin, end in parts:
+        assert data[end - 1 : end] == b"\n"
+        lines = data[begin:end].splitlines(keepends=True)
+        most = min(50_400_000 / quick.steps, 65_536) if quick.steps else 65_536
+        assert len(lines) == 1 or end - begin <= most

@@ -1,0 +1,175 @@
+"""``sunwell serve``: an endpoint for clients of OpenAI and Anthropic, whose requests become runs."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import click
+
+from sunwell.cli.shared_options import (
+    DOLLARS,
+    Chosen,
+    SettingsCommand,
+    config_options,
+    plugins_option,
+    settings_options,
+    workspace_option,
+)
+from sunwell.context.options import SECTIONS
+from sunwell.errors import ConfigurationError
+from sunwell.tools.wording import quoted
+
+if TYPE_CHECKING:
+    from sunwell.cli.served_settings import CommandSettings
+    from sunwell.serve.endpoint.endpoint_app import Endpoint
+    from sunwell.serve.root_settings import RootSettings
+
+_TOKEN = "SUNWELL_SERVE_TOKEN"
+_TIMES = 10
+"""How many requests at their cap a key allows, unless it is set."""
+_USUAL = "sunwell"
+
+
+@click.command(cls=SettingsCommand)
+@workspace_option
+@click.option("--port", type=click.IntRange(1, 65535), metavar="N", help="Default: any free one.")
+@click.option(
+    "--token",
+    "tokens",
+    multiple=True,
+    metavar="T",
+    help=f"API key of clients; several times for several. Default: that in {_TOKEN}, or a new one.",
+)
+@click.option(
+    "--max-usd",
+    type=DOLLARS,
+    metavar="X",
+    help="US dollars that all requests with one key may cost together. Default: ten times --max-cost.",
+)
+@click.option(
+    "--max-cost",
+    type=DOLLARS,
+    default=Decimal(1),
+    show_default=True,
+    metavar="X",
+    help="US dollars that one request may cost at most.",
+)
+@click.option(
+    "--offer",
+    "offers",
+    multiple=True,
+    metavar="M|SMART+CHEAP",
+    help="Offer sunwell/M, a model that works alone, or sunwell/SMART+CHEAP; several times for several.",
+)
+@click.option("--write", is_flag=True, help="Let runs change files of the folder; else they only read.")
+@plugins_option
+@settings_options(*SECTIONS, without=("budget_usd", "stream"))
+@config_options
+def serve(**chosen: Any) -> None:
+    """Answer requests of OpenAI's and Anthropic's clients by runs, on 127.0.0.1.
+
+    It speaks Chat Completions, Responses and Messages. The model "sunwell" is what the settings say; more are
+    offered with --offer. A request is one run, and the next one of a conversation goes on with it. Models,
+    permissions, checks and caps are those given here and in trusted settings.
+
+    The address is printed, and the token on standard error if one was made. It needs the extra
+    sunwell[serve].
+    """
+    from sunwell.cli.ending import run_async
+
+    run_async(_serve(chosen))
+
+
+async def _serve(chosen: Chosen) -> None:
+    from sunwell.cli.output import say
+    from sunwell.cli.served_settings import opened, require_token, token_of
+
+    max_cost, total = chosen["max_cost"], chosen["max_usd"]
+    if max_cost <= 0 or (total is not None and total <= 0):
+        raise ConfigurationError(
+            "--max-cost and --max-usd must be more than 0 dollars: nothing could be done"
+        )
+    tokens = [require_token(token, "--token") for token in chosen["tokens"]]
+    made: list[str] = []
+    if not tokens:
+        token, is_made = token_of(_TOKEN)
+        tokens, made = [token], [token] if is_made else []
+    try:
+        from sunwell.serve.endpoint.endpoint_app import door_error
+        from sunwell.serve.endpoint.requested_runs import ClientKey
+        from sunwell.serve.http_door import HttpDoor
+
+        endpoint = _endpoint(chosen)
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] not in ("starlette", "uvicorn", "anyio"):
+            raise
+        raise ConfigurationError(
+            "sunwell serve needs the packages starlette and uvicorn: install them with "
+            "pip install 'sunwell[serve]'"
+        ) from None
+    allowed = max_cost * _TIMES if total is None else total
+    keys = {token: ClientKey.of(token, allowed) for token in tokens}
+    door = HttpDoor(lambda _: endpoint.app(), keys, error=door_error)
+    opened(door, chosen["port"] or 0, "", made)
+    say(f"models: {', '.join(endpoint.models)}", err=True)
+    try:
+        await door.serve()
+    finally:
+        await endpoint.runs.stop()
+
+
+def _endpoint(chosen: Chosen) -> "Endpoint":
+    """Return the endpoint. Raises :exc:`~sunwell.errors.ConfigurationError` if it could not do anything."""
+    from sunwell.cli.output import say
+    from sunwell.cli.record_commands import require_folder
+    from sunwell.memory.conversation_store import ConversationStore, conversations_file
+    from sunwell.serve.endpoint.endpoint_app import Endpoint
+    from sunwell.serve.endpoint.requested_runs import RequestedRuns
+
+    folder = require_folder(Path(chosen["workspace"])).resolve()
+    usual = _settings_of(chosen, folder, {}).options
+    offered: dict[str, Mapping[str, Any]] = {_USUAL: {}}
+    smart, cheap = usual.smart_model, usual.delegation_model
+    if isinstance(smart, str) and isinstance(cheap, str) and usual.enable_delegation:
+        offered[f"{_USUAL}/{smart}+{cheap}"] = {}
+    for name in chosen["offers"]:
+        offered[f"{_USUAL}/{name}"] = _models_of(name)
+    for models in offered.values():
+        _settings_of(chosen, folder, models)  # what is wrong with one is said now
+
+    def settings_for(name: str) -> "RootSettings":
+        return _settings_of(chosen, folder, offered[name])
+
+    store = ConversationStore(
+        conversations_file(), warn=lambda sentence: say(f"sunwell: {sentence}", err=True)
+    )
+    return Endpoint(RequestedRuns(folder, settings_for, chosen["max_cost"], store), tuple(offered))
+
+
+def _settings_of(chosen: Chosen, folder: Path, models: Mapping[str, Any]) -> "CommandSettings":
+    """Return what holds for runs of these *models*; without --write, they have only tools that read."""
+    from sunwell.cli.served_settings import CommandSettings
+    from sunwell.tools.toolbox import READING_TOOLS
+
+    made = CommandSettings.of({**chosen, **models}, folder, "task")
+    if chosen["write"]:
+        return made
+    named = made.options.tools
+    kept = READING_TOOLS if named is None else tuple(one for one in named if one in READING_TOOLS)
+    return attrs.evolve(made, options=attrs.evolve(made.options, tools=kept))
+
+
+def _models_of(name: str) -> Mapping[str, Any]:
+    """Return the settings for an offered *name*: a model alone, or a smart and a cheap one."""
+    smart, plus, cheap = name.partition("+")
+    if not smart or (plus and not cheap) or "+" in cheap:
+        raise ConfigurationError(
+            f"--offer {quoted(name)} names no model: give one, such as haiku, or a smart and a cheap "
+            "one, such as opus+haiku"
+        )
+    if not plus:
+        alone = dict.fromkeys(("model", "smart_model", "delegation_model"), smart)
+        return {**alone, "enable_delegation": False, "escalate": False}
+    return {"model": smart, "smart_model": smart, "delegation_model": cheap, "enable_delegation": True}

@@ -1,0 +1,430 @@
+"""Requests as runs: a new one, the next of a conversation, or one that an earlier request had begun."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from decimal import Decimal
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from sunwell.agent.agent import Agent
+from sunwell.agent.lifecycle.run_settings import latest_settings, options_from
+from sunwell.agent.run.run_context import RunEvents, came_to_its_end
+from sunwell.budget.ledger_protocol import Budget
+from sunwell.context.session import SessionContext
+from sunwell.core.markdown import fenced
+from sunwell.core.marks import guarded
+from sunwell.core.threads import in_thread
+from sunwell.errors import JournalError, SunwellError
+from sunwell.events import Event, RunStarted
+from sunwell.journal.ownership import find_own_run
+from sunwell.journal.retention import is_running
+from sunwell.memory.conversation_store import ConversationStore, digest_of_turns
+from sunwell.report.figures import exact
+from sunwell.report.verdict_text import verdict_sentence
+from sunwell.serve.booked_run import booked
+from sunwell.serve.endpoint.client_request import ClientAnswer, ClientRequest, Declined, unfit
+from sunwell.serve.process_purse import ProcessPurse, PurseEmpty
+from sunwell.serve.root_settings import RootSettings
+from sunwell.serve.served_record import ServedRecord
+from sunwell.tools.environment import told_safely
+from sunwell.tools.wording import on_one_line
+
+SettingsFor = Callable[[str], RootSettings]
+"""Gives the settings for a model's name. Raises :exc:`KeyError` for one that is not offered, and
+:exc:`~sunwell.errors.ConfigurationError` for what is wrong."""
+_MOST_TEXT = 1_000_000
+_STOPS: Mapping[str, Any] = {"end": "end", "length": "length", "window": "length", "refusal": "refusal"}
+_ERRORS: Mapping[str, tuple[int, str]] = {
+    "budget_usd": (402, "insufficient_quota"),
+    "budget_tokens": (402, "insufficient_quota"),
+    "check_failed": (422, "check_failed"),
+    "model_error": (502, "api_error"),
+    "cancelled": (503, "cancelled"),
+    "bug": (500, "api_error"),
+}
+"""The HTTP status and the kind of error by how a run ended. Clients try again after 500 and more, and the
+run then goes on where it stood."""
+
+
+@attrs.define(eq=False)
+class ClientKey:
+    """Who may ask, and the money of all its requests."""
+
+    token: str = attrs.field(repr=False)
+    purse: ProcessPurse
+
+    @classmethod
+    def of(cls, token: str, total_usd: Decimal) -> "ClientKey":
+        """Return a key whose requests may cost *total_usd* together."""
+        return cls(token, ProcessPurse(total_usd, "all requests with this key (--max-usd)"))
+
+
+class ClientGone(Exception):
+    """Nobody waits for the answer any more."""
+
+
+@attrs.define(eq=False)
+class RequestedRun:
+    """A run for one request, or for several that are the same request sent again."""
+
+    model: str
+    run_id: str = ""
+    """Empty until it has begun."""
+    _begun: "asyncio.Future[None]" = attrs.field(init=False)
+    _task: "asyncio.Task[ClientAnswer]" = attrs.field(init=False)
+    _stop: Callable[[], object] | None = attrs.field(default=None, init=False)
+    _listeners: int = attrs.field(default=0, init=False)
+
+    def start(self, work: "Callable[[RequestedRun], Coroutine[Any, Any, ClientAnswer]]") -> None:
+        """Begin *work*, which gives the answer."""
+        loop = asyncio.get_running_loop()
+        self._begun = loop.create_future()
+        self._task = loop.create_task(work(self))
+        self._task.add_done_callback(self._note_task_ended)
+
+    def note_begun(self, run_id: str, stop: Callable[[], object]) -> None:
+        """Note the run, and what ends it in good order."""
+        self.run_id, self._stop = run_id, stop
+        self._note_begun()
+
+    def note_ended(self) -> None:
+        """Note that there is nothing left to be stopped."""
+        self._stop = _nothing
+
+    def _note_task_ended(self, task: "asyncio.Task[ClientAnswer]") -> None:
+        self._note_begun()
+        if not task.cancelled():
+            task.exception()  # nobody may be there any more to be told of it
+
+    def _note_begun(self) -> None:
+        if not self._begun.done():
+            self._begun.set_result(None)
+
+    @property
+    def is_going(self) -> bool:
+        """Whether there is no answer yet."""
+        return not self._task.done()
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Wait for the answer in the body; the run is stopped if nobody does any more."""
+        self._listeners += 1
+        try:
+            yield
+        finally:
+            self._listeners -= 1
+            if not self._listeners:
+                self.stop()
+
+    async def begun(self, gone: "asyncio.Future[None]") -> None:
+        """Return once the run has begun, or it is known that there is none.
+
+        Raises :exc:`ClientGone` if *gone* is done before.
+        """
+        await asyncio.wait((self._begun, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not self._begun.done():
+            raise ClientGone
+
+    async def answer(self, gone: "asyncio.Future[None]", seconds: float | None = None) -> ClientAnswer:
+        """Return the answer.
+
+        Raises :exc:`Declined`, :exc:`ClientGone` if *gone* is done before, and :exc:`TimeoutError` after
+        *seconds*.
+        """
+        await asyncio.wait((self._task, gone), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if not self._task.done():
+            raise ClientGone if gone.done() else TimeoutError
+        if self._task.cancelled():
+            raise Declined(503, "cancelled", "stopped before a run had begun; nothing was spent")
+        return self._task.result()
+
+    def stop(self) -> None:
+        """End the run as Ctrl-C would: what was paid is kept, and no new call of a model begins."""
+        if self._stop is not None:
+            self._stop()
+        else:
+            self._task.cancel()
+
+    async def ended(self) -> None:
+        """Return when it has ended, however."""
+        await asyncio.wait((self._task,))
+
+
+@attrs.frozen(slots=False)
+class _Asked:
+    """A request of a client, and under what it is found again."""
+
+    key: ClientKey
+    request: ClientRequest
+    workspace: Path
+    is_again: bool
+    """Whether the client says that it has sent it before."""
+    idempotency_key: str = ""
+
+    @property
+    def about(self) -> tuple[str, ...]:
+        """What must be the same for two requests to be of one conversation."""
+        return (str(self.workspace), self.request.model, self.request.system, self.request.previous)
+
+    @cached_property
+    def digest(self) -> str:
+        """The digest of the conversation that ends with the task."""
+        about = (*self.about, self.idempotency_key) if self.idempotency_key else self.about
+        return digest_of_turns(self.key.token, about, self.request.turns)
+
+    @property
+    def digest_before(self) -> str | None:
+        """That of the conversation that the user's last words answer; ``None`` if they are the first."""
+        if self.request.previous:
+            return self.digest_of_answer(self.request.previous)
+        before = self.request.turns[:-1]
+        return digest_of_turns(self.key.token, self.about, before) if before else None
+
+    def digest_after(self, answer: str) -> str:
+        """Return that of the conversation with *answer* at its end."""
+        return digest_of_turns(self.key.token, self.about, (*self.request.turns, ("assistant", answer)))
+
+    def digest_of_answer(self, run_id: str) -> str:
+        """Return that of a conversation that a client names by the id of its last answer."""
+        *about, _ = self.about
+        return digest_of_turns(self.key.token, (*about, "answer", run_id), ())
+
+
+@attrs.frozen
+class _Way:
+    """A way to answer: a new run, or one that goes on."""
+
+    events: Callable[[Agent, Decimal], RunEvents]
+    """Begins the run under a cap in dollars for what it costs from now on."""
+    spent_usd: Decimal = Decimal(0)
+    """What the run has cost before."""
+
+
+@attrs.define(eq=False)
+class RequestedRuns:
+    """The runs of an endpoint, all in one folder."""
+
+    workspace: Path
+    settings_for: SettingsFor
+    max_cost_usd: Decimal
+    """What one request may cost."""
+    conversations: ConversationStore
+    _going: dict[str, RequestedRun] = attrs.field(factory=dict, init=False)
+    """Runs that go on, by the digest of their request; of two equal ones the later."""
+    _all: set[RequestedRun] = attrs.field(factory=set, init=False)
+
+    def of(
+        self, key: ClientKey, request: ClientRequest, *, sent_before: bool, idempotency_key: str
+    ) -> RequestedRun:
+        """Return the run for *request*, which goes on or begins now.
+
+        A request that was sent before joins the run that it had begun, or gets its answer again. So does one
+        with the same *idempotency_key*.
+        """
+        is_again = sent_before or bool(idempotency_key)
+        asked = _Asked(key, request, self.workspace, is_again, idempotency_key)
+        known = self._going.get(asked.digest)
+        if known is not None and known.is_going and is_again:
+            return known
+        run = RequestedRun(request.model)
+        self._going[asked.digest] = run
+        self._all.add(run)
+
+        async def work(run: RequestedRun) -> ClientAnswer:
+            try:
+                return await self._carry_out(run, asked)
+            finally:
+                self._all.discard(run)
+                if self._going.get(asked.digest) is run:
+                    del self._going[asked.digest]
+
+        run.start(work)
+        return run
+
+    async def stop(self) -> None:
+        """Stop all runs, and return once each is booked."""
+        for run in list(self._all):
+            run.stop()
+        for run in list(self._all):
+            await run.ended()
+
+    async def _carry_out(self, run: RequestedRun, asked: _Asked) -> ClientAnswer:
+        if sum(len(text) for _, text in asked.request.turns) > _MOST_TEXT:
+            raise Declined(413, "request_too_large", f"the texts have more than {_MOST_TEXT:,} characters")
+        try:
+            settings = await in_thread(self.settings_for, asked.request.model)
+            if asked.is_again and (whole := await self._answered(asked)) is not None:
+                run.note_begun(whole.run.run_id, _nothing)
+                return _answer(asked.request, whole, settings.warnings)
+            ways = await in_thread(lambda: list(self._ways(asked, settings)))
+            for number, way in enumerate(ways, 1):
+                try:
+                    return await self._gone(run, asked, settings, way)
+                except SunwellError:  # such as a file that has changed: there is another way as long as
+                    if run.run_id or number == len(ways):  # nothing has begun
+                        raise
+            raise AssertionError("a new run is always a way")
+        except PurseEmpty as error:
+            raise Declined(402, "insufficient_quota", str(error)) from None
+        except SunwellError as error:
+            raise Declined(400, "invalid_request_error", on_one_line(told_safely(str(error)))) from None
+
+    async def _answered(self, asked: _Asked) -> ServedRecord | None:
+        """Return the run that has answered this request; ``None`` if none has."""
+        read = await in_thread(self._recorded, asked.digest)
+        return read if read is not None and came_to_its_end(read.records) else None
+
+    def _recorded(self, digest: str | None) -> ServedRecord | None:
+        """Return the user's own run that is known under *digest*, as far as it can be read."""
+        run_id = None if digest is None else self.conversations.find(digest)
+        if run_id is None:
+            return None
+        with suppress(JournalError):  # it may have been deleted since
+            return ServedRecord.read(find_own_run(self.workspace, run_id))
+        return None
+
+    def _ways(self, asked: _Asked, settings: RootSettings) -> Iterator[_Way]:
+        """Yield how the request may be answered, the best way first."""
+        request = asked.request
+        broken = self._recorded(asked.digest)
+        if broken is not None and not came_to_its_end(broken.records) and not is_running(broken.run):
+            yield from self._resuming(broken, settings)
+        earlier = self._recorded(asked.digest_before)
+        if earlier is not None:
+            yield self._continuing(earlier, settings, request.task)
+        elif request.previous:
+            raise unfit(
+                "previous_response_id names no answer that this key got for this model with these "
+                "instructions: send the messages"
+            )
+        goal = _goal(request)
+        prompt = "\n\n".join(filter(None, [settings.options.system_prompt, request.system]))
+        options = attrs.evolve(settings.options, system_prompt=prompt or None, stream=False)
+
+        def begin(agent: Agent, usd: Decimal) -> RunEvents:
+            capped = attrs.evolve(options, budget=attrs.evolve(options.budget, usd=usd))
+            return agent.run(SessionContext.build(self.workspace, goal, capped))
+
+        yield _Way(begin)
+
+    def _resuming(self, broken: ServedRecord, settings: RootSettings) -> Iterator[_Way]:
+        recorded, spent = latest_settings(broken.records), broken.most_spent_usd
+        if spent is None or not recorded:
+            return
+        terms = settings.terms(options_from(recorded), None)
+
+        def begin(agent: Agent, usd: Decimal) -> RunEvents:
+            return agent.resume(
+                broken.run.run_id,
+                workspace=self.workspace,
+                given=terms.given,
+                budget=Budget(usd=spent + usd),
+                ceilings=terms.ceilings,
+            )
+
+        yield _Way(begin, spent)
+
+    def _continuing(self, earlier: ServedRecord, settings: RootSettings, words: str) -> _Way:
+        terms = settings.terms(options_from(latest_settings(earlier.records)), None)
+
+        def begin(agent: Agent, usd: Decimal) -> RunEvents:
+            return agent.continue_run(
+                earlier.run.run_id,
+                words,
+                workspace=self.workspace,
+                given=terms.given,
+                budget=Budget(usd=usd),
+                ceilings=terms.ceilings,
+                accept_changes=True,
+            )
+
+        return _Way(begin)
+
+    async def _gone(
+        self, run: RequestedRun, asked: _Asked, settings: RootSettings, way: _Way
+    ) -> ClientAnswer:
+        """Go *way*, and return what the run has answered."""
+        usual = settings.options.budget.usd
+        cap = self.max_cost_usd if usual is None else min(self.max_cost_usd, usual)
+        agent = settings.agent()
+        async with asked.key.purse.portion(max(Decimal(0), cap - way.spent_usd)) as portion:
+
+            def tell(event: Event) -> None:
+                if isinstance(event, RunStarted):
+                    # Before the first call of a model: after a crash, the same request finds it.
+                    self.conversations.keep(asked.digest, event.run_id)
+                    run.note_begun(event.run_id, agent.stop)
+
+            try:
+                events = way.events(agent, portion.usd)
+                read, error = await booked(agent, events, portion, tell, way.spent_usd)
+            finally:
+                run.note_ended()
+        answer = _answer(asked.request, read, settings.warnings, error)
+        for digest in (asked.digest_after(answer.text), asked.digest_of_answer(answer.id)):
+            await in_thread(self.conversations.keep, digest, answer.id)
+        return answer
+
+
+def _answer(
+    request: ClientRequest, read: ServedRecord, warnings: tuple[str, ...], error: str = ""
+) -> ClientAnswer:
+    """Return what the run of *read* has answered. Raises :exc:`Declined` if that is no answer."""
+    closed = read.closed
+    reason = closed.stop_reason if closed else ""
+    about = _about(request, read, warnings)
+    if closed is None or error or not (closed.status == "ok" or (closed.answer and reason in _STOPS)):
+        said = error or (closed.error if closed else "") or "the run has not ended"
+        status, kind = _ERRORS.get(reason, (500, "api_error") if error else (422, "run_failed"))
+        if closed is not None and closed.answer:
+            about["answer"] = closed.answer
+        again = "; the same request goes on with it" if status >= 500 else ""
+        raise Declined(status, kind, f"{said} (run {read.run.run_id}{again})", about)
+    return ClientAnswer(
+        id=read.run.run_id,
+        model=request.model,
+        created=int(time.time()),
+        text=closed.answer,
+        stop=_STOPS[reason],
+        usage=read.tree.total_usage,
+        cost_usd=read.tree.total_cost_usd,
+        about=about,
+    )
+
+
+def _about(request: ClientRequest, read: ServedRecord, warnings: tuple[str, ...]) -> dict[str, Any]:
+    """Return what is told of a run besides its answer."""
+    closed, root = read.closed, read.tree
+    found = None if closed is None else closed.verification
+    return {
+        "run_id": read.run.run_id,
+        "status": read.status,
+        "stop_reason": closed.stop_reason if closed else None,
+        "cost_usd": exact(root.total_cost_usd),
+        "uncertain_usd": exact(root.total_uncertain_usd),
+        "cap_usd": exact(read.cap_usd),
+        "verified": None if found is None else found.passed,
+        "verdict": None if found is None else verdict_sentence(found, root.total_cost_usd),
+        "unresolved": list(closed.unresolved) if closed else [],
+        "files": [one.path for one in read.changes],
+        "not_used": list(request.not_used),
+        "warnings": list(warnings),
+    }
+
+
+def _goal(request: ClientRequest) -> str:
+    """Return the task of a new run: the user's last words, and what was said before."""
+    before = request.turns[:-1]
+    if not before:
+        return request.task
+    said = "\n\n".join(f"{role}: {guarded(text)}" for role, text in before)
+    return f"{request.task}\n\nWhat was said before in this conversation, oldest first:\n{fenced(said)}"
+
+
+def _nothing() -> None:
+    """Stop nothing: there is nothing left to be stopped."""
