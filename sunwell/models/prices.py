@@ -274,6 +274,13 @@ class PriceBook:
     _terms: dict[tuple[int, int | None], _Terms] = attrs.field(factory=dict, init=False, repr=False)
     """By the number of the model's object and the limit that a request sets: each call asks several times."""
 
+    def __getstate__(self) -> tuple[Any, ...]:
+        return self._own, self._on, self.limits  # what was found of models is found again where it arrives
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self._own, self._on, self.limits = state
+        self._terms = {}
+
     @property
     def date(self) -> str:
         """Latest ISO day on which one of the installed table's prices was checked, as the table says.

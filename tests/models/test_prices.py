@@ -1,6 +1,8 @@
 """Prices come by exact id, as the installed table has them, and unknown is ``None``."""
 
+import copy
 import datetime
+import pickle
 import time
 from decimal import Decimal
 
@@ -345,3 +347,14 @@ def test_a_model_that_says_another_price_is_asked_again():
     assert book.price(model) == OURS
     model.price = Price(Rates(Decimal(3), Decimal(4)))
     assert book.price(model).rates.input_usd == 3
+
+
+def test_a_book_is_copied_and_pickled_without_the_models_that_it_was_asked_about():
+    """A model may have a key, which no pickle may hold."""
+    model = AnthropicModel("claude-haiku-5-5", Connection("anthropic", api_key="a-key-of-mine"))
+    book = PriceBook({"x": OURS}, on=DAY)
+    price = book.price(model)
+    for other in (pickle.loads(pickle.dumps(book)), copy.deepcopy(book)):
+        assert other.price(model) == price
+        assert other.price_of("x") == OURS
+        assert other.room(model) == book.room(model)

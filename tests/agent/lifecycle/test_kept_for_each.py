@@ -5,7 +5,7 @@ import weakref
 
 import attrs
 
-from sunwell.core.kept import KeptForEach
+from sunwell.agent.lifecycle.run_settings import KeptForEach
 
 
 @attrs.frozen
