@@ -277,6 +277,10 @@ class Delegation(AbstractCapability[AgentDepsT]):
     def _told(self, outcome: RunOutcome) -> DelegatedRun:
         known = {name: getattr(outcome, name) for name in DelegatedRun.model_fields if hasattr(outcome, name)}
         known["next"] = self._next(outcome)
+        if outcome.answer_is_cut:
+            known["next"] += (
+                f" The answer is cut; a person finds all of it with: sunwell show {outcome.run_id}"
+            )
         if outcome.verdict is None:
             known["verdict"] = "No check was carried out, so nobody has verified the work."
         return DelegatedRun(**known)

@@ -35,6 +35,8 @@ _UNSENT_FIELDS = frozenset(
     }
 )  # fmt: skip
 """Fields of messages and parts that stay here; instructions are counted by themselves."""
+_LONG = "12h"
+"""How long no price of the tables lets a cache entry live."""
 _USUAL_TIERS = (None, "auto", "default", "flex", "standard", "standard_only")
 _PRICED_OTHERWISE = frozenset(
     {
@@ -43,6 +45,7 @@ _PRICED_OTHERWISE = frozenset(
         "openai_conversation_id",
         "openai_native_tools",
         "openai_prediction",
+        "openai_prompt_cache_options",
         "openai_previous_response_id",
         "openai_reasoning_mode",
         "anthropic_container",
@@ -108,6 +111,8 @@ def _require_bounded(settings: Mapping[str, Any]) -> None:
             raise _unbounded(f"the setting {name} may change what is sent or what it costs; leave it out")
         if name.endswith("service_tier") and value not in _USUAL_TIERS:
             raise _unbounded(f"the setting {name} has a price of its own; leave it out")
+        if name == "cache" and _LONG in (value, value.get("retention") if isinstance(value, dict) else None):
+            raise _unbounded(f"cache entries for {_LONG} have a price of their own; choose 1h at most")
         if name == "anthropic_speed" and value != "standard":
             raise _unbounded("the setting anthropic_speed has a price of its own; leave it out")
 

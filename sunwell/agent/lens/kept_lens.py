@@ -370,9 +370,9 @@ async def keep_lens(
 ) -> str:
     """Keep *made* for later runs and return its id; empty if it is not kept.
 
-    It rests on the files that were *shown*, but for those that only filled the room and of which it says
-    nothing, on those that the smart model has read itself, on those that it says will be changed, and on
-    *base_files*: those of the lens that it is made of.
+    It rests on the files that were *shown*, on those that the smart model has read itself, on those that it
+    says will be changed, and on *base_files*: those of the lens that it is made of. Files that were shown,
+    only filled the room, and of which it says nothing do not count.
     """
     if (shelf := run.shelf) is None:
         return ""
@@ -380,9 +380,9 @@ async def keep_lens(
     seen = _files_of(run, span, shown.reads)
     if wanted is None or seen is None:
         return ""
-    idle = idle_files(made.lens, shown, order.task).difference(base_files, made.lens.target_files)
+    idle = idle_files(made.lens, shown, order.task).difference(made.lens.target_files)
     idle -= {read.path for read in _looked_at(run, span)}
-    files = {**base_files, **{path: digest for path, digest in seen.items() if path not in idle}}
+    files = {path: digest for path, digest in {**base_files, **seen}.items() if path not in idle}
     others = {path: digest for path in idle if (digest := seen.get(path)) is not None}
     return await in_thread(_keep, shelf, wanted, made, files, others)
 

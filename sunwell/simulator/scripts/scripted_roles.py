@@ -230,7 +230,7 @@ def smart(asked: Asked) -> Reply:
     With a schema: JSON that obeys it, a lens written from what stands in the prompt. With tools
     and a task about endpoints: it reads ``CONVENTIONS.md`` first and keeps to every rule that it
     has read. With tools to hand work out, it has the task done in parts; with one to look into a context, it
-    asks about parts that have the word quoted in the question. With a tool to delegate and none to work with,
+    asks about parts that have the word quoted in the question. With the tools of a host of Sunwell,
     it hands its task on. Otherwise: a sentence.
     """
     talk = ScriptedConversation.of(asked)
@@ -255,7 +255,7 @@ def cheap(asked: Asked) -> Reply:
 
     With a schema: JSON that obeys it, as empty as it may be. With tools and a task about
     endpoints: it writes them from the definitions that it reads, and breaks each convention that
-    its system prompt does not state. With a tool to delegate and none to work with: it hands its task on.
+    its system prompt does not state. With the tools of a host of Sunwell: it hands its task on.
     Otherwise: a sentence.
     """
     talk = ScriptedConversation.of(asked)
@@ -270,7 +270,7 @@ def cheap(asked: Asked) -> Reply:
 
 def _is_host(asked: Asked) -> bool:
     """Whether the model is that of another program, which has work done by Sunwell."""
-    return "delegate" in asked.tools and "write_file" not in asked.tools
+    return {"delegate", "resume_delegated"} <= set(asked.tools)
 
 
 def _handed_on(talk: ScriptedConversation) -> Reply:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pydantic_ai import Agent as Host
 from pydantic_ai import BinaryContent, ImageUrl, UsageLimitExceeded
 from pydantic_ai.capabilities import NativeTool
-from pydantic_ai.exceptions import AgentRunError, ModelHTTPError
+from pydantic_ai.exceptions import AgentRunError, ModelAPIError, ModelHTTPError
 from pydantic_ai.messages import (
     ModelMessage,
     ModelRequest,
@@ -41,7 +41,7 @@ from sunwell.adapters.pydantic_ai import (
     SharedBudget,
     SharedBudgetExhausted,
 )
-from sunwell.core.message import Text
+from sunwell.core.message import Text, ToolCall
 from sunwell.errors import ConfigurationError
 from sunwell.simulator import Asked, Fault, FaultRule, Reply, Simulator
 from tests.adapters.pydantic_ai.hosting import CHEAP, agent_at, answer, host_model, scripted
@@ -125,6 +125,32 @@ async def test_a_hundred_clients_over_http(wire: str) -> None:
         assert sent == len(sim.requests) == 11
         assert Decimal("0.99") < budget.spent_usd <= most <= 1
         assert budget.used.uncertain_usd == 0
+
+
+async def test_a_hundred_agents_that_ask_and_delegate(tmp_path: Path) -> None:
+    """Some delegate at ten cents, the others ask themselves, all at once: the dollar holds for all of it."""
+
+    def endless(_: Asked) -> Reply:
+        return Reply((ToolCall("", "list_files", '{"path": ".", "depth": null}'),), output_tokens=9_000)
+
+    async with Simulator({CHEAP: endless, "gpt-6-luna": wordy}) as sim, host_model(sim, "chat") as wrapped:
+        free = {"function/host": Price(Rates(Decimal(0), Decimal(0)))}
+        budget, most = SharedBudget(1, prices=PriceBook(free)), Decimal(0)
+        options = RunOptions(model=agent_at(sim).delegation_model)
+        capability = Delegation[None](tmp_path, budget, options=options, max_cost_usd="0.1")
+
+        async def client(number: int) -> None:
+            nonlocal most
+            call = ToolCallPart("delegate", {"task": f"Look around, {number}."})
+            own = wrapped if number % 4 else scripted(answer(call), answer("Done."))
+            host = Host(BudgetedModel(own, budget), capabilities=() if number % 4 else [capability])
+            with suppress(SharedBudgetExhausted):
+                await host.run(f"Go on, {number}.")
+            most = max(most, budget.spent_usd + budget.out_usd)
+
+        await asyncio.gather(*(client(number) for number in range(100)))
+        assert Decimal("0.9") < sim.bill.total_usd() == budget.spent_usd <= most <= 1
+        assert (budget.out_usd, budget.waiting) == (0, 0)
 
 
 @pytest.mark.parametrize("wire", WIRES)
@@ -228,6 +254,23 @@ async def test_a_request_that_is_cancelled_stays_at_its_bound() -> None:
     used = budget.used
     assert (used.settled_usd, used.uncertain_usd, used.reserved_usd) == (0, Decimal("0.1"), 0)
     assert used.calls == 1
+
+
+async def test_an_error_that_cannot_be_read_leaves_nothing_held() -> None:
+    """Whatever goes wrong while a request is booked, its bound stays booked as uncertain."""
+
+    class Unreadable(ModelAPIError):
+        def __str__(self) -> str:
+            raise ValueError("no words")
+
+    async def fails(_: list[ModelMessage], __: AgentInfo) -> ModelResponse:
+        raise Unreadable("host", "odd")
+
+    budget = SharedBudget(1, prices=DEAR)
+    model = BudgetedModel(FunctionModel(fails, model_name="host"), budget, max_output_tokens=1_000)
+    with pytest.raises(ValueError, match="no words"):
+        await model.request([ModelRequest([UserPromptPart("Go.")])], None, ModelRequestParameters())
+    assert (budget.out_usd, budget.used.uncertain_usd) == (0, Decimal("0.1"))
 
 
 OUTCOMES = st.sampled_from(["answers", "fails", "refused", "breaks", "cancelled", "unmeasured"])
@@ -379,13 +422,15 @@ BOUNDLESS: list[tuple[dict[str, Any], str]] = [
     ({"settings": {"service_tier": "priority"}}, "the setting service_tier"),
     ({"settings": {"openai_service_tier": "priority"}}, "the setting openai_service_tier"),
     ({"settings": {"anthropic_speed": "fast"}}, "the setting anthropic_speed"),
+    ({"settings": {"cache": "12h"}}, "cache entries for 12h"),
+    ({"settings": {"cache": {"retention": "12h"}}}, "cache entries for 12h"),
     ({"settings": {"openai_previous_response_id": "auto"}}, "the setting openai_previous_response_id"),
     ({"prompt": ["Look.", BinaryContent(b"x", media_type="image/png")]}, "say media_tokens"),
     ({"prompt": ["Look.", ImageUrl("https://example.org/a.png")]}, "say media_tokens"),
 ]
 
 
-@pytest.mark.parametrize(("odd", "sentence"), BOUNDLESS, ids=[sentence for _, sentence in BOUNDLESS])
+@pytest.mark.parametrize(("odd", "sentence"), BOUNDLESS, ids=range(len(BOUNDLESS)))
 @pytest.mark.parametrize("wire", WIRES)
 async def test_what_has_no_bound_is_refused(wire: str, odd: dict[str, Any], sentence: str) -> None:
     """In a sentence, and nothing is sent; nothing is held afterwards."""
@@ -462,7 +507,7 @@ async def test_models_behind_a_fallback_are_booked_one_by_one() -> None:
 
 
 def test_loops_one_after_the_other_share_it_but_not_at_once() -> None:
-    """A loop for each run is fine, as ``run_sync`` has; what is in flight keeps the budget to its own loop."""
+    """A loop for each run is fine, as ``run_sync`` has; calls in flight keep the budget to their loop."""
     budget = SharedBudget(1, prices=DEAR)
     host = Host(
         BudgetedModel(scripted(*[answer("Done.", used=(1, 100))] * 3), budget, max_output_tokens=1_000)

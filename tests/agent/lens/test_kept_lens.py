@@ -590,6 +590,24 @@ async def test_a_changed_lens_rests_on_the_files_of_the_one_that_it_was_made_of(
     assert len(desk.asked) == 3
 
 
+@pytest.mark.parametrize("drops", [True, False])
+async def test_a_changed_lens_leaves_files_of_its_base_that_it_says_nothing_of_any_more(
+    desk: LensDesk, drops: bool
+) -> None:
+    """They are shown again, and only fill the room; the rule that named one of them is gone, or is not."""
+    desk.write("src/big.py", "def unrelated():\n" + "    return 'nothing at all'\n" * 700)
+    desk.lens["heuristics"] = ["Do as in src/other.py.", "Then write src/shop.py."]
+    await desk.run()
+    assert "src/other.py" in desk.kept()[0].files
+    desk.changes = NO_CHANGES | {"drop": ["h1"] * drops}
+    similar = TASK.replace("5 modules", "7 modules")
+    second = await desk.run(similar)
+    desk.write("src/other.py", "def unrelated():\n    return 2\n")
+    third = await desk.run(similar)
+    sources = [one.lens_source for one in (second, third) if one.lens_source is not None]
+    assert [source.how for source in sources] == ["changed", "taken" if drops else "changed"]
+
+
 async def test_a_start_that_was_noted_without_its_files_makes_no_lens_that_is_kept(desk: LensDesk) -> None:
     """Records of older versions have none. Nobody could tell when such a lens is out of date."""
     desk.write("src/big.py", "def unrelated():\n" + "    return 'nothing at all'\n" * 700)
