@@ -2,8 +2,9 @@
 
 ``python .ci/release_check.py`` asks no package index: what the wheel requires is linked from the environment
 that runs this, and nothing else is. With ``--from-index`` pip installs the wheel with all that it requires,
-as a user does. ``--tests`` also runs the whole suite from the unpacked source archive. The files stay in
-``dist/``. Exit status 1: something is wrong, and the last line says what.
+as a user does. ``--tests`` also runs the whole suite from the unpacked source archive. ``--publish`` demands
+what only a real release has, and ``--tag`` that the tag names the version. The files stay in ``dist/``. Exit
+status 1: something is wrong, and the last line says what.
 """
 
 import argparse
@@ -33,10 +34,19 @@ NOT_PUBLISHED = shutil.ignore_patterns(
     ".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", ".sunwell", "*.egg-info", "build", "dist"
 )  # what .gitignore leaves out
 ABSENT = {
-    "mcp": (("mcp",), "sunwell mcp needs the package mcp: install it with pip install 'sunwell[mcp]'"),
-    "serve": (("serve",), "pip install 'sunwell[serve]'"),
+    "mcp": ("mcp", "sunwell mcp needs the package mcp: install it with pip install 'sunwell[mcp]'"),
+    "serve": ("starlette", "pip install 'sunwell[serve]'"),
 }
-"""Commands that need an extra, and how the sentence ends that says so."""
+"""Commands that need an extra: a package of that extra, and the end of the sentence that says what to do."""
+DOCTOR = """
+import os, subprocess, sys
+from sunwell.simulator import Simulator, running_simulator
+from sunwell.simulator.scripts import DEMO_MODELS
+with running_simulator(Simulator(DEMO_MODELS)) as simulator:
+    environ = os.environ | {"ANTHROPIC_API_KEY": "a-key", "ANTHROPIC_BASE_URL": simulator.url}
+    sys.exit(subprocess.run(["sunwell", "doctor"], env=environ).returncode)
+"""
+"""Has ``sunwell doctor`` examine a model of a simulated provider."""
 
 
 class NotReadyError(Exception):
@@ -50,9 +60,20 @@ def require(holds: object, otherwise: str) -> None:
 
 
 def ran(
-    *command: str | Path, cwd: Path, environ: dict[str, str] | None = None
+    *command: str | Path, cwd: Path, environ: dict[str, str] | None = None, seconds: float = 900
 ) -> "subprocess.CompletedProcess[str]":
-    """Run *command* to its end, without input."""
+    """Run *command* to its end, without input. Raises :exc:`NotReadyError` if the time is up."""
+    try:
+        return _run(command, cwd, environ, seconds)
+    except subprocess.TimeoutExpired:
+        raise NotReadyError(
+            f"{' '.join(map(str, command))[:200]} did not end within {seconds:.0f} s"
+        ) from None
+
+
+def _run(
+    command: tuple[str | Path, ...], cwd: Path, environ: dict[str, str] | None, seconds: float
+) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         command,
         cwd=cwd,
@@ -60,26 +81,29 @@ def ran(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=seconds,
         check=False,
     )
 
 
-def build(project: Path, folder: Path) -> tuple[Path, Path, Path]:
-    """Build the source archive of *project*, and the wheel from that archive alone.
-
-    Return the archive, the folder in which it is unpacked, and the wheel.
-    """
-    unpacked = folder / "unpacked"
+def build_archive(project: Path, folder: Path) -> tuple[Path, Path]:
+    """Build the source archive of *project* in *folder*; return it and the folder with its files."""
     _backend("sdist", project, folder / "built")
     (archive,) = (folder / "built").glob("*.tar.gz")
     filtered = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # Python 3.11.4 and later
     with tarfile.open(archive) as opened:
-        opened.extractall(unpacked, **filtered)
-    (top,) = unpacked.iterdir()
-    _backend("wheel", top, folder / "built")
+        opened.extractall(folder / "unpacked", **filtered)
+    (top,) = (folder / "unpacked").iterdir()
+    return archive, top
+
+
+def build_wheel(unpacked: Path, folder: Path) -> Path:
+    """Build the wheel in *folder* from the unpacked source archive alone, and leave that as it is."""
+    copy = shutil.copytree(unpacked, folder / "for_the_wheel")
+    _backend("wheel", copy, folder / "built")
+    shutil.rmtree(copy)
     (wheel,) = (folder / "built").glob("*.whl")
-    return archive, top, wheel
+    return wheel
 
 
 def _backend(kind: str, project: Path, target: Path) -> None:
@@ -94,12 +118,18 @@ def files_of(folder: Path) -> set[str]:
     return {str(path) for path in paths if not path.parts[0].endswith(".egg-info")}
 
 
+def few(names: set[str]) -> str:
+    """Return the first of *names*, and how many there are."""
+    listed = ", ".join(sorted(names)[:5])
+    return listed if len(names) <= 5 else f"{listed} and {len(names) - 5} more"
+
+
 def check_archive(project: Path, unpacked: Path) -> None:
     """The source archive has each file of the project, and nothing but the builder's own notes besides."""
     had, has = files_of(project), files_of(unpacked)
-    require(not had - has, f"the source archive lacks {sorted(had - has)}: see MANIFEST.in")
+    require(not had - has, f"the source archive lacks {few(had - has)}: see MANIFEST.in")
     added = has - had - {"PKG-INFO", "setup.cfg"}
-    require(not added, f"the source archive has {sorted(added)}, which the project has not")
+    require(not added, f"the source archive has {few(added)}, which the project has not")
 
 
 def expected_files(project: Path, version: str) -> set[str]:
@@ -122,8 +152,8 @@ def check_wheel(project: Path, wheel: Path) -> None:
         described = HeaderParser().parsestr(opened.read(f"{notes}/METADATA").decode())
     expected = expected_files(project, described["Version"])
     has = {name for name in names if not name.startswith(f"{notes}/")}
-    require(not expected - has, f"the wheel lacks {sorted(expected - has)}")
-    require(not has - expected, f"the wheel has {sorted(has - expected)}, which no user needs")
+    require(not expected - has, f"the wheel lacks {few(expected - has)}")
+    require(not has - expected, f"the wheel has {few(has - expected)}, which no user needs")
     settings = tomllib.loads((project / "pyproject.toml").read_text())["project"]
     extras = set(described.get_all("Provides-Extra") or ())
     require(extras == set(settings["optional-dependencies"]), f"the wheel offers the extras {sorted(extras)}")
@@ -149,6 +179,21 @@ def check_versions(project: Path) -> str:
     wrong = {name: said for name, said in found.items() if said != version}
     require(not wrong, f"pyproject.toml says {version}, but {wrong}")
     return version
+
+
+def left_to_fill_in(project: Path) -> list[str]:
+    """Return what has to be known before a release, one sentence each."""
+    left = []
+    name = json.loads((project / "server.json").read_text())["name"]
+    marker = re.search(r"<!-- mcp-name: (\S+) -->", (project / "README.md").read_text())
+    require(marker and marker[1] == name, f"the readme does not have the name {name} of server.json")
+    if "OWNER" in name:
+        left.append("server.json and the readme have OWNER in place of an account")
+    if "urls" not in tomllib.loads((project / "pyproject.toml").read_text())["project"]:
+        left.append("pyproject.toml has no [project.urls]")
+    if not re.search(r"^## \S+ \(\d{4}-\d\d-\d\d\)$", (project / "CHANGELOG.md").read_text(), re.MULTILINE):
+        left.append("the top of CHANGELOG.md has no date")
+    return left
 
 
 def closure(wheel: Path, extras: set[str]) -> list[importlib.metadata.Distribution]:
@@ -220,13 +265,18 @@ def install_from_index(wheel: Path, extras: set[str], folder: Path) -> Path:
     return folder / "bin"
 
 
-def try_out(programs: Path, extras: set[str], version: str, *, demo: bool) -> None:
-    """Run commands as a new user does, with nothing but ``PATH`` and an empty ``HOME`` in the environment."""
+def try_out(programs: Path, extras: set[str], version: str, *, thorough: bool = True) -> None:
+    """Run commands as a new user does, with nothing but ``PATH`` and an empty ``HOME`` in the environment.
+
+    Without *thorough* only those that end at once.
+    """
     with tempfile.TemporaryDirectory() as home:
         environ = {"PATH": f"{programs}{os.pathsep}{os.defpath}", "HOME": home}
 
         def said(*command: str, status: int = 0, **more: str) -> str:
-            done = ran(programs / command[0], *command[1:], cwd=Path(home), environ=environ | more)
+            done = ran(
+                programs / command[0], *command[1:], cwd=Path(home), environ=environ | more, seconds=120
+            )
             told = f"{' '.join(command)} ended with {done.returncode}: {(done.stderr or done.stdout)[-1500:]}"
             require(done.returncode == status and "Traceback" not in done.stderr, told)
             return done.stdout if status == 0 else done.stderr
@@ -235,16 +285,18 @@ def try_out(programs: Path, extras: set[str], version: str, *, demo: bool) -> No
         require(where[0] == version, f"the package says {where[0]}")
         require(where[1].startswith(str(programs.parent)), f"it was imported from {where[1]}")
         require(said("sunwell", "--version").strip() == f"sunwell, version {version}", "another version")
-        said("python", "-c", "import sunwell; [getattr(sunwell, name) for name in sunwell.__all__]")
         require("sunwell demo needs neither" in said("sunwell", "doctor", status=2), "doctor names no way on")
-        require("claude" in said("sunwell", "doctor", ANTHROPIC_API_KEY="a-key"), "doctor names no model")
-        for command in (("mcp",), ("serve",), ("run",)):
-            require("Usage:" in said("sunwell", *command, "--help"), f"{command} has no help")
-        for extra, (command, sentence) in ABSENT.items():
-            if extra not in extras:
-                told = " ".join(said("sunwell", *command, status=2, ANTHROPIC_API_KEY="a-key").split())
-                require(told.endswith(sentence), f"without {extra} it says: {told}")
-        if demo:
+        for command, (package, sentence) in ABSENT.items():
+            look = f"from importlib.util import find_spec; print(find_spec({package!r}) is None)"
+            if said("python", "-c", look).strip() == "True":  # the extra mcp brings starlette as well
+                told = " ".join(said("sunwell", command, status=2, ANTHROPIC_API_KEY="a-key").split())
+                require(told.endswith(sentence), f"without {package} it says: {told}")
+                require(command not in extras, f"the extra {command} does not bring {package}")
+        if thorough:
+            said("python", "-c", "import sunwell; [getattr(sunwell, name) for name in sunwell.__all__]")
+            for command in ("mcp", "serve", "run"):
+                require("Usage:" in said("sunwell", command, "--help"), f"{command} has no help")
+            require("Sunwell needs works" in said("python", "-c", DOCTOR), "doctor finds fault")
             require("the same to the last digit" in said("sunwell", "demo"), "the demonstration differs")
 
 
@@ -252,24 +304,34 @@ def main(arguments: list[str]) -> int:
     """Do what the module says; return the exit status."""
     parser = argparse.ArgumentParser(description="Build what is published, and try it.")
     parser.add_argument("--from-index", action="store_true", help="install with pip, from the package index")
+    parser.add_argument("--publish", action="store_true", help="fail if something is left to fill in")
+    parser.add_argument("--tag", metavar="TAG", help="the tag of the release, such as v0.1.0")
     parser.add_argument("--tests", action="store_true", help="run the suite from the source archive")
     chosen = parser.parse_args(arguments)
     try:
+        version = check_versions(ROOT)
+        require(chosen.tag in (None, f"v{version}"), f"the tag {chosen.tag} is not v{version}")
+        left = left_to_fill_in(ROOT)
+        require(not (left and chosen.publish), "; ".join(left))
+        print(
+            "\n".join(
+                [f"✓ {version} in every file that names it", *(f"- before a release: {one}" for one in left)]
+            )
+        )
         with tempfile.TemporaryDirectory(prefix="sunwell-release-") as name:
-            check_release(Path(name), from_index=chosen.from_index, tests=chosen.tests)
+            check_release(Path(name), version, from_index=chosen.from_index, tests=chosen.tests)
     except NotReadyError as error:
         print(f"not ready: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def check_release(folder: Path, *, from_index: bool, tests: bool) -> None:
+def check_release(folder: Path, version: str, *, from_index: bool, tests: bool) -> None:
     """Print a line for each thing that was looked at. Raises :exc:`NotReadyError` at the first fault."""
-    version = check_versions(ROOT)
-    print(f"✓ {version} in every file that names it")
     copy = shutil.copytree(ROOT, folder / "project", ignore=NOT_PUBLISHED)
-    archive, unpacked, wheel = build(copy, folder)
+    archive, unpacked = build_archive(copy, folder)
     check_archive(copy, unpacked)
+    wheel = build_wheel(unpacked, folder)
     check_wheel(unpacked, wheel)
     print("✓ source archive and wheel have what they should, and nothing else")
     offered = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -283,7 +345,7 @@ def check_release(folder: Path, *, from_index: bool, tests: bool) -> None:
         except importlib.metadata.PackageNotFoundError as error:
             print(f"- {label}: not tried, since {error.name} is not installed here (--from-index)")
             continue
-        try_out(programs, chosen, version, demo=not chosen)
+        try_out(programs, chosen, version)
         print(f"✓ {label}: installed, commands run with nothing but PATH and HOME", flush=True)
     if tests:
         done = ran(
