@@ -18,6 +18,8 @@ PROGRAMS = sorted(EXAMPLES.glob("*.py"))
 PRINTED = {
     "approve_writes.py": ("yes ", "no ", "- customer.py"),
     "batch_to_a_file.py": ("task-2 ok ", "in all: "),
+    "delegate_from_pydantic_ai.py": ("It was handed on", "spent: $0."),
+    "delegate_over_http.py": ("ok: $0.", "shop/endpoints/", "and then: $0."),
     "delegate_over_mcp.py": ("ok: $0.", "shop/endpoints/", "all runs: $0."),
     "delegate_under_a_budget.py": ("delegated: ", "ok - 6 files", "lens: 1 calls, $", "work: "),
     "estimate_first.py": ("expected: $0.", "ok: $0."),

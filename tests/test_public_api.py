@@ -39,6 +39,12 @@ RFC_PATHS = (
 )
 OTHER_PATHS = (
     "sunwell.adapters.otel:instrument",
+    "sunwell.adapters.pydantic_ai:BudgetedModel",
+    "sunwell.adapters.pydantic_ai:DelegatedRun",
+    "sunwell.adapters.pydantic_ai:Delegation",
+    "sunwell.adapters.pydantic_ai:PydanticAIModel",
+    "sunwell.adapters.pydantic_ai:SharedBudget",
+    "sunwell.adapters.pydantic_ai:SharedBudgetExhausted",
     "sunwell.config:Sources",
     "sunwell.config.resolution:resolve",
     "sunwell.journal.reading:read_records",

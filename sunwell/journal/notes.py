@@ -11,10 +11,17 @@ _Amount = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,40}(\.[0-9]{1,99})?(E(\
 _Ceiling = tuple[_Count | None, _Amount | None]
 
 
+class _Places(TypedDict):
+    length: _Count
+    files: list[tuple[str, _Count, _Count]]
+
+
 class _Context(TypedDict):
     text: str
     reads: list[tuple[str, str | None]]
     needs_scouting: NotRequired[bool]
+    fitting: NotRequired[list[str]]
+    places: NotRequired[_Places]
 
 
 class _KeptLens(TypedDict):

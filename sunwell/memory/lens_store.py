@@ -50,6 +50,9 @@ _MOST_FOUND = 100
 _USED_AGAIN_SECONDS = 3_600.0
 """A use is noted only so long after the last one: reading should seldom have to write."""
 _Written = TypeVar("_Written")
+_IDLE = "~"
+"""Before the hash of a file that a lens does not rest on: to a version that does not know it, it is another
+file, so that the lens is not used there."""
 LONGEST_TASK = 4_000
 """Characters of a task that are kept; its hash is that of all of it."""
 
@@ -72,6 +75,8 @@ class KeptLens:
     """JSON values: what else must be the same of a run that uses it, such as models and prompts."""
     files: Mapping[str, str | None]
     """SHA-256 of each file that it rests on, by path; ``None``: there was no such file."""
+    idle: Mapping[str, str] = attrs.field(factory=dict)
+    """SHA-256 of each file that its writer saw besides, and that it does not rest on."""
     items: tuple[Mapping[str, Any], ...] = ()
     """The items into which its task falls, as JSON values; empty: it is one piece."""
     cost_usd: Decimal | None = None
@@ -277,7 +282,7 @@ def _row(made: KeptLens) -> tuple[Any, ...]:
         _storable(made.task[:LONGEST_TASK]),
         made.task_sha256,
         _json(made.needs),
-        _json(made.files),
+        _json({**{path: _IDLE + digest for path, digest in made.idle.items()}, **made.files}),
         _json(_lens_fields(made.lens)),
         _json(made.items) if made.items else None,
         None if made.cost_usd is None else str(made.cost_usd),
@@ -299,11 +304,14 @@ def _kept(row: Sequence[Any]) -> KeptLens:
         raise DatabaseError("a row holds what is no lens")
     try:
         cost = None if found["cost"] is None else Decimal(found["cost"])
+        seen = _files(json.loads(found["files"]))
+        idle = {path: digest[1:] for path, digest in seen.items() if digest and digest[0] == _IDLE}
         made = KeptLens(
             lens=EphemeralLens(**json.loads(found["lens"])),
             items=tuple(_objects(json.loads(found["items"] or "[]"))),
             needs=_object(json.loads(found["needs"])),
-            files=_files(json.loads(found["files"])),
+            files={path: digest for path, digest in seen.items() if path not in idle},
+            idle=idle,
             trial=None if found["trial"] is None else _object(json.loads(found["trial"])),
             cost_usd=cost,
             **{

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from decimal import Decimal
+from typing import Protocol
 
 import attrs
 
@@ -23,6 +24,39 @@ class Portion:
     """What the run may spend."""
     spent_usd: Decimal | None = Decimal(0)
     """What it is known to have spent at most; ``None``: not known, so all of it counts as spent."""
+    told: str = ""
+    """Why it is less than what was wanted, in a sentence for the client; empty: it is not."""
+
+
+class Purse(Protocol):
+    """What runs take their caps out of before they begin."""
+
+    @property
+    def total_usd(self) -> Decimal:
+        """What all runs may spend together."""
+        ...
+
+    @property
+    def spent_usd(self) -> Decimal:
+        """What runs that have ended have spent, or may have."""
+        ...
+
+    @property
+    def out_usd(self) -> Decimal:
+        """What runs that go on have taken."""
+        ...
+
+    @property
+    def left_usd(self) -> Decimal:
+        """What nobody has spent or taken."""
+        ...
+
+    def portion(self, wanted_usd: Decimal) -> AbstractAsyncContextManager[Portion]:
+        """Take *wanted_usd* out while the body runs, or what is left if that is less.
+
+        Raises a :exc:`~sunwell.errors.SunwellError` with a sentence if nothing is left.
+        """
+        ...
 
 
 @attrs.define(eq=False)
@@ -57,7 +91,8 @@ class ProcessPurse:
         left and nobody can give anything back.
         """
         async with self._turn:
-            taken = Portion(await self._free(wanted_usd))
+            usd = await self._free(wanted_usd)
+            taken = Portion(usd, told="" if usd >= wanted_usd else self._shortage(usd))
             self.out_usd += taken.usd
         try:
             yield taken
@@ -65,6 +100,11 @@ class ProcessPurse:
             self.out_usd -= taken.usd
             self.spent_usd += taken.usd if taken.spent_usd is None else taken.spent_usd
             self._given_back.set()
+
+    def _shortage(self, left_usd: Decimal) -> str:
+        left, total = dollars(left_usd), dollars(self.total_usd)
+        about = f"only {left} was left of the {total} that {self.whose} may spend together"
+        return f"{about}, so the cap of this run was lower"
 
     async def _free(self, wanted_usd: Decimal) -> Decimal:
         while True:

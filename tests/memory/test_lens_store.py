@@ -33,6 +33,7 @@ KEPT = KeptLens(
     scope="w1",
     needs={"reader": "haiku", "prompt": 2},
     files={"src/a.py": "00", "gone.py": None},
+    idle={"src/filler.py": "01"},
     items=({"text": "one"}, {"text": "two"}),
     cost_usd=Decimal("0.01234567890123456789"),
 )

@@ -257,6 +257,18 @@ def test_missing_tool_leads_to_an_answer_that_says_so(shop, tools, answer):
     assert {call.name for call in shop.calls} <= set(tools)
 
 
+@pytest.mark.parametrize("script", [cheap, smart])
+def test_a_host_hands_its_task_on_and_says_what_came_back(script: Script) -> None:
+    """With the tools that agents of other programs have; an orchestrator's own tool is another one."""
+    asked = Asked("m", "", (user(TASK),), ("delegate", "resume_delegated"))
+    [call] = script(asked).parts
+    assert (call.name, json.loads(call.arguments)) == ("delegate", {"task": TASK})
+    result = Message("tool", (ToolResult(call.id, "All done."),))
+    [said] = script(attrs.evolve(asked, messages=(user(TASK), Message("assistant", (call,)), result))).parts
+    assert said.text == "It was handed on, and the result is: All done."
+    assert script(attrs.evolve(asked, tools=("delegate",))).parts != (call,)
+
+
 def test_closing_request_is_answered_with_what_was_done(shop):
     """Asked without tools in the middle of its work, the model sums up."""
     messages: tuple[Message, ...] = (user(TASK),)

@@ -6,6 +6,7 @@ it rests on as it was, and no file besides that fits the task. What is found is 
 is used, so that a resume uses the same.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -45,6 +46,10 @@ LEAST_ALIKE = 0.5
 MOST_SHARE = Decimal("0.8")
 """Part of the price of a whole lens that changing a kept one may be expected to cost."""
 _MOST_NAMED = 3
+_WORD = re.compile(r"[^\W\d]\w{2,}")
+_CODE = re.compile(r"`[^`]*`|\w*(?:_|[a-z][A-Z]|\d)\w*|\w+(?=\()|\w+\.\w+")
+"""What looks like code in a sentence: between backticks, with an underscore, a capital inside or a digit,
+before a bracket, or around a dot."""
 _LONGEST_SHOWN = 500
 _WORDS = {
     "smart": "it was written by another model, {}",
@@ -162,7 +167,7 @@ def look_up(
     found = shelf.store.find(wanted.scope, wanted.kind, wanted.task_sha256)
     for kept in found:
         if kept.task_sha256 == wanted.task_sha256:
-            against = reasons_against(kept, wanted, hashes(kept.files), now)
+            against = reasons_against(kept, wanted, hashes((*kept.files, *kept.idle)), now)
             if not against:
                 return FoundLens(use="as it is", kept=kept)
             reasons = reasons or against
@@ -201,10 +206,12 @@ def reasons_against(
         against.append("it is older than 30 days")
     gone = [path for path, digest in kept.files.items() if digest is not None and stands[path] is None]
     new = [path for path, digest in kept.files.items() if digest is None and stands[path] is not None]
-    new += [path for path in wanted.shown.fitting if path not in kept.files]
+    new += [path for path in wanted.shown.fitting if path not in kept.files and path not in kept.idle]
+    # A file that had only filled the room may fit the task by now, or say something else to it.
+    rests_on = {**kept.files, **{path: kept.idle[path] for path in wanted.shown.fitting if path in kept.idle}}
     changed = [
         path
-        for path, digest in kept.files.items()
+        for path, digest in rests_on.items()
         if None not in (digest, stands[path]) and stands[path] != digest
     ]
     against += [f"{_files(changed)} changed since"] if changed else []
@@ -249,15 +256,17 @@ def _alike(kept: KeptLens, wanted: WantedLens) -> float:
 
 
 def _unseen(kept: KeptLens, wanted: WantedLens) -> str:
-    """Return what the smart model is shown of files that *kept* does not rest on as they are.
+    """Return what the smart model is shown to change *kept*.
 
-    If it was written for another task, what fits this one is shown, too: it may say nothing of it.
+    That are the files of its own that are not as they were, and what fits the task: all of that if it was
+    written for another task, of which it may say nothing, else what it does not rest on.
     """
-    shown = wanted.shown
-    known = {read.path for read in shown.reads if kept.files.get(read.path) == read.sha256}
-    if kept.task_sha256 != wanted.task_sha256:
-        known.difference_update(shown.fitting)
-    return "\n\n".join(text for path, text in shown.parts if path not in known)
+    shown, is_same = wanted.shown, kept.task_sha256 == wanted.task_sha256
+    seen = {**kept.files, **kept.idle}
+    as_it_was = {read.path for read in shown.reads if seen.get(read.path) == read.sha256}
+    asked = {path for path in shown.fitting if not (is_same and path in as_it_was)}
+    asked |= {read.path for read in shown.reads if read.path in kept.files and read.path not in as_it_was}
+    return "\n\n".join(text for path, text in shown.parts if path in asked)
 
 
 async def note_kept(
@@ -356,24 +365,35 @@ async def keep_lens(
     order: LensOrder,
     made: NewLens,
     models: tuple[ModelProtocol, ModelProtocol],
-    reads: Sequence[FileRead],
+    shown: Shown,
     base_files: Mapping[str, str | None],
 ) -> str:
     """Keep *made* for later runs and return its id; empty if it is not kept.
 
-    *reads* are the files that were shown. With them it rests on the files that the smart model has read
-    itself, on those that it says will be changed, and on *base_files*: those of the lens that it is made of.
+    It rests on the files that were *shown*, on those that the smart model has read itself, on those that it
+    says will be changed, and on *base_files*: those of the lens that it is made of. Files that were shown,
+    only filled the room, and of which it says nothing do not count.
     """
     if (shelf := run.shelf) is None:
         return ""
-    wanted = WantedLens.of(shelf, order, Shown(order.context, tuple(reads)), run.config, models)
-    files = _files_of(run, span, reads)
-    if wanted is None or files is None:
+    wanted = WantedLens.of(shelf, order, shown, run.config, models)
+    seen = _files_of(run, span, shown.reads)
+    if wanted is None or seen is None:
         return ""
-    return await in_thread(_keep, shelf, wanted, made, {**base_files, **files})
+    idle = idle_files(made.lens, shown, order.task).difference(made.lens.target_files)
+    idle -= {read.path for read in _looked_at(run, span)}
+    files = {path: digest for path, digest in {**base_files, **seen}.items() if path not in idle}
+    others = {path: digest for path in idle if (digest := seen.get(path)) is not None}
+    return await in_thread(_keep, shelf, wanted, made, files, others)
 
 
-def _keep(shelf: LensShelf, wanted: WantedLens, made: NewLens, files: dict[str, str | None]) -> str:
+def _keep(
+    shelf: LensShelf,
+    wanted: WantedLens,
+    made: NewLens,
+    files: dict[str, str | None],
+    idle: Mapping[str, str],
+) -> str:
     targets = [path for path in made.lens.target_files if path not in files]
     files |= dict(zip(targets, shelf.hashes(targets), strict=True))
     kept = KeptLens(
@@ -384,6 +404,7 @@ def _keep(shelf: LensShelf, wanted: WantedLens, made: NewLens, files: dict[str, 
         scope=wanted.scope,
         needs=wanted.needs,
         files=files,
+        idle=idle,
         items=made.items,
         cost_usd=made.cost_usd,
     )
@@ -391,17 +412,54 @@ def _keep(shelf: LensShelf, wanted: WantedLens, made: NewLens, files: dict[str, 
     return "" if done is None else done.id
 
 
+def idle_files(lens: EphemeralLens, shown: Shown, task: str) -> frozenset[str]:
+    """Return the shown files that *lens* does not rest on.
+
+    They only filled the room, and the lens says no word of the file's path, and no name of code that is in
+    the file. Words that are also in the task or in a file that fits it say nothing. What is not known to
+    fill the room counts as fitting.
+    """
+    if not shown.fitting:
+        return frozenset()
+    fits = [text for part in shown.parts if part[0] in shown.fitting for text in part]
+    common = _words_in(" ".join((task, *fits)))
+    said, names = (found - common for found in _said_by(lens))
+    return frozenset(
+        path
+        for path, text in shown.parts
+        if path not in shown.fitting
+        and said.isdisjoint(_words_in(path))
+        and names.isdisjoint(_words_in(text))
+    )
+
+
+def _said_by(lens: EphemeralLens) -> tuple[frozenset[str], frozenset[str]]:
+    """Return all words of *lens*, and those of them that look like names in code."""
+    rules = " ".join((*lens.heuristics, *lens.patterns, *lens.anti_patterns, *lens.constraints))
+    rules = " ".join((rules, lens.task_scope, *lens.target_files))
+    examples = _words_in(" ".join(lens.examples))
+    names = frozenset(name.casefold() for found in _CODE.finditer(rules) for name in _WORD.findall(found[0]))
+    return _words_in(rules) | examples, names | examples
+
+
+def _words_in(text: str) -> frozenset[str]:
+    return frozenset(word.casefold() for word in _WORD.findall(text))
+
+
 def _files_of(run: Run, span: Span, reads: Sequence[FileRead]) -> dict[str, str | None] | None:
     """Return the files that were read for the lens at *span*; ``None`` if one of them changed meanwhile."""
-    all_reads = list(reads)
-    for record in run.journal.records():
-        if isinstance(record, ToolFinished) and record.span == span.path:
-            all_reads += record.result.reads
+    all_reads = [*reads, *_looked_at(run, span)]
     files: dict[str, str | None] = {}
     for read in all_reads:
         if files.setdefault(read.path, read.sha256) != read.sha256:
             return None
     return files
+
+
+def _looked_at(run: Run, span: Span) -> list[FileRead]:
+    """Return what the smart model has read itself."""
+    records = (each for each in run.journal.records() if isinstance(each, ToolFinished))
+    return [read for each in records if each.span == span.path for read in each.result.reads]
 
 
 async def forget_failed_lens(run: Run, verified: Sequence[Verification | None]) -> None:

@@ -482,9 +482,9 @@ async def _written(
     lens, replaced = without_secrets(written.lens, run.gateway.secrets, is_answer=True)
     if found.may_keep and written.is_whole and recorded is None and reader is not None:
         made = NewLens(lens, tuple(map(task_fields, written.items)), run.tally.bill(span.path).cost_usd)
-        reads = _reads_noted(run, span.path)
         base_files = found.files if source.how == "changed" else {}
-        kept_id = await keep_lens(run, span, order, made, (smart, reader), reads, base_files)
+        shown = _shown_as_noted(run, span.path, order.context)
+        kept_id = await keep_lens(run, span, order, made, (smart, reader), shown, base_files)
         source = attrs.evolve(source, kept_id=kept_id)
     elif recorded is not None and recorded.source is not None:
         source = recorded.source
@@ -563,7 +563,7 @@ class _Asking:
             order = attrs.evolve(
                 order, context=shorter, max_output_tokens=_lens_room(run, smart).output_tokens
             )
-            shown = Shown(shorter, _reads_noted(run, span.path))
+            shown = attrs.evolve(_shown_as_noted(run, span.path, ""), text=shorter)
             await _note_context(run, span.path, shown, needs_scouting=may_scout(run))
             return await write_split_lens(order, self._ask, model_name=smart.name, scout=scout), order
 
@@ -724,15 +724,41 @@ def may_scout(run: Run) -> bool:
 
 async def _note_context(run: Run, path: str, shown: Shown, *, needs_scouting: bool) -> None:
     reads = [[read.path, read.sha256] for read in shown.reads]
-    value = {"text": shown.text, "reads": reads}
-    note = Note(path, CONTEXT, value | {"needs_scouting": True} if needs_scouting else value)
+    value: dict[str, Any] = {"text": shown.text, "reads": reads}
+    value |= {"needs_scouting": True} if needs_scouting else {}
+    value |= {"fitting": list(shown.fitting), "places": _places_in(shown)} if shown.fitting else {}
+    note = Note(path, CONTEXT, value)
     run.files.see(note)
     await run.journal.append(note, durable=False)  # the intent of the call comes after it, and is synced
 
 
-def _reads_noted(run: Run, path: str) -> tuple[FileRead, ...]:
+def _shown_as_noted(run: Run, path: str, text: str) -> Shown:
+    """Return *text*, which was shown, with what is noted of the files in it."""
     noted = run.journal.find(Note, (path, CONTEXT))
-    return () if noted is None else tuple(FileRead(*read) for read in noted.value["reads"])
+    if noted is None:
+        return Shown(text)
+    value, whole = noted.value, str(noted.value["text"])
+    reads = tuple(FileRead(*read) for read in value["reads"])
+    places = value.get("places")
+    if places is None or places["length"] != len(whole):  # a secret was replaced, and all is elsewhere
+        return Shown(text, reads)
+    parts = tuple((path, whole[start:end]) for path, start, end in places["files"])
+    return Shown(text, reads, fitting=tuple(value["fitting"]), parts=parts)
+
+
+def _places_in(shown: Shown) -> dict[str, Any]:
+    """Return how long the text is, and where each file is in it: path, first character, and end.
+
+    Files that were cut off are left out.
+    """
+    places: list[list[Any]] = []
+    end = 0
+    for path, part in shown.parts:
+        start = shown.text.find(part, end)
+        if start >= 0 and part:
+            end = start + len(part)
+            places.append([path, start, end])
+    return {"length": len(shown.text), "files": places}
 
 
 def _shorter(run: Run, smart: ModelProtocol, order: LensOrder, refusal: RequestTooLong) -> str:

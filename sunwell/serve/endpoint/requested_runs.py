@@ -18,7 +18,6 @@ from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.session import SessionContext
 from sunwell.core.markdown import fenced
 from sunwell.core.marks import guarded
-from sunwell.core.secrets import without_credentials
 from sunwell.core.threads import in_thread
 from sunwell.errors import JournalError, SunwellError
 from sunwell.events import Event, RunStarted
@@ -32,7 +31,7 @@ from sunwell.serve.endpoint.client_request import ClientAnswer, ClientRequest, D
 from sunwell.serve.process_purse import ProcessPurse, PurseEmpty
 from sunwell.serve.root_settings import RootSettings
 from sunwell.serve.served_record import ServedRecord
-from sunwell.tools.environment import secrets_from_environment
+from sunwell.tools.environment import told_safely
 from sunwell.tools.wording import on_one_line
 
 SettingsFor = Callable[[str], RootSettings]
@@ -273,7 +272,7 @@ class RequestedRuns:
         except PurseEmpty as error:
             raise Declined(402, "insufficient_quota", str(error)) from None
         except SunwellError as error:
-            raise Declined(400, "invalid_request_error", _safe(error)) from None
+            raise Declined(400, "invalid_request_error", on_one_line(told_safely(str(error)))) from None
 
     async def _answered(self, asked: _Asked) -> ServedRecord | None:
         """Return the run that has answered this request; ``None`` if none has."""
@@ -425,10 +424,6 @@ def _goal(request: ClientRequest) -> str:
         return request.task
     said = "\n\n".join(f"{role}: {guarded(text)}" for role, text in before)
     return f"{request.task}\n\nWhat was said before in this conversation, oldest first:\n{fenced(said)}"
-
-
-def _safe(error: SunwellError) -> str:
-    return on_one_line(without_credentials(secrets_from_environment().redact(str(error))))
 
 
 def _nothing() -> None:

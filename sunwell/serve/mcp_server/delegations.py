@@ -47,7 +47,7 @@ from sunwell.serve.mcp_server.outcome_models import (
 from sunwell.serve.mcp_server.result_bounds import lines_within, undo_within
 from sunwell.serve.mcp_server.run_outcome import RecordedOutcome
 from sunwell.serve.mcp_server.served_roots import ServedRoot, ServedRoots
-from sunwell.serve.process_purse import Portion, ProcessPurse
+from sunwell.serve.process_purse import Portion, Purse
 from sunwell.serve.root_settings import RootSettings, ServerTerms, SettingsOf, Work
 from sunwell.serve.served_record import ServedRecord
 from sunwell.tools.environment import secrets_from_environment
@@ -90,7 +90,7 @@ class Delegations:
     roots: ServedRoots
     settings_of: SettingsOf
     terms: ServerTerms
-    purse: ProcessPurse
+    purse: Purse
 
     async def delegate(
         self, call: Held, task: str, material: str, root: str, max_cost_usd: float | None
@@ -329,15 +329,6 @@ class Delegations:
         if not await call.ask(f"Spend up to {dollars(cap_usd)}? ({about})"):
             raise ConfigurationError(f"a person said no, or nobody answered; {_NOT_BEGUN}")
 
-    def _purse_warnings(self, order: _Order, portion: Portion) -> list[str]:
-        if portion.usd >= order.cap_usd:
-            return []
-        left, total = dollars(portion.usd), dollars(self.purse.total_usd)
-        about = (
-            f"only {left} was left of the {total} that all runs of this server may cost together (--total)"
-        )
-        return [f"{about}, so the cap of this run was lower"]
-
     async def _followed(
         self,
         call: Held,
@@ -359,7 +350,7 @@ class Delegations:
             read, error = await booked(agent, events, portion, tell, spent_before)
         finally:
             call.stop_with = _nothing  # what is left only reads
-        warnings = [*order.settings.warnings, *order.warnings, *self._purse_warnings(order, portion)]
+        warnings = [*order.settings.warnings, *order.warnings, *filter(None, (portion.told,))]
         return await in_thread(RecordedOutcome(read, order.place.name, warnings, error).outcome)
 
 

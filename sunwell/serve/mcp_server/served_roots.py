@@ -20,12 +20,14 @@ class ServedRoot:
     name: str
     """How clients call it: the folder's own name, with a number if two have the same."""
     path: Path
+    called: str = "root"
+    """What it is in sentences."""
 
     def require(self) -> Path:
         """Return the folder. Raises :exc:`~sunwell.errors.ConfigurationError` if it is another one by now."""
         if not self.path.is_dir() or self.path.resolve() != self.path:
             raise ConfigurationError(
-                f"the root {quoted(self.name)} is not the folder any more that the server was started for"
+                f"the {self.called} {quoted(self.name)} is not the folder any more that it was at the start"
             )
         return self.path
 
@@ -45,11 +47,11 @@ class ServedRoot:
 
     def _place(self, workspace: Workspace, root: Path, name: str) -> str:
         if not name.strip() or "\0" in name:
-            raise ConfigurationError("a path is empty: name a file, a folder or a glob in the root")
+            raise ConfigurationError(f"a path is empty: name a file, a folder or a glob in the {self.called}")
         given = Path(name)
         if given.is_absolute() or name.startswith("~") or ".." in given.parts:
             raise ConfigurationError(
-                f"{quoted(name)} is not a path inside the root: give one relative to it, without .."
+                f"{quoted(name)} is not a path inside the {self.called}: give one relative to it, without .."
             )
         if not glob.has_magic(name) or (root / given).exists():
             return str(root / self._located(workspace, name))
@@ -69,15 +71,17 @@ class ServedRoot:
             if count > _MOST_FILES:
                 raise ConfigurationError(f"{quoted(pattern)} fits more than {_MOST_FILES:,} files")
             if not (root / path).resolve().is_relative_to(root):
-                raise ConfigurationError(f"{quoted(pattern)} fits {quoted(path)}, outside of the root")
+                raise ConfigurationError(
+                    f"{quoted(pattern)} fits {quoted(path)}, outside of the {self.called}"
+                )
         if not count:
-            raise ConfigurationError(f"no file of the root fits {quoted(pattern)}")
+            raise ConfigurationError(f"no file of the {self.called} fits {quoted(pattern)}")
 
     def _located(self, workspace: Workspace, path: str) -> str:
         try:
             located = workspace.locate(path)
             if not workspace.exists(path):
-                raise ConfigurationError(f"there is no {quoted(path)} in the root")
+                raise ConfigurationError(f"there is no {quoted(path)} in the {self.called}")
         except ToolError as error:
             raise ConfigurationError(f"{quoted(path)} cannot be used: {error.sentence}") from None
         return located
@@ -90,8 +94,12 @@ class ServedRoots:
     roots: tuple[ServedRoot, ...]
 
     @classmethod
-    def of(cls, folders: Iterable[str | Path], place: Path | None = None) -> "ServedRoots":
+    def of(
+        cls, folders: Iterable[str | Path], place: Path | None = None, *, called: str = "root"
+    ) -> "ServedRoots":
         """Return the roots for *folders*, of which relative ones are in *place*, with their links resolved.
+
+        *called* is what each is in sentences.
 
         Raises :exc:`~sunwell.errors.ConfigurationError` for one that is no folder, or is named twice.
         """
@@ -103,10 +111,12 @@ class ServedRoots:
             except (OSError, RuntimeError, ValueError):  # a loop of links, ~ of nobody, a zero character
                 is_folder = False
             if not is_folder:
-                raise ConfigurationError(f"the root {folder} is not a folder: name an existing one")
+                raise ConfigurationError(f"the {called} {folder} is not a folder: name an existing one")
             if any(one.path == path for one in found):
-                raise ConfigurationError(f"the root {folder} is named twice: keep one")
-            found.append(ServedRoot(_free_name(path.name or "root", [one.name for one in found]), path))
+                raise ConfigurationError(f"the {called} {folder} is named twice: keep one")
+            found.append(
+                ServedRoot(_free_name(path.name or "root", [one.name for one in found]), path, called)
+            )
         return cls(tuple(found))
 
     def named(self, name: str) -> ServedRoot:

@@ -10,7 +10,7 @@ import attrs
 
 from sunwell.core.message import Text, ToolCall
 from sunwell.simulator.script import Asked, Reply, Script
-from sunwell.simulator.scripts.conversation_state import ScriptedConversation, all_text
+from sunwell.simulator.scripts.conversation_state import ScriptedConversation, Wanted, all_text
 from sunwell.simulator.scripts.scripted_asker import looked_into, read_part
 from sunwell.simulator.scripts.scripted_orchestrator import handed_out
 from sunwell.simulator.scripts.scripted_worker import work_on
@@ -230,9 +230,12 @@ def smart(asked: Asked) -> Reply:
     With a schema: JSON that obeys it, a lens written from what stands in the prompt. With tools
     and a task about endpoints: it reads ``CONVENTIONS.md`` first and keeps to every rule that it
     has read. With tools to hand work out, it has the task done in parts; with one to look into a context, it
-    asks about parts that have the word quoted in the question. Otherwise: a sentence.
+    asks about parts that have the word quoted in the question. With the tools of a host of Sunwell,
+    it hands its task on. Otherwise: a sentence.
     """
     talk = ScriptedConversation.of(asked)
+    if _is_host(asked):
+        return _handed_on(talk)
     if "explore" in asked.tools:
         return looked_into(asked)
     if "set_answer" in asked.tools:
@@ -252,14 +255,29 @@ def cheap(asked: Asked) -> Reply:
 
     With a schema: JSON that obeys it, as empty as it may be. With tools and a task about
     endpoints: it writes them from the definitions that it reads, and breaks each convention that
-    its system prompt does not state. Otherwise: a sentence.
+    its system prompt does not state. With the tools of a host of Sunwell: it hands its task on.
+    Otherwise: a sentence.
     """
     talk = ScriptedConversation.of(asked)
     if asked.schema is not None:
         return Reply((Text(json.dumps(filled(asked.schema, {}))),))
+    if _is_host(asked):
+        return _handed_on(talk)
     if _is_work(asked, talk):
         return work_on(asked, known_in(asked.system), _READS)
     return _wanted_call(asked) or read_part(asked) or _sentence(talk)
+
+
+def _is_host(asked: Asked) -> bool:
+    """Whether the model is that of another program, which has work done by Sunwell."""
+    return {"delegate", "resume_delegated"} <= set(asked.tools)
+
+
+def _handed_on(talk: ScriptedConversation) -> Reply:
+    """Have the task done by another program, and say what it said."""
+    if not talk.attempts:
+        return Reply((Wanted("delegate", {"task": talk.task}).as_call("call_000_0"),))
+    return Reply((Text(f"It was handed on, and the result is: {talk.results()}"),))
 
 
 _CALL_WANTED = re.compile(r"Call the tool (\w+) with the key (\w+)")

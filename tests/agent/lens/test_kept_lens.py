@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import pytest
 
-from sunwell.agent.lens.kept_lens import KEPT, MOST_SECONDS, WantedLens
+from sunwell.agent.lens.kept_lens import KEPT, MOST_SECONDS, WantedLens, idle_files
 from sunwell.agent.lens.lens_request import LensOrder
 from sunwell.agent.policy.task_kinds import kind_of
 from sunwell.agent.run.lens_shelf import LensShelf
@@ -176,6 +176,91 @@ async def test_a_change_of_a_file_that_it_does_not_rest_on_is_none(desk: LensDes
     result = await desk.run()
     assert result.lens_source is not None
     assert result.lens_source.how == "taken"
+
+
+@pytest.mark.parametrize(
+    ("rule", "is_taken"),
+    [
+        ("Return what is there, unrelated to the rest.", True),
+        ("Do as unrelated() does.", False),
+        ("Do as `unrelated` does.", False),
+        ("Look at src/other.py, too.", False),
+        ("The other one is better.", False),
+    ],
+)
+async def test_a_file_that_only_filled_the_room_counts_if_the_lens_names_it(
+    desk: LensDesk, rule: str, is_taken: bool
+) -> None:
+    """It was shown, so the smart model may have taken an example from it; then its words are in the lens."""
+    desk.lens["heuristics"] = [rule]
+    await desk.run()
+    (kept,) = desk.kept()
+    assert (list(kept.idle), "src/other.py" in kept.files) == (["src/other.py"] * is_taken, not is_taken)
+    desk.write("src/other.py", "def unrelated():\n    return 2\n")
+    result = await desk.run()
+    assert result.lens_source is not None
+    assert (result.lens_source.how == "taken", len(desk.asked)) == (is_taken, 2 - is_taken)
+    if not is_taken:
+        assert result.lens_source.reasons == ("src/other.py changed since",)
+
+
+async def test_a_file_that_only_filled_the_room_counts_once_it_fits_the_task(desk: LensDesk) -> None:
+    """What it says by now, the lens does not know."""
+    await desk.run()
+    assert list(desk.kept()[0].idle) == ["src/other.py"]
+    desk.write("src/other.py", "def endpoints(modules):\n    return [endpoint for endpoint in modules]\n")
+    result = await desk.run()
+    assert result.lens_source is not None
+    assert (result.lens_source.how, result.lens_source.reasons) == (
+        "changed",
+        ("src/other.py changed since",),
+    )
+    assert "def endpoints(modules)" in desk.asked[1].messages[0].text
+    assert "class Price" not in desk.asked[1].messages[0].text
+
+
+async def test_a_file_that_was_read_or_will_be_changed_counts_whatever_the_lens_says(desk: LensDesk) -> None:
+    """Its writer had a reason to look."""
+    desk.lens["target_files"] = ["src/shop.py", "src/other.py"]
+    desk.lens["heuristics"] = ["Be brief."]
+    await desk.run()
+    (kept,) = desk.kept()
+    assert not kept.idle
+    assert {"src/model.py", "src/other.py", "src/shop.py"} == set(kept.files)
+
+
+SHOWN = Shown(
+    "",
+    fitting=("src/model.py",),
+    parts=(
+        ("src/model.py", "class Price: cents, make_price(self)"),
+        ("src/rare.py", "def make_price(x): odd2"),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("lens", "idle"),
+    [
+        (EphemeralLens(("Use make_price.",)), True),
+        (EphemeralLens(("Use odd2.",)), False),
+        (EphemeralLens(("Rarely round.",)), True),
+        (EphemeralLens(("Be rare.",)), False),
+        (EphemeralLens(examples=("odd2 = 1",)), False),
+        (EphemeralLens(examples=("def is fine",)), False),
+        (EphemeralLens(target_files=("src/rare.py",)), False),
+        (EphemeralLens(("Be brief.",), task_scope="the rare case"), False),
+    ],
+)
+def test_words_of_a_file_that_no_file_of_the_task_has_are_its_own(lens: EphemeralLens, idle: bool) -> None:
+    """In doubt, a lens rests on a file."""
+    assert idle_files(lens, SHOWN, "Price them") == (frozenset({"src/rare.py"}) if idle else frozenset())
+
+
+def test_if_nothing_fits_a_lens_rests_on_all_that_was_shown() -> None:
+    """Then nobody can say what only filled the room."""
+    unknown = attrs.evolve(SHOWN, fitting=())
+    assert idle_files(EphemeralLens(("Be brief.",)), unknown, "Price them") == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -503,6 +588,24 @@ async def test_a_changed_lens_rests_on_the_files_of_the_one_that_it_was_made_of(
     assert [source.how for source in sources] == ["changed", "taken", "written"]
     assert sources[-1].reasons == ("zoo/prices.bin changed since",)
     assert len(desk.asked) == 3
+
+
+@pytest.mark.parametrize("drops", [True, False])
+async def test_a_changed_lens_leaves_files_of_its_base_that_it_says_nothing_of_any_more(
+    desk: LensDesk, drops: bool
+) -> None:
+    """They are shown again, and only fill the room; the rule that named one of them is gone, or is not."""
+    desk.write("src/big.py", "def unrelated():\n" + "    return 'nothing at all'\n" * 700)
+    desk.lens["heuristics"] = ["Do as in src/other.py.", "Then write src/shop.py."]
+    await desk.run()
+    assert "src/other.py" in desk.kept()[0].files
+    desk.changes = NO_CHANGES | {"drop": ["h1"] * drops}
+    similar = TASK.replace("5 modules", "7 modules")
+    second = await desk.run(similar)
+    desk.write("src/other.py", "def unrelated():\n    return 2\n")
+    third = await desk.run(similar)
+    sources = [one.lens_source for one in (second, third) if one.lens_source is not None]
+    assert [source.how for source in sources] == ["changed", "taken" if drops else "changed"]
 
 
 async def test_a_start_that_was_noted_without_its_files_makes_no_lens_that_is_kept(desk: LensDesk) -> None:
