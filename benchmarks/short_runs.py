@@ -2,9 +2,10 @@
 
 Run with ``python benchmarks/short_runs.py``. First the CPU of one run of eleven calls, a tool call in each
 answer but the last, for each model call. Then the time of 200 separate runs of three calls each, all at
-once. The runs have their journals in files, a ledger with ceilings, events and tools: one function of the
-caller's alone, or that and all tools of the workspace. The SDK is called as its documentation shows, with
-the same messages and the same tools.
+once. The runs have their journals in files, a ledger with ceilings, and tools: one function of the caller's
+alone, or that and all tools of the workspace. Their results are awaited, and nobody listens to their events:
+those of calls are then not made. The SDK is called as its documentation shows, with the same messages and
+the same tools.
 
 One process measures both sides in turns against one server, which is a process of its own. Both sides
 have loaded everything and use open connections. An agent is made for each run; the SDK's client is not.

@@ -2,7 +2,7 @@
 
 import asyncio
 from decimal import Decimal
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import attrs
 
@@ -13,14 +13,7 @@ N = TypeVar("N", int, Decimal)
 _KEPT_SHARE = 10
 
 
-def _zero(gauge: Any) -> Any:
-    return gauge.zero
-
-
-_nothing: Any = attrs.Factory(_zero, takes_self=True)
-
-
-@attrs.define(eq=False)
+@attrs.define(eq=False, init=False)
 class Gauge(Generic[N]):
     """Bookings under one ceiling. All amounts are in the unit of ``zero``: US dollars or a count.
 
@@ -30,17 +23,23 @@ class Gauge(Generic[N]):
     """
 
     zero: N
-    ceiling: N | None = None
-    four_fifths: N = _nothing
+    ceiling: N | None
+    four_fifths: N
     """Of the ceiling, rounded up."""
-    spent: N = _nothing
+    spent: N
     """Settled and uncertain together."""
-    reserved: N = _nothing
-    uncertain: N = _nothing
-    own: N = _nothing
-    below: N = _nothing
-    most_kept: N = _nothing
+    reserved: N
+    uncertain: N
+    own: N
+    below: N
+    most_kept: N
     """A tenth of the ceiling, rounded down; of counts at least one, if the ceiling is two or more."""
+
+    def __init__(self, zero: N) -> None:
+        self.zero = zero
+        self.ceiling = None
+        self.four_fifths = self.spent = self.reserved = self.uncertain = zero
+        self.own = self.below = self.most_kept = zero
 
     @property
     def settled(self) -> N:
@@ -211,10 +210,15 @@ class Account:
 
     def passed_limit(self) -> str:
         """Return the limit of which more is booked than its ceiling, or an empty string."""
-        for limit, gauge in (("usd", self.usd), ("tokens", self.tokens), ("calls", self.calls)):
-            if gauge.is_passed:
+        for limit, gauge in (
+            ("usd", self.usd),
+            ("tokens", self.tokens),
+            ("calls", self.calls),
+            ("new_tokens", self.new_tokens),
+        ):
+            if gauge.ceiling is not None and gauge.is_passed:
                 return limit
-        return "new_tokens" if self.new_tokens.is_passed else ""
+        return ""
 
     def reserve(self, held: Reservation) -> None:
         """Hold room for one call."""

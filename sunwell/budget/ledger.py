@@ -1,12 +1,13 @@
 """The ledger of a run: every ceiling of the tree, in one process."""
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
+from typing import Any
 
 import attrs
 
-from sunwell.budget.account import NO_RESERVE, Account, Gauge, N, Parts, Want
+from sunwell.budget.account import NO_RESERVE, Account, Parts, Want
 from sunwell.budget.admission import judge, overtaken, standing_of, turns_used_up
 from sunwell.budget.clock import Clock
 from sunwell.budget.ledger_protocol import Amount, Budget, CeilingLeft, Claim, Reservation
@@ -215,19 +216,22 @@ class TreeLedger:
             gauge = getattr(account, limit)
             if gauge.ceiling is not None:
                 found.append(standing_of(limit, gauge, account.path))
-        return min(found, key=lambda one: one.left, default=None)
+        return found[0] if len(found) == 1 else min(found, key=lambda one: one.left, default=None)
 
     def tokens_left(self, path: str) -> int | None:
         """Return the tokens that an ordinary claim may still take; ``None``: no ceiling."""
-        return _least_room([account.tokens for account in self._nearest(path).chain])
+        left: int | None = self._least_room(path, "tokens")
+        return left
 
     def new_tokens_left(self, path: str) -> int | None:
         """Return the output and new input that an ordinary claim may still take; ``None``: no ceiling."""
-        return _least_room([account.new_tokens for account in self._nearest(path).chain])
+        left: int | None = self._least_room(path, "new_tokens")
+        return left
 
     def usd_left(self, path: str) -> Decimal | None:
         """Return the US dollars that an ordinary claim may still take; ``None``: no ceiling."""
-        return _least_room([account.usd for account in self._nearest(path).chain])
+        left: Decimal | None = self._least_room(path, "usd")
+        return left
 
     def seconds_left(self, path: str) -> float | None:
         """Return the time that all ceilings above *path* still allow; ``None``: no ceiling."""
@@ -244,6 +248,16 @@ class TreeLedger:
             for account in self._nearest(path).chain
             if account.usd.ceiling is not None or account.tokens.ceiling is not None
         )
+
+    def _least_room(self, path: str, limit: str) -> Any:
+        """Return what an ordinary claim may still take of *limit*; ``None``: no ceiling."""
+        least = None
+        for account in self._nearest(path).chain:
+            gauge = getattr(account, limit)
+            if gauge.ceiling is not None:
+                room = max(gauge.room(later=False), gauge.zero)
+                least = room if least is None or room < least else least
+        return least
 
     def _add(self, path: str) -> Account:
         above = self._nearest(path)
@@ -334,8 +348,3 @@ def is_exceeded(reservation: Reservation, tokens: int, usd: Decimal | None) -> b
     if usd is not None and reservation.usd is not None and usd > reservation.usd:
         return True
     return tokens > reservation.tokens
-
-
-def _least_room(gauges: "Iterable[Gauge[N]]") -> "N | None":
-    rooms = [gauge.room(later=False) for gauge in gauges if gauge.ceiling is not None]
-    return max(min(rooms), type(rooms[0])(0)) if rooms else None

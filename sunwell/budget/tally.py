@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
+from operator import add, attrgetter
 
 import attrs
 
@@ -78,6 +79,41 @@ class BilledCall:
     """The model that is priced: the one that answered, or was asked where no answer came."""
 
 
+_counts_of = attrgetter(*(field.name for field in attrs.fields(Usage)))
+
+
+@attrs.define(eq=False)
+class _RunningTotal:
+    """A :class:`~sunwell.core.task.Total` that grows: each answer is added, and few are asked for the sum."""
+
+    _calls: int = 0
+    _counts: tuple[int, ...] = (0,) * len(attrs.fields(Usage))
+    _cost_usd: Decimal | None = Decimal(0)
+    _uncertain_calls: int = 0
+    _uncertain_tokens: int = 0
+    _uncertain_usd: Decimal | None = Decimal(0)
+
+    def add(self, calls: int, usage: Usage, cost_usd: Decimal | None) -> None:
+        """Add answered calls; ``cost_usd=None``: a price is unknown."""
+        self._calls += calls
+        self._counts = tuple(map(add, self._counts, _counts_of(usage)))
+        known = self._cost_usd
+        self._cost_usd = None if known is None or cost_usd is None else known + cost_usd
+
+    def add_uncertain(self, tokens: int, usd: Decimal | None) -> None:
+        """Add an attempt at its upper bound."""
+        self._uncertain_calls += 1
+        self._uncertain_tokens += tokens
+        known = self._uncertain_usd
+        self._uncertain_usd = None if known is None or usd is None else known + usd
+
+    def total(self) -> Total:
+        """Return the sum so far."""
+        usage = Usage(*self._counts)
+        uncertain = (self._uncertain_calls, self._uncertain_tokens, self._uncertain_usd)
+        return Total(self._calls, usage, self._cost_usd, *uncertain)
+
+
 @attrs.define(eq=False)
 class Tally:
     """Adds up calls by where they happened. A parent's bill includes every descendant's.
@@ -87,7 +123,7 @@ class Tally:
 
     price_date: str = ""
     """ISO date of the price table; every bill carries it."""
-    _totals: dict[BilledCall, Total] = attrs.field(factory=dict, init=False)
+    _sums: dict[BilledCall, _RunningTotal] = attrs.field(factory=dict, init=False)
     _below: dict[str, list[BilledCall]] = attrs.field(factory=dict, init=False)
     """The calls at and below each span: a worker's bill takes no look at its siblings."""
     _rungs: dict[str, str] = attrs.field(factory=dict, init=False)
@@ -96,14 +132,12 @@ class Tally:
 
     def add(self, call: BilledCall, usage: Usage, cost_usd: Decimal | None) -> None:
         """Add an answered call; ``cost_usd=None`` where the price is unknown, never 0."""
-        self._note(call, Total(calls=1, usage=usage, cost_usd=cost_usd))
+        self._sum(call).add(1, usage, cost_usd)
 
     def add_answer(self, call: BilledCall, completion: Completion, cost_usd: Decimal | None) -> None:
         """Add an answer that came to *cost_usd* in all; each advisor in it stands in a line of its own."""
         for one in completion.consulted:
-            self._note(
-                attrs.evolve(call, model=one.model), Total(calls=0, usage=one.usage, cost_usd=one.cost_usd)
-            )
+            self._sum(attrs.evolve(call, model=one.model)).add(0, one.usage, one.cost_usd)
             if cost_usd is not None and one.cost_usd is not None:
                 cost_usd -= one.cost_usd
         assert completion.usage is not None
@@ -111,9 +145,7 @@ class Tally:
 
     def add_uncertain(self, call: BilledCall, reserved_tokens: int, reserved_usd: Decimal | None) -> None:
         """Add an attempt whose usage never came, at its upper bound; it stands apart in every bill."""
-        self._note(
-            call, Total(uncertain_calls=1, uncertain_tokens=reserved_tokens, uncertain_usd=reserved_usd)
-        )
+        self._sum(call).add_uncertain(reserved_tokens, reserved_usd)
 
     def add_remembered(self, span: str) -> None:
         """Add a call of *span* that an answer of an earlier run was taken for; it stands apart."""
@@ -132,7 +164,7 @@ class Tally:
         lines: dict[tuple[str, str, int, str, str], list[Total]] = {}
         models: dict[tuple[str, str], list[Total]] = {}
         for call in self._below.get(prefix, ()):
-            total = self._totals[call]
+            total = self._sums[call].total()
             model = (call.model, call.provider)
             models.setdefault(model, []).append(total)
             lines.setdefault((*model, call.depth, call.purpose, self._rung_of(call)), []).append(total)
@@ -150,12 +182,13 @@ class Tally:
             return ""
         return next((self._rungs[path] for path in upwards(call.span) if path in self._rungs), "")
 
-    def _note(self, call: BilledCall, total: Total) -> None:
-        so_far = self._totals.get(call)
-        self._totals[call] = total if so_far is None else so_far + total
-        if so_far is None:
+    def _sum(self, call: BilledCall) -> _RunningTotal:
+        found = self._sums.get(call)
+        if found is None:
+            found = self._sums[call] = _RunningTotal()
             for path in upwards(call.span):
                 self._below.setdefault(path, []).append(call)
+        return found
 
 
 def _model_bill(model: str, provider: str, total: Total) -> ModelBill:

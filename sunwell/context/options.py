@@ -354,6 +354,11 @@ _CEILINGS: Mapping[str, OptionSpec] = {
 """The parts of ``budget``, each an option of its own outside of Python: ``budget_usd``, and so on."""
 
 
+@cache
+def _names_of(cls: type) -> frozenset[str]:
+    return frozenset(attrs.fields_dict(cls))
+
+
 @attrs.frozen(field_transformer=_checked)
 class RunOptions:
     """Options for one run; the first four are RFC-137's.
@@ -364,7 +369,7 @@ class RunOptions:
 
     def __new__(cls, *_: Any, **given: Any) -> Self:
         """Refuse an unknown option with a suggestion; Python's own TypeError has none."""
-        known = {field.name for field in attrs.fields(cls)}
+        known: frozenset[str] = _names_of(cls)  # type: ignore[arg-type]
         for name in given:
             if name not in known:
                 raise ConfigurationError(f"RunOptions has no option {name!r}; {suggested_option(name)}")

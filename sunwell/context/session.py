@@ -10,11 +10,15 @@ from sunwell.context.options import RunOptions
 from sunwell.errors import ConfigurationError
 
 
+def _path(value: str | os.PathLike[str]) -> Path:
+    return value if isinstance(value, Path) else Path(value)
+
+
 @attrs.frozen
 class SessionContext:
     """The place, the goal and the options of one run. Made by :meth:`build`, which checks them."""
 
-    workspace: Path = attrs.field(converter=Path)
+    workspace: Path = attrs.field(converter=_path)
     goal: str
     options: RunOptions = RunOptions()
 
@@ -29,7 +33,7 @@ class SessionContext:
             raise TypeError(f"the goal is a sentence that says what is to be done, got {goal!r}")
         if options is not None and not isinstance(options, RunOptions):
             raise TypeError(f"options are RunOptions(...), got {options!r}")
-        folder = Path(workspace).expanduser()
+        folder = _path(workspace).expanduser()
         if not folder.is_dir():
             kind = "is a file" if folder.exists() else "does not exist"
             raise ConfigurationError(f"the workspace {folder} {kind}: name an existing folder")

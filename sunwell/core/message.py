@@ -1,7 +1,9 @@
 """Messages of a conversation and their parts."""
 
 import hashlib
+import struct
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any, ClassVar, Literal, Self, TypeVar, overload
 
 import attrs
@@ -110,6 +112,19 @@ class ToolResult:
     """Whether the call was refused before it began: there is no such tool, its arguments are invalid, or it
     was not approved. Such a call does not count as called."""
 
+    def with_content(self, content: str) -> "ToolResult":
+        """Return the result with *content*: what :func:`attrs.evolve` does, in less time."""
+        return ToolResult(
+            self.call_id,
+            content,
+            self.is_error,
+            self.changes,
+            self.exit_code,
+            self.reads,
+            self.left_behind,
+            self.refused,
+        )
+
 
 Part = Text | Thinking | ToolCall | ToolResult
 
@@ -124,28 +139,30 @@ class Message:
     @property
     def text(self) -> str:
         """The plain text of the message: its text parts joined without a separator."""
-        return "".join(part.text for part in self.parts if isinstance(part, Text))
+        return "".join([part.text for part in self.parts if isinstance(part, Text)])
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """The tool calls in the message, in order."""
-        return tuple(part for part in self.parts if isinstance(part, ToolCall))
+        return tuple([part for part in self.parts if isinstance(part, ToolCall)])
 
     def fields(self) -> list[str]:
         """Return every string of the message that a model may see, each preceded by its kind."""
         out: list[str] = [self.role]
-        for part in self.parts:
-            match part:
-                case Text(text):
-                    out += ("text", text)
-                case Thinking(_, raw, origin):
-                    out += ("thinking", origin, raw)
-                case ToolCall(call_id, name, arguments):
-                    out += ("call", call_id, name, arguments)
-                case ToolResult(call_id, content, is_error):
-                    out += ("error" if is_error else "result", call_id, content)
-            if isinstance(part, Text | ToolCall) and part.extra:  # without: as in records of older versions
-                out += ("extra", part.origin, part.extra)
+        for part in self.parts:  # by exact types: each message of a conversation passes here
+            kind = type(part)
+            if kind is Text:
+                out += ("text", part.text)  # type: ignore[union-attr]
+            elif kind is Thinking:
+                out += ("thinking", part.origin, part.raw)  # type: ignore[union-attr]
+            elif kind is ToolCall:
+                out += ("call", part.id, part.name, part.arguments)  # type: ignore[union-attr]
+            elif kind is ToolResult:
+                said = "error" if part.is_error else "result"  # type: ignore[union-attr]
+                out += (said, part.call_id, part.content)  # type: ignore[union-attr]
+            if (kind is Text or kind is ToolCall) and part.extra:  # type: ignore[union-attr]
+                # Without: as in records of older versions.
+                out += ("extra", part.origin, part.extra)  # type: ignore[union-attr]
         return out
 
 
@@ -161,7 +178,7 @@ def digest_of(*texts: str, start: bytes = b"") -> bytes:
 
 def framed(*texts: str) -> bytes:
     """Return *texts* as :func:`digest_of` hashes them, for :func:`digest_of_framed`."""
-    return b"".join(_framed(text.encode("utf-8", "surrogatepass") for text in texts))
+    return b"".join(_framed([text.encode("utf-8", "surrogatepass") for text in texts]))
 
 
 def digest_of_framed(texts: bytes, start: bytes) -> bytes:
@@ -169,14 +186,15 @@ def digest_of_framed(texts: bytes, start: bytes) -> bytes:
     return hashlib.blake2b(start + texts, digest_size=16).digest()
 
 
-def _framed(texts: Iterable[bytes]) -> list[bytes]:
-    hashed: list[bytes] = []
-    for text in texts:
-        hashed += (len(text).to_bytes(8, "big"), text)
-    return hashed
+def _framed(texts: Sequence[bytes]) -> Iterator[bytes]:
+    """Return each text after its length."""
+    return chain.from_iterable(zip(map(_LENGTH, map(len, texts)), texts, strict=True))
 
 
-def _digest_of(texts: Iterable[bytes], start: bytes) -> bytes:
+_LENGTH = struct.Struct(">Q").pack
+
+
+def _digest_of(texts: Sequence[bytes], start: bytes) -> bytes:
     return hashlib.blake2b(b"".join((start, *_framed(texts))), digest_size=16).digest()
 
 
@@ -205,12 +223,12 @@ class History(Sequence[Message]):
 
     def _take(self, new: tuple[Message, ...]) -> None:
         self._messages += new
-        digests = [self._digests[-1]]
+        digest = self._digests[-1]
         for message in new:
-            fields = [text.encode("utf-8", "surrogatepass") for text in message.fields()]
-            digests.append(_digest_of(fields, digests[-1]))
-            self._size_bytes += _MESSAGE_OVERHEAD_BYTES * (1 + len(message.parts)) + sum(map(len, fields))
-        self._digests += tuple(digests[1:])
+            texts = [text.encode("utf-8", "surrogatepass") for text in message.fields()]
+            digest = _digest_of(texts, digest)
+            self._digests += (digest,)
+            self._size_bytes += _MESSAGE_OVERHEAD_BYTES * (1 + len(message.parts)) + sum(map(len, texts))
 
     def plus(self, *messages: Message) -> Self:
         """Return this history with *messages* appended."""

@@ -118,7 +118,7 @@ class ResponseSchema:
     schema: Mapping[str, Any] = attrs.field(hash=False)
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)  # looked up with each request
 class Caching:
     """Which parts of a prompt the provider should cache.
 
@@ -274,17 +274,18 @@ class Completion:
         """Input and output of all models that took part; ``None`` if the provider did not report it."""
         if self.usage is None:
             return None
-        return self.usage.total_tokens + sum(one.usage.total_tokens for one in self.consulted)
+        total = self.usage.total_tokens
+        return total + sum(one.usage.total_tokens for one in self.consulted) if self.consulted else total
 
     @property
     def text(self) -> str:
         """The plain text of the answer."""
-        return "".join(part.text for part in self.parts if isinstance(part, Text))
+        return "".join([part.text for part in self.parts if isinstance(part, Text)])
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """The tool calls of the answer, in order."""
-        return tuple(part for part in self.parts if isinstance(part, ToolCall))
+        return tuple([part for part in self.parts if isinstance(part, ToolCall)])
 
     def cleaned(self, parts: tuple[Part, ...], stop: Stop, usage: Usage | None) -> "Completion":
         """Return the answer with these values: what :func:`attrs.evolve` does, in less time."""

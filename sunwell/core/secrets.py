@@ -94,6 +94,8 @@ class Secrets:
     _joined: tuple["Secrets", ...] = attrs.field(default=(), init=False, repr=False)
     """Other ``Secrets`` whose values are replaced, too, including values added to them later."""
     _built: "_Sought | None" = attrs.field(default=None, init=False, repr=False)
+    _built_at: object = attrs.field(default=None, init=False, repr=False)
+    """What :data:`_latest` held then."""
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError("known secrets are not pickled or copied: pass the object itself")
@@ -111,6 +113,7 @@ class Secrets:
         if other is not self and other not in self._joined:
             self._joined = (*self._joined, other)
             self._built = None
+            _latest[0] = object()
 
     def add(self, value: str, name: str = "secret") -> None:
         """Remember *value*; in text it is replaced by ``[name]``."""
@@ -119,6 +122,7 @@ class Secrets:
             return
         # A new dictionary: other threads may be reading the old one.
         self._known = self._known | {value: _forms_of(value, f"[{name}]")}
+        _latest[0] = object()
 
     @property
     def longest_chars(self) -> int:
@@ -187,7 +191,7 @@ class Secrets:
         That goes through attrs objects, tuples, lists and mappings. If there is none, it is *value* itself.
         """
         sought = self._sought()
-        if not sought.forms:
+        if not sought.forms or (type(value) is dict and _is_free_object(sought, value)):  # type: ignore[arg-type]
             return value
         found: list[str] = []
         _gather((value,), found)
@@ -219,24 +223,32 @@ class Secrets:
         return self._sought().forms
 
     def _sought(self) -> "_Sought":
-        built = self._built
+        built, latest = self._built, _latest[0]
         if built is not None:
+            if self._built_at is latest:
+                return built  # nearly always: this is asked for each piece of an answer
             for other, known in built.sources:
                 if other._known is not known:  # it is made anew when a secret is added
                     break
             else:
-                return built  # nearly always: this is asked for each piece of an answer
+                self._built_at = latest
+                return built
         sources = tuple((other, other._known) for other in self._all())
         merged: dict[str, tuple[_SecretForm, ...]] = {}
         for _, known in sources:
             merged |= known
         self._built = _Sought.of(sources, tuple(form for forms in merged.values() for form in forms))
+        self._built_at = latest
         return self._built
 
     def _all(self) -> Iterator["Secrets"]:
         yield self
         for other in self._joined:
             yield from other._all()
+
+
+_latest = [object()]
+"""Another object as soon as any ``Secrets`` of the process has learned or joined anything."""
 
 
 @attrs.frozen(eq=False)
@@ -349,6 +361,16 @@ class _Sought:
     def may_be_in(self, squeezed: str) -> bool:
         """Whether any form may be in the text that is *squeezed*, in which no word is escaped."""
         return self.anchors is None or any(map(squeezed.__contains__, self.anchors))
+
+
+def _is_free_object(sought: _Sought, value: dict[str, Any]) -> bool:
+    """Whether *value* is JSON in which no secret can be: the settings of a run are, and have many texts."""
+    import msgspec
+
+    try:
+        return sought.is_free_json(msgspec.json.encode(value))
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 def _gather(values: Iterable[Any], found: list[str]) -> None:

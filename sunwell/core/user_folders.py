@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from sunwell.errors import ConfigurationError
@@ -34,12 +35,17 @@ def _folder(
     if chosen := read.get("SUNWELL_HOME", "").strip():
         return Path(chosen)
     try:
-        home = Path(read.get("HOME") or Path.home())
+        home = read.get("HOME") or str(Path.home())
     except RuntimeError:  # in a container, a user may be a number alone
         raise ConfigurationError(
             "this user has no home folder: name a folder for what Sunwell remembers with SUNWELL_HOME"
         ) from None
+    return _folder_in(home, read.get(variable, "").strip(), default, on_mac)
+
+
+@lru_cache(maxsize=16)  # each run asks, and mostly for the same
+def _folder_in(home: str, chosen: str, default: str, on_mac: str) -> Path:
     if sys.platform == "darwin":
-        return home / "Library" / on_mac / "sunwell"
-    chosen = read.get(variable, "").strip()
-    return (Path(chosen) if chosen.startswith("/") else home / default) / "sunwell"  # a relative one is none
+        return Path(home) / "Library" / on_mac / "sunwell"
+    above = Path(chosen) if chosen.startswith("/") else Path(home) / default  # a relative one is none
+    return above / "sunwell"

@@ -1,11 +1,10 @@
 """What an attempt of a call holds of the budget, and how it is written down when it is over."""
 
 import asyncio
-import functools
 import time
-import types
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any, get_args
 
 import attrs
@@ -15,6 +14,7 @@ from sunwell.budget.tally import Tally
 from sunwell.core.message import Text, Thinking, ToolCall
 from sunwell.core.model import Completion, Consulted, ModelProtocol, Purpose, Request, Stop, Usage
 from sunwell.core.price import Price
+from sunwell.core.unbroken import unbroken
 from sunwell.errors import BadAnswer, BudgetExhausted, ModelError, is_unsent
 from sunwell.events import (
     BOUND_EXCEEDED,
@@ -41,7 +41,9 @@ _STOPS = frozenset(get_args(Stop))
 _FIELDS: dict[type, tuple[str, ...]] = {
     part: tuple(field.name for field in attrs.fields(part)) for part in (Text, Thinking, ToolCall)
 }
-_COUNTS = tuple(field.name for field in attrs.fields(Usage))
+_TEXTS = {part: attrgetter(*names) for part, names in _FIELDS.items()}
+_ONLY_TEXT, _ONLY_WHOLE = {str}, {int}
+_counts_of = attrgetter(*(field.name for field in attrs.fields(Usage)))
 
 
 def sound(value: Any, model: str) -> Completion:
@@ -74,17 +76,20 @@ def _what_is_wrong(value: Any) -> str:
     if type(value.parts) not in (tuple, list):
         return f"its parts are {type(value.parts).__name__}, not a tuple"
     for part in value.parts:
-        if type(part) not in _FIELDS:
+        texts_of = _TEXTS.get(type(part))
+        if texts_of is None:
             return f"a part of it is {type(part).__name__}, not Text, Thinking or ToolCall"
-        for name in _FIELDS[type(part)]:
-            if type(getattr(part, name)) is not str:
-                return f"{name} of a {type(part).__name__} is not text"
+        if set(map(type, texts_of(part))) != _ONLY_TEXT:
+            wrong = next(name for name in _FIELDS[type(part)] if type(getattr(part, name)) is not str)
+            return f"{wrong} of a {type(part).__name__} is not text"
     if type(value.stop) is not str or value.stop not in _STOPS:
         return f"its stop {value.stop!r} is none of {', '.join(sorted(_STOPS))}"
-    for name in ("model", "provider_stop", "id"):
-        if type(getattr(value, name)) is not str:
-            return f"its {name} is not text"
-    if not all(isinstance(one, Consulted) and isinstance(one.usage, Usage) for one in value.consulted):
+    if not type(value.model) is type(value.provider_stop) is type(value.id) is str:
+        named = ("model", "provider_stop", "id")
+        return f"its {next(name for name in named if type(getattr(value, name)) is not str)} is not text"
+    if value.consulted and not all(
+        isinstance(one, Consulted) and isinstance(one.usage, Usage) for one in value.consulted
+    ):
         return "the models that it consulted are not a tuple of Consulted"
     stated = value.stated_cost_usd
     if stated is not None and not (isinstance(stated, Decimal) and stated.is_finite() and stated >= 0):
@@ -97,7 +102,7 @@ def _what_is_wrong_with(usage: Any) -> str:
         return ""
     if not isinstance(usage, Usage):
         return f"its usage is {type(usage).__name__}, not Usage or None"
-    are_whole = all(type(getattr(usage, name)) is int for name in _COUNTS)
+    are_whole = set(map(type, _counts_of(usage))) == _ONLY_WHOLE
     return "" if are_whole else "its usage counts are not whole numbers"
 
 
@@ -347,13 +352,15 @@ class Booking:
     ) -> None:
         clock = asyncio.get_running_loop()
         try:
-            await self.held(call, "ledger", held_seconds)
+            if held_seconds >= _NOTICED_SECONDS:
+                await self.held(call, "ledger", held_seconds)
             # Before the intent: once the answer is paid for, a full disk must not keep us from writing it
             # down.
             await self.journal.reserve_space(_answer_bytes(reservation))
             asked = clock.time()
             await pace(reservation)
-            await self.held(call, "rate", clock.time() - asked)
+            if (paced_seconds := clock.time() - asked) >= _NOTICED_SECONDS:
+                await self.held(call, "rate", paced_seconds)
         except BaseException:
             self.ledger.release(reservation)
             raise
@@ -371,7 +378,7 @@ class Booking:
         except asyncio.CancelledError as error:
             # The intent may be on record by now. Nothing was sent: a resume must not count it as billed.
             unsent = call.failure(attempt, error, may_be_billed=False, final=False)
-            await _unbroken(self._fail(call, reservation, unsent))
+            await unbroken(self._fail(call, reservation, unsent))
             raise
         except BaseException:
             self._sources.pop(reservation.id, None)
@@ -405,7 +412,7 @@ class Booking:
         wire = self._wires.pop(reservation.id, None)
         self.learn(call, priced.completion, reservation.max_output_tokens, wire)
         self.bounds.lengths.add(call.model.name, call.purpose, priced.completion)
-        await _unbroken(self._settle(call, reservation, answer, new))
+        await unbroken(self._settle(call, reservation, answer, new))
         return answer
 
     async def failed(
@@ -428,7 +435,7 @@ class Booking:
             completion=completion,
             cost_usd=cost_usd,
         )
-        await _unbroken(self._fail(call, reservation, failure))
+        await unbroken(self._fail(call, reservation, failure))
 
     async def _settle(
         self, call: ModelCall, reservation: Reservation, answer: Answer, new_tokens: int | None
@@ -520,40 +527,3 @@ class Booking:
 def _answer_bytes(reservation: Reservation) -> int:
     """Return what the record of the longest answer may take on disk, escapes included."""
     return _RECORD_BYTES + _BYTES_PER_TOKEN * reservation.max_output_tokens
-
-
-async def _unbroken(booking: Coroutine[Any, Any, None]) -> None:
-    """Finish *booking* although we may be cancelled meanwhile: what was paid must be written down."""
-    try:
-        awaited = booking.send(None)
-    except StopIteration:  # it had nothing to wait for, as most often, and nobody could cancel us
-        return
-    task = asyncio.ensure_future(_going_on(booking, awaited))
-    cancelled: asyncio.CancelledError | None = None
-    # A loop: a run that is closed may cancel a worker that a time limit has cancelled already.
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as error:
-            cancelled = error
-        except Exception:
-            break
-    task.result()
-    if cancelled is not None:
-        raise cancelled
-
-
-@types.coroutine
-def _going_on(begun: Coroutine[Any, Any, None], awaited: Any) -> Generator[Any, Any, None]:
-    """Finish *begun*, which waits for *awaited*, as a task of its own."""
-    while True:
-        try:
-            got = yield awaited
-        except BaseException as error:
-            step = functools.partial(begun.throw, error)
-        else:
-            step = functools.partial(begun.send, got)
-        try:
-            awaited = step()
-        except StopIteration:
-            return

@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable
 from decimal import Decimal
+from operator import is_
 from typing import Literal
 
 import attrs
@@ -57,6 +58,18 @@ class _Report:
 
 
 @attrs.define(eq=False)
+class _Basis:
+    """What answers to requests with the same settings to one model have said; only messages differ."""
+
+    least_tokens: int | None = None
+    """Least input of any of these requests; ``None``: no answer yet."""
+    empty_bytes: int | None = None
+    """Size of such a request without messages; ``None``: not measured."""
+    reports: dict[str, _Report] = attrs.field(factory=dict)
+    """By span."""
+
+
+@attrs.define(eq=False)
 class Bounds:
     """Bounds the input of each call of a run by what the answers so far say.
 
@@ -66,12 +79,10 @@ class Bounds:
     journal: Journal
     lengths: AnswerLengths = attrs.field(factory=AnswerLengths, init=False)
     """How long the answers were."""
-    _reports: dict[str, dict[Hashable, _Report]] = attrs.field(factory=dict, init=False)
-    """By span, then by all that must not change."""
-    _shared: dict[Hashable, int] = attrs.field(factory=dict, init=False)
-    """Least input of any request with the same tools and system prompt."""
-    _empty_bytes: dict[Hashable, int] = attrs.field(factory=dict, init=False)
-    """Size of a request without messages."""
+    _bases: dict[Hashable, _Basis] = attrs.field(factory=dict, init=False)
+    """By all that must not change."""
+    _latest: tuple[tuple[object, ...], _Basis] | None = attrs.field(default=None, init=False)
+    """The one that was asked for last, and the objects by which: mostly the next call has the same."""
     _answered: dict[str, set[str]] = attrs.field(factory=dict, init=False)
     """Ids of the models that answered, by the name of the model that was asked."""
     _failed: dict[str, set[str]] = attrs.field(factory=dict, init=False)
@@ -84,16 +95,21 @@ class Bounds:
         model, request = call.model, call.request
         failed = self._failed.get(model.name, ())
         size_bytes = _size_bytes(model, request)
-        found = [Bound(_bytes_bound(model, request, size_bytes), "bytes")]
+        least = _bytes_bound(model, request, size_bytes)
+        source: Source = "bytes"
         if "reported" not in failed and self._answers_alike(model):
-            found += self._reported(call, size_bytes)
+            reported = self._reported(call, size_bytes)
+            if reported is not None and reported < least:
+                least, source = reported, "reported"
         if "tokenizer" not in failed:
             exact = tokens.tokenizer_bound(model, request)
-            found += [] if exact is None else [Bound(exact, "tokenizer")]
+            if exact is not None and exact < least:
+                least, source = exact, "tokenizer"
         counted = self.journal.find(InputCounted, (call.span.path, call.number))
         if counted is not None and counted.digest == call.digest and "counted" not in failed:
-            found.append(counted_bound(counted.tokens))
-        return min(found, key=lambda bound: bound.tokens)
+            known = counted_bound(counted.tokens)
+            return known if known.tokens < least else Bound(least, source)
+        return Bound(least, source)
 
     def holds(self, model: ModelProtocol, source: Source) -> bool:
         """Whether bounds of *model* from *source* are still used."""
@@ -125,10 +141,9 @@ class Bounds:
         if not _is_plausible(usage.input_tokens, call.request.size_bytes):
             return
         request = call.request if limit_tokens is None else call.request.limited(limit_tokens)
-        key = unchanged(model, request)
+        basis = self._basis(model, request)
         messages, answer = request.messages, completion.as_message()
-        reports = self._reports.setdefault(call.span.path, {})
-        reports[key] = _Report(
+        basis.reports[call.span.path] = _Report(
             len(messages),
             messages.digest,
             usage.input_tokens,
@@ -136,7 +151,32 @@ class Bounds:
             _size_bytes(model, request),
             _tokens_of_answer(completion, usage.output_tokens),
         )
-        self._shared[key] = min(self._shared.get(key, usage.input_tokens), usage.input_tokens)
+        known = basis.least_tokens
+        basis.least_tokens = usage.input_tokens if known is None else min(known, usage.input_tokens)
+
+    def _basis(self, model: ModelProtocol, request: Request) -> _Basis:
+        """Return what is known of requests with the same settings as *request* to the same *model*."""
+        rests_on = (
+            model,
+            model.name,
+            getattr(model, "model_id", None),
+            getattr(model, "connection", None),
+            getattr(model, "tuning", None),
+            getattr(model, "provider", None),
+            wire_of(model),
+            request.system,
+            request.tools,
+            request.effort,
+            request.tool_choice,
+            request.response_schema,
+            isinstance(model, HttpModel) and model.is_thinking(request),
+        )
+        latest = self._latest
+        if latest is not None and all(map(is_, latest[0], rests_on)):
+            return latest[1]
+        basis = self._bases.setdefault(unchanged(model, request), _Basis())
+        self._latest = (rests_on, basis)
+        return basis
 
     def read_record(self) -> None:
         """Take from the journal what earlier processes of the run saw; only the first time does anything."""
@@ -175,19 +215,19 @@ class Bounds:
         asked = is_same_model(model_id, first) or is_same_model(model.name, first)
         return asked or is_alias_of(model_id, first) or routed is False
 
-    def _reported(self, call: ModelCall, size_bytes: int) -> list[Bound]:
+    def _reported(self, call: ModelCall, size_bytes: int) -> int | None:
         model, request = call.model, call.request
-        key = unchanged(model, request)
-        known = self._shared.get(key)
+        basis = self._basis(model, request)
+        known = basis.least_tokens
         if known is None:
-            return []
+            return None
         messages, start = request.messages, 0
-        report = self._reports.get(call.span.path, {}).get(key)
+        report = basis.reports.get(call.span.path)
         if report is not None and begins(messages, report.count, report.digest):
             start, known = report.count, report.tokens
             size_bytes -= report.size_bytes
         else:
-            size_bytes -= self._empty_size(model, request, key)
+            size_bytes -= _empty_size(model, request, basis)
         if (
             report is not None
             and report.answer_tokens is not None
@@ -195,23 +235,23 @@ class Bounds:
         ):
             known += report.answer_tokens
             answer = attrs.evolve(request, messages=messages[start : start + 1])
-            size_bytes -= _size_bytes(model, answer) - self._empty_size(model, request, key)
+            size_bytes -= _size_bytes(model, answer) - _empty_size(model, request, basis)
         # The answer counts as a new message although its tokens are known: what frames it is not.
         new = messages[start:]
         parts = len(new) + sum(len(one.tool_calls) for one in new if one.role == "assistant")
-        bound = _with_margin(known) + _TOKENS_PER_NEW_PART * parts + max(0, size_bytes) + allowance(model)
-        return [Bound(bound, "reported")]
+        return _with_margin(known) + _TOKENS_PER_NEW_PART * parts + max(0, size_bytes) + allowance(model)
 
     def bytes_of(self, model: ModelProtocol, request: Request, new: tuple[Message, ...]) -> int:
         """Return the size of the messages *new* of *request* as they are sent."""
         history = request.messages if len(new) == len(request.messages) else History(new)
         size = _size_bytes(model, attrs.evolve(request, messages=history))
-        return size - self._empty_size(model, request, unchanged(model, request))
+        return size - _empty_size(model, request, self._basis(model, request))
 
-    def _empty_size(self, model: ModelProtocol, request: Request, key: Hashable) -> int:
-        if key not in self._empty_bytes:
-            self._empty_bytes[key] = _size_bytes(model, attrs.evolve(request, messages=History()))
-        return self._empty_bytes[key]
+
+def _empty_size(model: ModelProtocol, request: Request, basis: _Basis) -> int:
+    if basis.empty_bytes is None:
+        basis.empty_bytes = _size_bytes(model, attrs.evolve(request, messages=History()))
+    return basis.empty_bytes
 
 
 def _size_bytes(model: ModelProtocol, request: Request) -> int:

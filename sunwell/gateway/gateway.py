@@ -8,6 +8,7 @@ from contextvars import Token
 from decimal import Decimal
 
 import attrs
+from blinker import NamedSignal
 
 from sunwell import errors
 from sunwell.budget.ledger_protocol import Claim, Ledger, Reservation
@@ -80,6 +81,10 @@ def not_recorded(call: ModelCall) -> NotRecorded:
 
 async def _at_once() -> None:
     """Hold nobody up."""
+
+
+def _always(_: NamedSignal) -> bool:
+    return True
 
 
 @attrs.define(eq=False)
@@ -165,6 +170,8 @@ class Gateway:
     recorded one."""
     accepted: set[tuple[str, int]] = attrs.field(factory=set)
     """Calls, by span and number, whose recorded answers count although their questions have changed."""
+    hears: Callable[[NamedSignal], bool] = _always
+    """Whether anybody would be told of an event of a signal: those of calls are not made for nobody."""
     memory: AnswerStore | None = None
     """Has the answers of earlier runs, for calls that ask for them."""
     ran_out: str = attrs.field(default="", init=False)
@@ -392,7 +399,8 @@ class Gateway:
     async def _ask_now(self, call: ModelCall) -> Completion:
         clock = asyncio.get_running_loop()
         started = clock.time()
-        self.emit(MODEL_CALL_STARTED, call.started())
+        if self.hears(MODEL_CALL_STARTED):
+            self.emit(MODEL_CALL_STARTED, call.started())
         try:
             answer = await self._try_until_answered(call)
         except BaseException as error:
@@ -407,19 +415,20 @@ class Gateway:
             )
             self._tell_end(call, failed, None)
             raise
-        completion = answer.completion
-        finished = call.finished(
-            attempts=answer.attempt + 1,
-            usage=completion.usage,
-            cost_usd=answer.cost_usd,
-            stop=completion.stop,
-            duration_seconds=clock.time() - started,
-            answered_by=completion.model,
-            answer_id=completion.id,
-            provider_stop=completion.provider_stop,
-            **self._booking.close_account(call).fields(),
-        )
-        self._tell_end(call, finished, completion)
+        account, completion = self._booking.close_account(call), answer.completion
+        if MODEL_CONTENT.receivers or self.hears(MODEL_CALL_FINISHED):
+            finished = call.finished(
+                attempts=answer.attempt + 1,
+                usage=completion.usage,
+                cost_usd=answer.cost_usd,
+                stop=completion.stop,
+                duration_seconds=clock.time() - started,
+                answered_by=completion.model,
+                answer_id=completion.id,
+                provider_stop=completion.provider_stop,
+                **account.fields(),
+            )
+            self._tell_end(call, finished, completion)
         return completion
 
     def _tell_end(self, call: ModelCall, finished: ModelCallFinished, completion: Completion | None) -> None:

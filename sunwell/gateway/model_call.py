@@ -30,12 +30,15 @@ class AnswerStore(Protocol):
         ...
 
 
+_NO_USAGE = Usage()
+
+
 @attrs.define(eq=False)
 class CallAccount:
     """What the attempts of one call came to in this process, as the bill has it."""
 
     booked_usd: Decimal | None = Decimal(0)
-    booked_usage: Usage = Usage()
+    booked_usage: Usage = _NO_USAGE
     uncertain_usd: Decimal | None = Decimal(0)
     reserved_usd: Decimal | None = None
     max_output_tokens: int | None = None
@@ -49,8 +52,9 @@ class CallAccount:
     def book(self, completion: Completion, usd: Decimal | None) -> None:
         """Add what came with an attempt, at its known cost; ``None``: its price is unknown."""
         self.booked_usd = None if usd is None or self.booked_usd is None else self.booked_usd + usd
-        used = [] if completion.usage is None else [completion.usage]
-        self.booked_usage += Usage.of([*used, *(one.usage for one in completion.consulted)])
+        for usage in (completion.usage, *[one.usage for one in completion.consulted]):
+            if usage is not None:  # mostly there is one in all
+                self.booked_usage = usage if self.booked_usage is _NO_USAGE else self.booked_usage + usage
 
     def keep(self, usd: Decimal | None) -> None:
         """Add the upper bound of an attempt whose usage never came; ``None``: its price is unknown."""

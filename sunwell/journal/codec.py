@@ -274,7 +274,7 @@ def _filled(record: Record) -> tuple[bytes, _Form]:
         said = str(error).replace("Invalid enum value", "Expected a word of its list, got")
         raise TypeError(f"{type(record).__name__} could not be read back: {said}") from None
     for name in free:
-        setattr(made, name, plain_json(getattr(made, name)))
+        setattr(made, name, _plain_again(getattr(made, name)))
     if type(record) is Note:
         try:
             check_note(record.name, record.value)
@@ -320,6 +320,20 @@ def _made(value: Any) -> Any:
 
 
 _PLAIN = frozenset({str, int, bool, type(None)})
+
+
+def _plain_again(value: Any) -> Any:
+    """Do the same as :func:`plain_json`: in one step where that is plain, as it is of a run's settings."""
+    if type(value) is dict:
+        try:
+            line = _ENCODER.encode(value)
+            # Equal means the same here: what JSON has no form for comes back as something else, or not.
+            is_flat = line.count(b"{") + line.count(b"[") <= _DEEPEST_JSON
+            if is_flat and (read := _DECODER.decode(line)) == value:
+                return read
+        except (TypeError, ValueError, OverflowError):  # that says what is wrong, or how it is written
+            pass
+    return plain_json(value)
 
 
 def plain_json(value: Any, depth: int = 0) -> Any:

@@ -21,12 +21,14 @@ from sunwell.journal.layout import journal_path
 from sunwell.journal.ownership import key_or_doubt, marked, unmarked_warning
 from sunwell.journal.protocol import Durability, R
 from sunwell.journal.reading import LONGEST_LINE_BYTES, Repair, Scan
-from sunwell.journal.records import Answer, Failure, Intent, Key, Record, RunOpened
+from sunwell.journal.records import Answer, Failure, Intent, Key, Record, RunClosed, RunOpened
 
 _STEP_BYTES = 1 << 20  # one allocation serves many calls
 _CLOSING_BYTES = 64 << 10  # what a run writes about its end once no answer fits any more
 
 _Attempt = tuple[str, int, int]
+_OF_CALLS = (Intent, Answer, Failure, RunClosed)
+"""Records that wait for no other kind of record."""
 
 
 @attrs.define(eq=False)
@@ -350,12 +352,13 @@ class FileJournal:
         """
         self._refuse_if_ended()
         # Only calls append at the same moment as others do, and this one may be the only one. Then the way
-        # through the event loop, on which others would join, costs more than the sync.
-        is_alone = isinstance(record, (Intent, Answer, Failure)) and self._space.calls <= 1
+        # through the event loop, on which others would join, costs more than the sync. At its end a run has
+        # nobody else.
+        is_alone = isinstance(record, _OF_CALLS) and self._space.calls <= 1
         self._write(record)
-        if durable == "soon":
-            self._sync.soon()
         if durable is not True:
+            if durable == "soon":
+                self._sync.soon()
             return
         is_durable = self._sync.at_once() if is_alone else None
         if is_durable is None:
@@ -424,15 +427,16 @@ class FileJournal:
             self._disk.close()
 
     def _write(self, record: Record) -> None:
-        if not self._count and not (isinstance(record, RunOpened) and record.run_id == self.run_id):
+        is_first = not self._count
+        if is_first and not (isinstance(record, RunOpened) and record.run_id == self.run_id):
             raise JournalError(f"the journal {self.path} begins with the record of run {self.run_id}")
         record, line = self._encoded(record)
-        key = record.key
-        if not self._count and self._key is not None:
+        if is_first and self._key is not None:
             line = marked(line, self._key, self.path)
-        if len(line) > LONGEST_LINE_BYTES:
+        size = len(line)
+        if size > LONGEST_LINE_BYTES:
             raise JournalError(
-                f"a record of {len(line):,} bytes is too long for the journal {self.path}, which takes "
+                f"a record of {size:,} bytes is too long for the journal {self.path}, which takes "
                 f"{LONGEST_LINE_BYTES:,}: ask for less at once"
             )
         try:
@@ -442,9 +446,13 @@ class FileJournal:
             # line are damage, but a bad end alone is repaired.
             self._refusal = sentence(self.path, "written", error)
             raise JournalError(self._refusal) from error
+        key = record.key
         if key is not None:
-            self._index.setdefault(record.kind, {})[key] = _place(self._size, len(line))
-        self._size += len(line) + 1
+            of_kind = self._index.get(record.kind)
+            if of_kind is None:
+                of_kind = self._index[record.kind] = {}
+            of_kind[key] = _place(self._size, size)
+        self._size += size + 1
         self._count += 1
         if isinstance(record, (Intent, Answer, Failure)):
             self._space.note(record)

@@ -64,7 +64,7 @@ def require_folders(directory: Path) -> None:
     not be set aside otherwise, and the run would only notice then.
     """
     with suppress(FileNotFoundError):
-        os.close(open_folder(directory / FOLDER / SET_ASIDE))
+        os.close(_open_steps(f"{directory}/{FOLDER}/{SET_ASIDE}"))
 
 
 def open_file(path: Path, flags: int = os.O_RDONLY, *, folder: int | None = None) -> int:

@@ -72,7 +72,7 @@ def thinking_budget(thinking_tokens: int, limit_tokens: int) -> int | None:
     return budget if budget >= LEAST_THINKING_TOKENS else None
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)  # looked up with each request
 class MessagesFeatures:
     """Which optional fields of the format a server supports. The defaults are Anthropic's."""
 
@@ -570,6 +570,12 @@ class _Messages:
         return None if changed is None else attrs.evolve(self, features=changed)
 
 
+@lru_cache(maxsize=64)
+def _one_of_equal(features: MessagesFeatures) -> MessagesFeatures:
+    """Return the same object for equal ones: with each request they are looked up, and told sooner."""
+    return features
+
+
 class AnthropicModel(HttpModel):
     """A model of the Messages API, called through the SDK ``anthropic``.
 
@@ -591,7 +597,8 @@ class AnthropicModel(HttpModel):
     ) -> None:
         # Without a budget there is nothing to refuse, and no form to try next.
         forms = () if tuning.thinking_tokens is None else features.thinking
-        wire = _Messages(connection.provider, attrs.evolve(features, thinking=forms), tuning.thinking_tokens)
+        known = _one_of_equal(attrs.evolve(features, thinking=forms))
+        wire = _Messages(connection.provider, known, tuning.thinking_tokens)
         super().__init__(model_id, connection, name or model_id, wire, STREAM_ABOVE_TOKENS, tuning)
 
     @property

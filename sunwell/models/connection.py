@@ -18,7 +18,7 @@ from collections.abc import (
     Mapping,
 )
 from contextvars import ContextVar
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 from weakref import WeakKeyDictionary
 
@@ -253,6 +253,18 @@ _FLIGHT: ContextVar[Flight | None] = ContextVar("flight", default=None)
 """The request that the current task sends."""
 
 
+class BodyStream(Protocol):
+    """A body that arrives."""
+
+    def is_eof(self) -> bool:
+        """Whether all of it is there."""
+        ...
+
+    def read_nowait(self) -> bytes:
+        """Return what is there and was not read."""
+        ...
+
+
 @attrs.frozen
 class HttpAnswer:
     """What a server answers, with any status."""
@@ -264,6 +276,8 @@ class HttpAnswer:
     """The body as it arrives, without its content encoding."""
     aclose: Callable[[], Awaitable[None]]
     """Gives the connection back if the body was read to its end, else closes it."""
+    body: BodyStream | None = None
+    """What the pieces come from, if it has no content encoding and is known."""
 
 
 @attrs.frozen
@@ -389,10 +403,10 @@ def _answer_of(found: DirectAnswer) -> HttpAnswer:
     for name, value in found.headers.items():
         key = name.lower()
         named[key] = f"{named[key]}, {value}" if key in named else value
-    pieces = found.content.iter_any()
-    if "content-encoding" in named:
+    pieces, is_encoded = found.content.iter_any(), "content-encoding" in named
+    if is_encoded:
         pieces = _decoded(found.status, found.raw_headers, pieces)
-    return HttpAnswer(found.status, named, pieces, found.taken.aclose)
+    return HttpAnswer(found.status, named, pieces, found.taken.aclose, None if is_encoded else found.content)
 
 
 async def _decoded(status: int, headers: Any, pieces: AsyncIterable[bytes]) -> AsyncIterator[bytes]:

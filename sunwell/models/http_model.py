@@ -472,6 +472,11 @@ def _deltas(events: Iterable[bytes], reader: Reader) -> list[Delta]:
 
 
 async def _read_all(answer: HttpAnswer) -> bytes:
+    if answer.body is not None and answer.body.is_eof():  # most answers arrive with their headers
+        data = answer.body.read_nowait()
+        if len(data) > MAX_ANSWER_BYTES:
+            raise _too_long()
+        return data
     pieces, size_bytes = [], 0
     async for piece in answer.pieces:
         size_bytes += len(piece)

@@ -44,7 +44,7 @@ _LONGEST_ID = 64
 _INCLUDE = "reasoning.encrypted_content"
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)  # looked up with each request
 class ResponsesFeatures:
     """Which optional fields of the format a server supports. The defaults are OpenAI's."""
 

@@ -245,6 +245,18 @@ class Priced:
     """What the user should know about the model that answered; empty if nothing."""
 
 
+@attrs.frozen(eq=False)
+class _Terms:
+    """The price of a model and the room of a request to it, and all that both were found by."""
+
+    found_by: tuple[object, ...]
+    price: Price | None
+    """Without a window that was set or learned."""
+    priced: Price | None
+    """With it."""
+    room: Room
+
+
 @attrs.define(eq=False)
 class PriceBook:
     """Prices by model.
@@ -259,6 +271,15 @@ class PriceBook:
     """The day (UTC) whose prices apply; ``None``: the day of each lookup."""
     limits: ModelLimits = attrs.field(factory=ModelLimits, kw_only=True)
     """Context windows that were set or learned; they override those of prices."""
+    _terms: dict[tuple[int, int | None], _Terms] = attrs.field(factory=dict, init=False, repr=False)
+    """By the number of the model's object and the limit that a request sets: each call asks several times."""
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        return self._own, self._on, self.limits  # what was found of models is found again where it arrives
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self._own, self._on, self.limits = state
+        self._terms = {}
 
     @property
     def date(self) -> str:
@@ -276,8 +297,7 @@ class PriceBook:
         model's own ``price``; the installed table's, by the model's provider and id, or by its name if
         it has none. Its window is the one that was set for the model or learned, if there is one.
         """
-        price = self._price(model, *provider_and_id(model))
-        return _with_window(price, self.limits.window_tokens(model))
+        return self._terms_of(model, None).priced
 
     def window_tokens(self, model: ModelProtocol) -> int | None:
         """Return the context window of *model*; ``None`` if it is unknown.
@@ -297,16 +317,51 @@ class PriceBook:
         *max_output_tokens* is the limit that the request sets; ``None``: see :meth:`ModelLimits.room
         <sunwell.models.room.ModelLimits.room>`.
         """
-        return self.limits.room(model, self.window_tokens(model), max_output_tokens)
+        return self._terms_of(model, max_output_tokens).room
 
     def price_and_room(
         self, model: ModelProtocol, max_output_tokens: int | None = None
     ) -> tuple[Price | None, Room]:
         """Return what :meth:`price` and :meth:`room` return, with one look at the tables."""
+        terms = self._terms_of(model, max_output_tokens)
+        return terms.priced, terms.room
+
+    def _terms_of(self, model: ModelProtocol, max_output_tokens: int | None) -> _Terms:
+        """Return price and room, those that are known already if nothing has changed that they rest on."""
+        found_by = (
+            model,  # kept with what was found by it, so that no other object gets its number
+            model.name,
+            getattr(model, "model_id", None),
+            getattr(model, "provider", None),
+            getattr(model, "connection", None),
+            getattr(model, "price", None),
+            getattr(model, "context_window", None),
+            getattr(model, "max_output_tokens", None),
+            getattr(model, "thinking_tokens", None),
+            self._day,
+            self.limits,
+            self.limits.version,
+        )
+        key = (id(model), max_output_tokens)
+        known = self._terms.get(key)
+        if known is None or known.found_by != found_by:
+            if len(self._terms) >= _MOST_TERMS:
+                self._terms.clear()
+            known = self._terms[key] = self._found(model, max_output_tokens, found_by)
+        return known
+
+    def _found(
+        self, model: ModelProtocol, max_output_tokens: int | None, found_by: tuple[object, ...]
+    ) -> _Terms:
         price = self._price(model, *provider_and_id(model))
         known = self.limits.window_tokens(model)
         window = known if known is not None or price is None else price.context_window
-        return _with_window(price, known), self.limits.room(model, window, max_output_tokens)
+        room = self.limits.room(model, window, max_output_tokens)
+        return _Terms(found_by, price, _with_window(price, known), room)
+
+    @property
+    def _day(self) -> datetime.date:
+        return self._on or _day(int(time.time() // _DAY_SECONDS))
 
     def lens_room(self, model: ModelProtocol, max_lens_tokens: int) -> Room:
         """Return the room of a request in which *model* writes a lens of at most *max_lens_tokens*."""
@@ -351,6 +406,8 @@ class PriceBook:
         if completion.usage is None:
             return Priced(completion, None)
         priced = self._computed(model, completion, completion.usage)
+        if completion.stated_cost_usd is None:
+            return priced
         known = [usd for usd in (priced.cost_usd, completion.stated_cost_usd) if usd is not None]
         return Priced(priced.completion, max(known, default=None), priced.note)
 
@@ -377,7 +434,7 @@ class PriceBook:
         self, model: ModelProtocol, provider: str | None, model_id: str, answered: str, usage: Usage
     ) -> tuple[Decimal | None, str]:
         """Return the cost, and what is to be told about the model that answered."""
-        asked = self._price(model, provider, model_id)
+        asked = self._terms_of(model, None).price
         asked_usd = None if asked is None else asked.cost_usd(usage)
         if answered == model_id or is_same_model(model_id, answered) or is_same_model(model.name, answered):
             return asked_usd, ""
@@ -411,10 +468,11 @@ class PriceBook:
     def _table_price(self, provider: str | None, model_id: str) -> Price | None:
         if provider is None:
             return None
-        return _price_in_table(provider, model_id, self._on or _day(int(time.time() // _DAY_SECONDS)))
+        return _price_in_table(provider, model_id, self._day)
 
 
 _DAY_SECONDS = 86_400
+_MOST_TERMS = 256
 
 
 @lru_cache(2)

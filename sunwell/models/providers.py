@@ -127,7 +127,8 @@ _WAITING: dict[int, _Making] = {}
 
 def checked_model(value: object, subject: str) -> ModelProtocol:
     """Return *value* if it is a model, or raise :exc:`TypeError` with a sentence about *subject*."""
-    if isinstance(value, ModelProtocol) and not isinstance(value, type):
+    # The class first: to ask whether an object fits a protocol takes long.
+    if isinstance(value, HttpModel) or (isinstance(value, ModelProtocol) and not isinstance(value, type)):
         return value
     raise TypeError(f"{subject} {value!r}, which is not a model: a model has name, complete and stream")
 

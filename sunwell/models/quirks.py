@@ -5,7 +5,7 @@ from typing import Literal
 import attrs
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)  # looked up with each request
 class ChatQuirks:
     """Which features of the format a server supports. The defaults fit a compatible server."""
 

@@ -85,6 +85,10 @@ class Figures:
     """A sentence for each figure that makes no sense and is not used."""
 
 
+_LIMITS = frozenset(limit_name for _, limit_name, _, _ in _FORMS)
+_NO_FIGURES = Figures({})
+
+
 def read_figures(headers: Mapping[str, str], now: float | None = None) -> Figures:
     """Return the limits in *headers*, whose names are in lower case.
 
@@ -95,6 +99,8 @@ def read_figures(headers: Mapping[str, str], now: float | None = None) -> Figure
     found: dict[Lane, Figure] = {}
     refused: list[str] = []
     names = set(headers)  # a look-up in an HTTP client's headers reads all of them
+    if names.isdisjoint(_LIMITS):
+        return _NO_FIGURES
     for lane, limit_name, left_name, reset_name in _FORMS:
         if lane in found or limit_name not in names or left_name not in names:
             continue

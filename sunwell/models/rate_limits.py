@@ -177,6 +177,11 @@ class Chosen:
     requests: Bucket | None = None
     tokens: Bucket | None = None
 
+    @property
+    def is_nothing(self) -> bool:
+        """Whether nothing is limited."""
+        return self.requests is None and self.tokens is None
+
     @classmethod
     def of(cls, connection: Connection, now: float) -> "Chosen":
         """Return the limits in the settings of *connection*."""
@@ -318,8 +323,8 @@ class RateLimiter:
     def _admit(self, need: Need, amounts: Mapping[Lane, float], now: float) -> Ticket:
         for lane, amount in amounts.items():
             self._sent[lane] += amount
-            if lane in self.told:
-                self.told[lane].take(amount, now)
+        for lane, bucket in self.told.items():
+            bucket.take(amounts[lane], now)
         if self.comeback is not None:
             self.comeback.take(now)
         if self.chosen.requests is not None:
@@ -389,6 +394,8 @@ class RateLimiter:
     def _must_wait(self, amounts: Mapping[Lane, float], now: float) -> bool:
         if not self._heard.is_set() and self.in_flight >= UNHEARD_IN_FLIGHT:
             return True
+        if not self.told and self.comeback is None and self.chosen.is_nothing:  # nearly always
+            return self._blocked_until - now > _TINY
         return self._seconds(amounts, now)[0] > 0
 
     async def _wait(self, clock: asyncio.AbstractEventLoop, need: Need) -> None:

@@ -74,6 +74,11 @@ class ModelLimits:
     """Context windows that were set, by a model's name or ``provider/id``."""
     _learned: dict[str, _Learned] = attrs.field(factory=dict, init=False)
 
+    @property
+    def version(self) -> object:
+        """What is another object as soon as anything was learned."""
+        return self._learned
+
     def window_tokens(self, model: ModelProtocol) -> int | None:
         """Return what the provider said is the window of *model*, else what was set; ``None``: neither."""
         learned = self._learned.get(model.name, _NOTHING).window_tokens
@@ -84,7 +89,8 @@ class ModelLimits:
         """Take note of the figures in *refusal*: the provider knows them best."""
         known = self._learned.get(model.name, _NOTHING)
         window, output = refusal.window_tokens, refusal.output_limit_tokens
-        self._learned[model.name] = _Learned(window or known.window_tokens, output or known.output_tokens)
+        learned = _Learned(window or known.window_tokens, output or known.output_tokens)
+        self._learned = self._learned | {model.name: learned}  # a new object: see ``version``
 
     def room(self, model: ModelProtocol, window_tokens: int | None, asked_tokens: int | None) -> Room:
         """Return the room of a request to *model* that sets *asked_tokens* as the limit of its answer.

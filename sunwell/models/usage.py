@@ -130,8 +130,10 @@ def _found(told: dict[str, Any], places: tuple[Place, ...]) -> list[int]:
     """Return each valid count that is at one of *places*."""
     counts = []
     for place in places:
-        value: Any = told
-        for name in place:
+        value = told.get(place[0])
+        if value is None:  # nearly always: few servers report at more than one place
+            continue
+        for name in place[1:]:
             value = value.get(name) if isinstance(value, dict) else None
         if (tokens := count(value)) is not None:
             counts.append(tokens)

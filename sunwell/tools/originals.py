@@ -100,6 +100,10 @@ class Keeper(Protocol):
         ...
 
 
+def _path(value: str | os.PathLike[str]) -> Path:
+    return value if isinstance(value, Path) else Path(value)
+
+
 @attrs.define(eq=False)
 class Originals:
     """Originals in *folder*: one file per content, named by its hash, and an index of paths.
@@ -109,7 +113,7 @@ class Originals:
     folder, and the first original of a path stays.
     """
 
-    folder: Path = attrs.field(converter=Path)
+    folder: Path = attrs.field(converter=_path)
     _kept: set[str] | None = attrs.field(default=None, init=False)
 
     def keep(self, path: str, before_hash: str | None, content: bytes | None) -> None:

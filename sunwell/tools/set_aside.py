@@ -3,8 +3,7 @@
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -47,18 +46,22 @@ class LeftFile:
 _seen: ContextVar["list[LeftFile] | None"] = ContextVar("left_behind", default=None)
 
 
-@contextmanager
-def seen_left_behind() -> Iterator[list[LeftFile]]:
-    """Give a list that gets all that commands in the body leave behind, also those that are cancelled.
+class SeenLeftBehind:
+    """Gives a list that gets all that commands in the body leave behind, also those that are cancelled.
 
-    A command that is cancelled has no result that could tell of it.
+    A command that is cancelled has no result that could tell of it. Each tool call has such a body: so this
+    is a class, which takes less time than a generator.
     """
-    seen: list[LeftFile] = []
-    token = _seen.set(seen)
-    try:
-        yield seen
-    finally:
-        _seen.reset(token)
+
+    __slots__ = ("_token", "seen")
+
+    def __enter__(self) -> list[LeftFile]:
+        self.seen: list[LeftFile] = []
+        self._token = _seen.set(self.seen)
+        return self.seen
+
+    def __exit__(self, *error: object) -> None:
+        _seen.reset(self._token)
 
 
 def left_behind(

@@ -20,6 +20,7 @@ from sunwell.tools.arguments import read_arguments
 from sunwell.tools.claims import Claimant, Claims
 from sunwell.tools.environment import secrets_from_environment
 from sunwell.tools.file_tools import EditFile, ListFiles, ReadFile, WriteFile, Writer
+from sunwell.tools.function_tool import FunctionTool
 from sunwell.tools.limits import Approve, ToolLimits, both_approve
 from sunwell.tools.originals import Keeper
 from sunwell.tools.python import ExecutePython
@@ -53,7 +54,8 @@ def _globs(value: Iterable[str]) -> tuple[str, ...]:
 def _tools(value: Iterable[Tool]) -> tuple[Tool, ...]:
     tools = tuple(value)
     for tool in tools:
-        if not isinstance(tool, Tool):
+        # The class first: to ask whether an object fits a protocol takes long.
+        if not isinstance(tool, FunctionTool) and not isinstance(tool, Tool):
             raise ConfigurationError(f"{tool!r} is not a tool: decorate the function with @tool")
     return tools
 
@@ -89,7 +91,7 @@ class Toolbox:
     allow_python: bool = attrs.field(default=False, kw_only=True)
     approve: Approve | None = attrs.field(default=None, kw_only=True)
     dry_run: bool = attrs.field(default=False, kw_only=True)
-    limits: ToolLimits = attrs.field(factory=ToolLimits, kw_only=True)
+    limits: ToolLimits = attrs.field(default=ToolLimits(), kw_only=True)
     secrets: Secrets = attrs.field(default=None, kw_only=True, converter=_secrets)
     originals: Keeper | None = attrs.field(default=None, kw_only=True)
     sandbox: Sandbox = attrs.field(
@@ -235,17 +237,21 @@ class Toolbox:
                 f"the options set {option}, but with_tools() restricted the toolbox to tools without "
                 f"{name}: add it there, or leave {option} out"
             )
-        box.allow_shell = self.allow_shell or allow_shell
-        box.allow_python = self.allow_python or allow_python
-        box.approve = both_approve(self.approve, approve)
-        box.dry_run = self.dry_run or dry_run
-        box.sandbox = "off" if "off" in (self.sandbox, sandbox) else "required"
-        box.allow_network = self.allow_network or allow_network
-        box.allow_write = (*self.allow_write, *allow_write)
-        if self.workspace is not None and (patterns := tuple(ignore)):
-            box.workspace = self.workspace.hiding(patterns)
-        box.secrets = self.secrets if secrets is None else self.secrets.joined(secrets)
-        box.originals = originals if self.originals is None else self.originals
+        hides = self.workspace is not None and (patterns := tuple(ignore))
+        rules = {
+            "allow_shell": self.allow_shell or allow_shell,
+            "allow_python": self.allow_python or allow_python,
+            "approve": both_approve(self.approve, approve),
+            "dry_run": self.dry_run or dry_run,
+            "sandbox": "off" if "off" in (self.sandbox, sandbox) else "required",
+            "allow_network": self.allow_network or allow_network,
+            "allow_write": (*self.allow_write, *allow_write),
+            "workspace": self.workspace.hiding(patterns) if self.workspace and hides else self.workspace,
+            "secrets": self.secrets if secrets is None else self.secrets.joined(secrets),
+            "originals": originals if self.originals is None else self.originals,
+        }
+        for name, value in rules.items():
+            object.__setattr__(box, name, value)  # each is checked already: it need not be once more
         own = {tool.spec.name for tool in self.tools}
         box._set_up((self._by_name.keys() - own) | added)
         box._granted = self._granted if is_narrowed else frozenset(box._by_name)

@@ -87,10 +87,16 @@ def of_user_in(root: Path) -> dict[str, ProtectedKind]:
 
     for folder, kind, names, inner in _own_folders():
         note(folder, kind)
+        is_apart = kind is not inner or folder == root
         for name in names:
-            place = Path(os.path.realpath(folder / name))
-            if kind is not inner or folder == root or place.parent != folder:
-                note(place, inner)
+            own = f"{folder}/{name}"
+            # The folder's own links are resolved already. Each run asks, and mostly none of these is a link.
+            if os.path.islink(own):  # noqa: PTH114 - without a path for each
+                real = Path(os.path.realpath(own))
+                if is_apart or real.parent != folder:
+                    note(real, inner)
+            elif is_apart:
+                note(Path(own), inner)
     for path, kind in _named_in_home():
         if (place := Path(os.path.realpath(path))) != path:
             note(place, kind)

@@ -500,11 +500,11 @@ class FolderEntry:
     size_bytes: int = 0
 
 
-def _root(value: str | os.PathLike[str]) -> Path:
-    path = Path(value).expanduser()
+def _given(value: str | os.PathLike[str]) -> Path:
+    path = (value if isinstance(value, Path) else Path(value)).expanduser()
     if not path.is_dir():
         raise ConfigurationError(f"the workspace {path} is not a folder: name an existing one")
-    return path.resolve()
+    return path
 
 
 def _hidden(patterns: Iterable[str]) -> HiddenFiles:
@@ -535,11 +535,16 @@ class Workspace:
     hidden: HiddenFiles
 
     def __init__(self, root: str | os.PathLike[str], *, ignore: Iterable[str] = ()) -> None:
-        self.root = _root(root)
-        given = os.path.abspath(Path(root).expanduser())  # noqa: PTH100 - links must stay in it
-        self._aliases = tuple({str(self.root).rstrip("/"), given.rstrip("/")})
-        swapped = Path(str(self.root).swapcase())
-        self._folds_case = swapped != self.root and swapped.exists() and swapped.samefile(self.root)
+        given = _given(root)
+        self.root = given.resolve()
+        absolute = os.path.abspath(given)  # noqa: PTH100 - links must stay in it
+        real = str(self.root)
+        self._aliases = tuple({real.rstrip("/"), absolute.rstrip("/")})
+        swapped = real.swapcase()
+        # Without paths for each: every run has a workspace.
+        self._folds_case = (
+            swapped != real and os.path.exists(swapped) and os.path.samefile(swapped, real)  # noqa: PTH110,PTH121
+        )
         self._links = LinkedKinds(self.root)
         self.identity = identity_of(self.root.stat())
         self._named = NamedKinds(self.root)
@@ -547,8 +552,11 @@ class Workspace:
 
     def hiding(self, ignore: Iterable[str]) -> "Workspace":
         """Return this workspace without what the patterns *ignore* match, beside what it hides already."""
+        more = _hidden(ignore)
+        if not more:
+            return self
         made = copy.copy(self)
-        made.hidden = self.hidden.joined(_hidden(ignore))
+        made.hidden = self.hidden.joined(more)
         return made
 
     def look_round(self) -> None:

@@ -12,7 +12,16 @@ from sunwell.agent.orchestrator import Orchestrator
 from sunwell.agent.run.run_context import RunEvents
 from sunwell.core import Completion, Request, ToolCall
 from sunwell.errors import ConfigurationError, JournalError
-from sunwell.events import ModelCallStarted, RunFinished, RunStarted
+from sunwell.events import (
+    MODEL_CALL_FINISHED,
+    MODEL_CALL_STARTED,
+    TOOL_CALL_FINISHED,
+    TOOL_CALL_STARTED,
+    Event,
+    ModelCallStarted,
+    RunFinished,
+    RunStarted,
+)
 from sunwell.testing import Line, ScriptedModel, completion
 
 
@@ -206,3 +215,33 @@ async def test_a_run_ends_after_fifty_turns_and_a_batch_has_them_for_each_task(t
     agent = Agent(model=ScriptedModel("m", ["Done."] * 60))
     results = await agent.batch([f"Task {n}" for n in range(51)], workspace=tmp_path)
     assert [one.status for one in results] == ["ok"] * 51
+
+
+async def test_who_hears_of_calls_gets_each_event_whoever_awaits_the_result(tmp_path: Path) -> None:
+    """Who awaits a result needs none; a receiver of a signal gets each, and so does who iterates."""
+    made: list[str] = []
+
+    def lines() -> list[Line]:
+        return [completion(ToolCall("1", "list_files", '{"path": ".", "depth": 1}')), "Done."]
+
+    async def result_of() -> str:
+        return (await Agent(model=ScriptedModel("m", lines())).run(session(tmp_path))).answer
+
+    def hear(sender: object, *, event: Event) -> None:
+        made.append(type(event).__name__)
+
+    assert await result_of() == "Done."
+    assert made == []
+    signals = (MODEL_CALL_STARTED, MODEL_CALL_FINISHED, TOOL_CALL_STARTED, TOOL_CALL_FINISHED)
+    for signal in signals:
+        signal.connect(hear)
+    try:
+        assert await result_of() == "Done."
+    finally:
+        for signal in signals:
+            signal.disconnect(hear)
+    call, tool = ["ModelCallStarted", "ModelCallFinished"], ["ToolCallStarted", "ToolCallFinished"]
+    assert made == [*call, *tool, *call]
+    run = Agent(model=ScriptedModel("m", lines())).run(session(tmp_path))
+    seen = [type(event).__name__ async for event in run]
+    assert [name for name in seen if name in made] == made

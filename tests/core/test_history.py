@@ -1,9 +1,11 @@
 """A history costs what is new in it."""
 
+import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sunwell.core import History, Message, Request, Text, Thinking, ToolCall, ToolResult, user
+from sunwell.core import FileChange, History, Message, Request, Text, Thinking, ToolCall, ToolResult, user
+from sunwell.core.message import FileRead
 
 texts = st.text(max_size=12)
 parts = st.one_of(
@@ -73,3 +75,11 @@ def test_limits_do_not_change_the_digest_of_a_request() -> None:
     assert request.digest("m") == Request([user("a")], ("be brief",), max_output_tokens=99).digest("m")
     assert request.digest("m") != request.digest("n")
     assert request.digest("m") != Request([user("a")], ("be", "brief")).digest("m")
+
+
+def test_a_result_with_other_content_is_the_same_otherwise():
+    """Also in fields that a later version adds."""
+    changes, reads = (FileChange("a", None, "1"),), (FileRead("b", "2"),)
+    result = ToolResult("1", "old", True, changes, 3, reads, ("left",), True)
+    assert not [name for name, value in attrs.asdict(result).items() if value in (None, "", (), False)]
+    assert result.with_content("new") == attrs.evolve(result, content="new")

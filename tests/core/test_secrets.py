@@ -364,3 +364,34 @@ def test_a_line_of_json_without_a_secret_is_free() -> None:
     line = json.dumps({"a": 'He said "no".\n\tAnd\r\nwent.', "b": [1, None, "é"]}, ensure_ascii=False)
     assert not known("abcdef123456").may_be_in_json(line.encode())
     assert not Secrets().may_be_in_json(b'{"a":"%41 and \\\\u0041"}')
+
+
+def test_settings_with_a_secret_are_cleaned_also_where_json_would_escape_it():
+    """A dict is looked at as JSON first; that must miss nothing which a look at each text finds."""
+    secrets = known(KEY, "plain-secret-value")
+    for place in (
+        {"a": [KEY]},
+        {KEY: 1},
+        {"a": {"b": f"x{KEY}y"}},
+        {"a": "plain-secret-value"},
+        {"a": quote(KEY)},
+    ):
+        assert "abc" not in json.dumps(secrets.cleaned(place))
+        assert "plain-secret" not in json.dumps(secrets.cleaned(place))
+    clean = {"a": ["nothing", 1, None], "b": {"c": True}}
+    assert secrets.cleaned(clean) is clean
+    assert (
+        secrets.cleaned({"a": ("tuple", KEY), 1: "x"})["a"][1] != KEY
+    )  # no JSON, and looked at all the same
+
+
+def test_a_secret_that_is_learned_later_counts_wherever_it_is_joined():
+    """What was put together before is put together again, in joined ones as well."""
+    first, second = known("first-secret-value"), Secrets()
+    both, outer = first.joined(second), Secrets()
+    outer.join(both)
+    text = "first-secret-value second-secret-value"
+    assert outer.redact(text) == "[KEY_0] second-secret-value"
+    second.add("second-secret-value", "LATER")
+    assert outer.redact(text) == both.redact(text) == "[KEY_0] [LATER]"
+    assert first.redact(text) == "[KEY_0] second-secret-value"

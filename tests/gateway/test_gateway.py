@@ -498,3 +498,14 @@ def test_a_stated_cost_above_the_worst_case_counts_without_usage(open_door, pric
     run_virtual(door.ask(ScriptedModel("haiku", [said], price)))
     assert door.used.settled_usd + door.used.uncertain_usd == Decimal("0.25")
     assert door.gateway.tally.bill().uncertain_usd == Decimal("0.25")
+
+
+def test_nothing_of_a_call_is_told_if_nobody_hears_and_all_is_on_record(open_door, price) -> None:
+    """An event that nobody gets is not made; bill and record are the same as ever."""
+    doors = {heard: open_door(hears=lambda _, heard=heard: heard) for heard in (True, False)}
+    for door in doors.values():
+        run_virtual(door.ask(ScriptedModel("haiku", ["Yes."], price)))
+    assert [type(event) for event in doors[True].events] == [ModelCallStarted, ModelCallFinished]
+    assert doors[False].events == []
+    assert doors[False].kinds() == doors[True].kinds() == ["intent", "answer"]
+    assert doors[False].gateway.tally.bill() == doors[True].gateway.tally.bill()

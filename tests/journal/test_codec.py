@@ -14,7 +14,7 @@ from sunwell.core import Completion, Text, ToolCall, ToolResult, Usage
 from sunwell.core.price import OutputEstimate
 from sunwell.errors import JournalError
 from sunwell.journal import records
-from sunwell.journal.codec import ENVELOPE, decode, encode
+from sunwell.journal.codec import ENVELOPE, decode, encode, plain_json
 from sunwell.journal.notes import check_note
 from sunwell.journal.records import Answer, Note, Record, Refused, RunOpened, Unknown
 
@@ -273,6 +273,36 @@ def test_no_field_of_a_record_has_a_name_of_the_envelope():
 
 def _checked(body: bytes) -> bytes:
     return body[:-1] + b',"crc":"%08x"}' % zlib.crc32(body)
+
+
+ANY_JSON_OR_NOT = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.binary(max_size=3)
+    | st.decimals(allow_nan=False, places=2)
+    | st.tuples(st.integers()),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3) | st.integers(), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.text(max_size=4), ANY_JSON_OR_NOT, max_size=5))
+def test_settings_are_taken_if_each_value_is_json_and_only_then(settings):
+    """The quick look at a run's settings takes what the look at each value takes, and refuses the rest."""
+    try:
+        wanted = plain_json(settings)
+    except TypeError:
+        with pytest.raises(TypeError):
+            encode(RunOpened("r", "t", 1.0, settings=settings), 0)
+        return
+    got = decode(encode(RunOpened("r", "t", 1.0, settings=settings), 0)).record.settings
+    assert got == wanted
+    assert repr(got) == repr(wanted)  # True is not 1, and 1 is not 1.0
 
 
 NOTHING_KEPT = {"reasons": [], "may_keep": True, "use": "not"}

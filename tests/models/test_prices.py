@@ -1,6 +1,8 @@
 """Prices come by exact id, as the installed table has them, and unknown is ``None``."""
 
+import copy
 import datetime
+import pickle
 import time
 from decimal import Decimal
 
@@ -10,8 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sunwell.core import Price, Rates, Usage
+from sunwell.errors import RequestTooLong
+from sunwell.models.anthropic_messages import AnthropicModel
 from sunwell.models.catalog import ALIASES
+from sunwell.models.connection import Connection
+from sunwell.models.http_model import Tuning
 from sunwell.models.prices import PriceBook, price_per_token, price_table
+from sunwell.models.room import ModelLimits
 from sunwell.testing import ScriptedModel, completion
 
 DAY = datetime.date(2026, 11, 21)
@@ -314,3 +321,40 @@ def test_cost_adds_up_below_a_tier(model_id, one, other):
     price = BOOK.price_of(model_id)
     assert price is not None
     assert price.cost_usd(one + other) == price.cost_usd(one) + price.cost_usd(other)
+
+
+def test_terms_follow_what_they_rest_on():
+    """Price and room are worked out once for a model; whatever changes them later counts at once."""
+    book, model = PriceBook(on=DAY), AnthropicModel("claude-haiku-5-5", Connection("anthropic"))
+    before = book.room(model)
+    assert book.room(model) is before
+    assert before.window_tokens == book.price(model).context_window != 9_000
+    refusal = RequestTooLong(model.name, "too long", window_tokens=9_000, output_limit_tokens=500)
+    book.limits.learn(model, refusal)
+    assert (book.room(model).window_tokens, book.room(model).output_tokens) == (9_000, 500)
+    assert book.price(model).context_window == 9_000
+    model.tuning = Tuning(max_output_tokens=100)
+    assert book.room(model).output_tokens == 100
+    assert book.room(model, 50).output_tokens == 50
+    book.limits = ModelLimits(windows={model.name: 7_000})
+    assert book.price_and_room(model)[1].window_tokens == 7_000
+
+
+def test_a_model_that_says_another_price_is_asked_again():
+    """A model of the caller's own may change its price between calls."""
+    model, book = Adapter("m", [], model_id="x"), PriceBook()
+    model.price = OURS
+    assert book.price(model) == OURS
+    model.price = Price(Rates(Decimal(3), Decimal(4)))
+    assert book.price(model).rates.input_usd == 3
+
+
+def test_a_book_is_copied_and_pickled_without_the_models_that_it_was_asked_about():
+    """A model may have a key, which no pickle may hold."""
+    model = AnthropicModel("claude-haiku-5-5", Connection("anthropic", api_key="a-key-of-mine"))
+    book = PriceBook({"x": OURS}, on=DAY)
+    price = book.price(model)
+    for other in (pickle.loads(pickle.dumps(book)), copy.deepcopy(book)):
+        assert other.price(model) == price
+        assert other.price_of("x") == OURS
+        assert other.room(model) == book.room(model)

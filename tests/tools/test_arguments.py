@@ -339,3 +339,18 @@ def test_repairing_twice_is_repairing_once(schema, value):
     spec = ToolSpec("act", "", closed({"value": schema}))
     once = repaired(ToolCall("1", "act", json.dumps({"value": value})), spec)
     assert repaired(once, spec) == once
+
+
+def test_who_reads_a_repaired_call_has_its_arguments_alone():
+    """What one reader does with them, the next one does not see, and neither does another call."""
+    spec = ToolSpec("act", "", closed({"items": {"type": "array", "items": {"type": "string"}}}))
+    call = ToolCall("1", "act", '{"items": ["a"]}')
+    assert repaired(call, spec) is call
+    first = read_arguments(call, spec)
+    first["items"].append("b")
+    assert read_arguments(call, spec) == {"items": ["a"]}
+    repaired(call, spec)
+    other = ToolSpec("act", "", closed({"item": {"type": "string"}}))
+    with pytest.raises(ToolError):
+        read_arguments(call, other)  # the same call under another schema
+    assert read_arguments(ToolCall("1", "act", '{"items": []}'), spec) == {"items": []}

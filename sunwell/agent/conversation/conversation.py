@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
+from operator import is_
 from typing import Protocol, Self
 
 import attrs
@@ -40,7 +41,7 @@ from sunwell.agent.run.toolset import Toolset
 from sunwell.checks.facts import Fact, SeenCall, told_of
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.message import History, Message, Text, Thinking, net_changes, user
-from sunwell.core.model import Caching, Completion, Effort, ModelProtocol, Purpose, Request
+from sunwell.core.model import CacheLife, Caching, Completion, Effort, ModelProtocol, Purpose, Request
 from sunwell.core.price import Price
 from sunwell.core.span import Span
 from sunwell.core.task import Status, StopReason
@@ -206,6 +207,8 @@ class Conversation:
     """The end that would have been, had the model not been told the facts about it."""
     _told_at: int = attrs.field(default=0, init=False)
     """Tool calls at that time."""
+    _closing: tuple[tuple[object, ...], CacheLife | None] | None = attrs.field(default=None, init=False)
+    """What the closing call would write to the cache, after what that rests on."""
 
     def __attrs_post_init__(self) -> None:
         self.calls = CallRunner(self.run, self.given.span, self.tools)
@@ -428,7 +431,7 @@ class Conversation:
             bare = self._bare_tokens = self._bare_tokens or bare_tokens(given.model, request)
             counted = self._compactor.tokens_per_byte if run.gateway.can_count(given.model) else None
             of_a_byte = 1.0 if counted is None else min(1.0, counted / _SURELY)
-            written = written_life(given.model, closing_caching(given.model, request))
+            written = self._closing_life(request)
             size = self._history.size_bytes
             reserve = closing_reserve(bare, size, self._price, of_a_byte, written=written)
             run.ledger.hold_back(path, reserve.tokens, reserve.usd, given.closing_seconds)
@@ -439,6 +442,19 @@ class Conversation:
         if usage is not None:
             self._compactor.learn(self._history.size_bytes + self._others(), usage.input_tokens)
         return completion
+
+    def _closing_life(self, request: Request) -> CacheLife | None:
+        """Return the longest life of what a closing call would write to the cache; mostly known already."""
+        model = self.given.model
+        rests_on = (
+            request.caching,
+            request.effort,
+            getattr(model, "wire", None),
+            getattr(model, "tuning", None),
+        )
+        if self._closing is None or not all(map(is_, self._closing[0], rests_on)):
+            self._closing = rests_on, written_life(model, closing_caching(model, request))
+        return self._closing[1]
 
     def _caching(self) -> Caching:
         """Return what is written to the cache: not the end of a conversation that nobody will read again."""
@@ -457,20 +473,21 @@ class Conversation:
     async def _take(self, completion: Completion) -> Ending | None:
         """Take one answer into the conversation; return the end where it is one."""
         message = with_sound_ids(completion.as_message(), len(self._history) if self.begun else self.turns)
+        calls = message.tool_calls
         self.last_text = completion.text or self.last_text
         if not self._pieces:
             self._answer_tokens = 0
         if self._answer_tokens is not None:
             usage = completion.usage
             self._answer_tokens = None if usage is None else self._answer_tokens + usage.output_tokens
-        if message.tool_calls and completion.stop not in ("refusal", "window", "other"):
+        if calls and completion.stop not in ("refusal", "window", "other"):
             self._history = self._history.plus(message)
             if completion.stop == "length":
                 self._has_usual_limit = True  # a call may need more than the answer
                 # Half a call can be valid JSON: a file would be written in half, and called done.
                 self._results = unanswered(message, CALL_CUT_OFF)
             else:
-                self._results = await self.calls.carry_out(message.tool_calls, self.turns)
+                self._results = await self.calls.carry_out(calls, self.turns)
             if self.hooks is None:
                 self._keep_results()
             self._pieces.clear()

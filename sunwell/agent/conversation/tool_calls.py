@@ -169,8 +169,9 @@ class CallRunner:
 
     async def _new(self, call: ToolCall, turn: int, index: int) -> ToolResult:
         key = (self.span.path, turn, index)
-        told = ToolCallStarted(self.span.path, call.name, _summary(call), call.id, turn, index)
-        self.run.tell(TOOL_CALL_STARTED, told)
+        if self.run.hears(TOOL_CALL_STARTED):
+            told = ToolCallStarted(self.span.path, call.name, _summary(call), call.id, turn, index)
+            self.run.tell(TOOL_CALL_STARTED, told)
         clock = asyncio.get_running_loop()
         begun = clock.time()
         try:
@@ -314,7 +315,7 @@ class CallRunner:
             self._last = this
             if self._repeats >= _REPEATS_NOTICED:
                 hint = CALL_REPEATED.format(times=self._repeats)
-                result = attrs.evolve(result, content=result.content + hint)
+                result = result.with_content(result.content + hint)
             noticed.append(result)
         return noticed
 
@@ -329,6 +330,8 @@ class CallRunner:
     ) -> None:
         if TOOL_CONTENT.receivers and not replayed:  # mostly nobody wants the texts
             self.run.tell(TOOL_CONTENT, ToolContent(*key, call.arguments, result.content))
+        if not self.run.hears(TOOL_CALL_FINISHED):
+            return
         changed = tuple(change.path for change in result.changes)
         event = ToolCallFinished(
             self.span.path,

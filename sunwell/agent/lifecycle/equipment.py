@@ -6,6 +6,7 @@ Whichever it is, the run's options hold for it.
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -224,6 +225,7 @@ class Equipment:
         return tuple(name for name in chosen if name not in left_out)
 
 
+@cache
 def taken_names() -> frozenset[str]:
     """Return the names that no plugin's tool may have."""
     handing_out = (tool for kind in ("delegate", "rlm", "subagent") for tool in tools_called(kind))

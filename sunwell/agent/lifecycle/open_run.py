@@ -555,6 +555,9 @@ def open_new(
     recalled: str,
     equipment: Equipment,
     batch: Batch | None = None,
+    *,
+    lens_only: bool = False,
+    asked: AskedContexts | None = None,
 ) -> RunStart:
     """Make the journal of a new run in the session's workspace.
 
@@ -574,7 +577,16 @@ def open_new(
     if batch is not None:
         batch = batch.redacted(secrets.redact)
     return RunStart(
-        journal, executor, secrets, equipment, recalled, batch=batch, checks=checks, workspace=workspace
+        journal,
+        executor,
+        secrets,
+        equipment,
+        recalled,
+        batch=batch,
+        lens_only=lens_only,
+        checks=checks,
+        workspace=workspace,
+        asked=asked,
     )
 
 

@@ -1,9 +1,11 @@
 """What of a run's options stands in its first record, so that another process can go on with it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
+from functools import update_wrapper
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import attrs
 
@@ -64,16 +66,52 @@ _PARTS: Mapping[str, Any] = MappingProxyType(
 """What each part of the settings is."""
 
 
+Of = TypeVar("Of")
+Made = TypeVar("Made")
+
+
+class KeptForEach(Generic[Of, Made]):
+    """A function of one object that is called once for each object: by identity, which takes no hash of it.
+
+    The object must not change, and what is made of it must not refer to it: it would never be let go.
+    """
+
+    def __init__(self, make: Callable[[Of], Made]) -> None:
+        self._make = make
+        self._kept: dict[int, tuple[weakref.ref[Any], Made]] = {}
+        update_wrapper(self, make)
+
+    def __call__(self, of: Of) -> Made:
+        """Return what the function returned for *of*."""
+        number = id(of)
+        found = self._kept.get(number)
+        if found is not None and found[0]() is of:
+            return found[1]
+        made = self._make(of)
+        self._kept[number] = (weakref.ref(of, lambda gone: self._drop(number, gone)), made)
+        return made
+
+    def _drop(self, number: int, gone: "weakref.ref[Any]") -> None:
+        found = self._kept.get(number)
+        if found is not None and found[0] is gone:  # another object may have got the number meanwhile
+            del self._kept[number]
+
+
 def settings_of(options: RunOptions, roles: Roles, recalled: str) -> dict[str, Any]:
     """Return JSON values that say all of *options*, and the names of the models.
 
     Of ``approve`` they say only whether there was one; of ``estimator`` nothing: its decision is recorded.
     """
-    chosen = {name: _written(_value(options, spec)) for name, spec in option_specs().items()}
+    chosen = dict(_chosen(options))
     models = (roles.own, roles.smart, roles.worker, roles.second, roles.judge)
     named = {role: model.name if model else None for role, model in zip(MODEL_ROLES, models, strict=True)}
     asks = options.approve is not None
     return {"models": named, "options": chosen, "recalled": recalled, "asks": asks}
+
+
+@KeptForEach
+def _chosen(options: RunOptions) -> Mapping[str, Any]:
+    return {name: _written(_value(options, spec)) for name, spec in option_specs().items()}
 
 
 def _value(options: RunOptions, spec: OptionSpec) -> Any:

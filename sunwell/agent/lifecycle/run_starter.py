@@ -72,8 +72,9 @@ class RunStarter:
         recalled = recall(session.goal) if recall is not None else ""
         async with self.equipment.serving(session.workspace) as equipment:
             self._require_named(session, batch, equipment)
-            start = open_new(self.journals, session, roles, recalled, equipment, batch)
-            start = attrs.evolve(start, lens_only=lens_only, asked=asked)
+            start = open_new(
+                self.journals, session, roles, recalled, equipment, batch, lens_only=lens_only, asked=asked
+            )
             async with self._events(start, session, roles, loop) as events:
                 yield events
 

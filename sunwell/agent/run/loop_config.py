@@ -1,5 +1,6 @@
 """What an :class:`~sunwell.agent.loop.AgentLoop` is told once. Public in ``sunwell.agent.loop``."""
 
+from operator import attrgetter
 from typing import Any, Self
 
 import attrs
@@ -21,6 +22,10 @@ NOT_OF_A_LOOP = (
     "earlier_runs", "workspace_advice", "allow_write", "ignore", "context_sources",
 )  # fmt: skip
 """Options that whoever makes a loop decides: its models, its executor, and what its ``run`` is given."""
+_others_of = attrgetter(*NOT_OF_A_LOOP)
+_OTHERS = tuple(attrs.fields_dict(RunOptions)[name].default for name in NOT_OF_A_LOOP)
+_OF_A_LOOP = tuple(name for name in attrs.fields_dict(RunOptions) if name not in NOT_OF_A_LOOP)
+_options_of = attrgetter(*_OF_A_LOOP)
 
 
 @attrs.frozen
@@ -40,9 +45,10 @@ class LoopConfig(RunOptions):
     """What the scratchpad holds from earlier runs."""
 
     def __attrs_post_init__(self) -> None:
-        fields = attrs.fields_dict(RunOptions)
-        for name in NOT_OF_A_LOOP:
-            if getattr(self, name) != fields[name].default:
+        if _others_of(self) == _OTHERS:
+            return
+        for name, usual in zip(NOT_OF_A_LOOP, _OTHERS, strict=True):
+            if getattr(self, name) != usual:
                 raise ConfigurationError(
                     f"a LoopConfig does not take {name}: give it to the AgentLoop, to its executor or "
                     "to its run()"
@@ -51,8 +57,7 @@ class LoopConfig(RunOptions):
     @classmethod
     def of(cls, options: RunOptions, **shared: Any) -> Self:
         """Return the loop's part of *options*; *shared* are this class's own fields."""
-        names = (field.name for field in attrs.fields(RunOptions) if field.name not in NOT_OF_A_LOOP)
-        return cls(**{name: getattr(options, name) for name in names}, **shared)
+        return cls(**dict(zip(_OF_A_LOOP, _options_of(options), strict=True)), **shared)
 
     @property
     def ceilings(self) -> Budget:

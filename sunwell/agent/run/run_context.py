@@ -3,8 +3,8 @@
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, Callable, Container, Generator, Iterable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Container, Generator, Iterable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 from weakref import WeakSet
@@ -38,6 +38,7 @@ from sunwell.core.model import ModelProtocol
 from sunwell.core.price import DelegationDecision, Quote
 from sunwell.core.span import Span
 from sunwell.core.task import AnswerBy, Bill, CommandRun, Status, StopReason, TaskResult, with_both_sides
+from sunwell.core.unbroken import unbroken
 from sunwell.core.verdict import LensTest, Verification
 from sunwell.errors import JournalError, SunwellError
 from sunwell.events import (
@@ -73,7 +74,7 @@ from sunwell.journal.records import (
     ToolStarted,
     WorkerOpened,
 )
-from sunwell.tools.set_aside import LeftFile, seen_left_behind
+from sunwell.tools.set_aside import LeftFile, SeenLeftBehind
 
 if TYPE_CHECKING:  # most runs have no checks, and do not load their room
     from sunwell.checks.suite import ChosenChecks
@@ -94,6 +95,11 @@ class EventStream:
     _abandoned: bool = attrs.field(default=False, init=False)
     _only_the_end: bool = attrs.field(default=False, init=False)
     """Whether the consumer wants nothing but the last event."""
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether the consumer wants every event, and not the last one alone."""
+        return not self._only_the_end
 
     def put(self, event: Event) -> None:
         """Add *event*; never waits."""
@@ -416,6 +422,7 @@ class Run:
         self.gateway = Gateway(
             self.journal, self.ledger, self.tally, prices, self.tell, self.config.retry, self._hold
         )
+        self.gateway.hears = self.hears
         self.outcomes = RunOutcomes(
             self.ladder_terms.outcomes, lambda sentence: self.tell(WARNED, Warned(sentence))
         )
@@ -431,25 +438,29 @@ class Run:
             self.left_behind.append(sentence)
             self.tell(WARNED, Warned(sentence))
 
-    @contextmanager
-    def noting_left_behind(self) -> Iterator[list[LeftFile]]:
+    def noting_left_behind(self) -> AbstractContextManager[list[LeftFile]]:
         """Note what commands in the body leave behind if the body is cancelled or fails; give a list of it.
 
         Otherwise it is in the result of the body.
         """
-        with seen_left_behind() as seen:
-            try:
-                yield seen
-            except BaseException:
-                self.note_left_behind(self.gateway.redact(one.for_user) for one in seen)
-                raise
+        return _NotingLeftBehind(self)
+
+    def hears(self, signal: NamedSignal) -> bool:
+        """Whether anybody would be told of an event of *signal* now: if not, it need not be made.
+
+        The end of the run is always told.
+        """
+        return bool(self.stream.takes_all or self._watchers or (self.is_told and signal.receivers))
 
     def tell(self, signal: NamedSignal, event: Event) -> None:
         """Send *event* to the receivers of *signal* and to whoever iterates over the run.
 
         Known secrets in it are replaced. What was said and done goes to receivers alone.
         """
-        if not isinstance(event, ModelTextArrived):  # the gateway has held back what may be part of one
+        if signal is not RUN_FINISHED and not self.hears(signal):
+            return
+        # The gateway has held back what may be part of one, and a result is cleaned when it is made.
+        if not isinstance(event, ModelTextArrived | RunFinished):
             event = self.gateway.secrets.cleaned(event)
         if signal.receivers and self.is_told:  # mostly nobody listens besides who iterates
             emit(signal, self.sender, event, self.journal.run_id)
@@ -520,7 +531,7 @@ class Run:
             ended = self.composed_end("cancelled", "cancelled", self.gateway.ran_out)
         result = self._result(ended)
         if self.gateway.ran_out and self.gateway.accept_changes and self.journal.find(RunClosed, ()):
-            result = as_closed(result, self.journal.records())
+            result = self.gateway.secrets.cleaned(as_closed(result, self.journal.records()))
         try:
             await self._write_end(_closed(result))
         except JournalError as error:  # the answer was paid: whoever gets the error gets it, too
@@ -581,11 +592,8 @@ class Run:
 
     async def _write_end(self, closed: RunClosed) -> None:
         """Write the last record, although a stop may come meanwhile: it comes too late to change the end."""
-        writing = asyncio.ensure_future(self.journal.append(closed))
-        while not writing.done():
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([writing])
-        writing.result()
+        with suppress(asyncio.CancelledError):
+            await unbroken(self.journal.append(closed))
 
     def _seconds(self) -> float:
         """Return the time that the run took, with that of the processes that had it before."""
@@ -652,6 +660,18 @@ class Run:
             left_behind=tuple(dict.fromkeys(self.left_behind)),
         )
         return self.gateway.secrets.cleaned(result)
+
+
+class _NotingLeftBehind(SeenLeftBehind):
+    __slots__ = ("_run",)
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        if error[0] is not None:
+            self._run.note_left_behind(self._run.gateway.redact(one.for_user) for one in self.seen)
 
 
 def _closed(result: TaskResult) -> RunClosed:
