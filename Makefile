@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Errors only: what else pip has to say concerns the machine, not this project.
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
-.PHONY: demo test test-long check lint types bench clean lock
+.PHONY: demo test test-long check lint types bench docs release-check clean lock
 
 demo: $(READY)
 	$(BIN)/sunwell demo
@@ -30,6 +30,18 @@ check: lint types test
 bench: $(READY)
 	$(BIN)/python benchmarks/client_cpu.py
 
+# The documents as a site, in build/site/html. Its tools are not needed for anything else.
+docs: $(READY) $(VENV)/.docs
+	$(BIN)/python docs/build_site.py build/site
+
+$(VENV)/.docs: requirements/docs.txt $(READY)
+	@$(PIP_INSTALL) --require-hashes -r requirements/docs.txt
+	@touch $@
+
+# Builds what is published and tries it in environments that have nothing else; no package index is asked.
+release-check: $(READY)
+	$(BIN)/python .ci/release_check.py
+
 $(READY): requirements/dev.txt pyproject.toml
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Sunwell needs Python 3.11 or later: set PYTHON=/path/to/python3.11"; exit 1; }
@@ -47,6 +59,8 @@ lock:
 		--python-version 3.11 pyproject.toml -o requirements/run.txt
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
 		--python-version 3.11 --extra dev pyproject.toml requirements/build.in -o requirements/dev.txt
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--python-version 3.11 --extra docs -c requirements/dev.txt pyproject.toml -o requirements/docs.txt
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -120,19 +120,65 @@ def test_there_are_documents() -> None:
     assert any(where.startswith("README.md") for where, _ in blocks())
 
 
-PAGES = [
-    path
-    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "rfcs").glob("*.md"))
-    if path.is_file()
-] + [ROOT / "benchmarks" / "README.md", ROOT / "examples" / "README.md"]
+PAGES = sorted(
+    page
+    for folder in ("docs", "rfcs", "benchmarks", "examples", "integrations", "sunwell")
+    for page in (ROOT / folder).rglob("*.md")
+) + sorted(ROOT.glob("*.md"))
+LINK = re.compile(r"\]\(<?([^)<>\s]+)>?(?: \"[^\"]*\")?\)|^\[[^\]]+\]: *(\S+)", re.MULTILINE)
+FENCED = re.compile(r"^(`{3,}|~{3,}).*?^\1`*$", re.MULTILINE | re.DOTALL)
+
+
+def prose(page: Path) -> str:
+    """Return the text of *page* without its blocks of code."""
+    return FENCED.sub("", page.read_text())
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that a code host gives the headings of *page*."""
+    found: dict[str, int] = {}
+    for line in re.findall(r"^#{1,6} +(.+?) *#*$", prose(page), re.MULTILINE):
+        shown = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", line)
+        name = re.sub(r"[^\w\- ]", "", shown.lower()).replace(" ", "-")
+        times = found[name] = found.get(name, -1) + 1
+        if times:
+            found[f"{name}-{times}"] = 0
+    return set(found)
+
+
+def lost_links(page: Path, project: Path = ROOT) -> list[str]:
+    """Return the links of *page* to files and headings that *project* does not have."""
+    lost = []
+    for inline, listed in LINK.findall(re.sub(r"`[^`\n]+`", "", prose(page))):
+        path, _, anchor = (link := inline or listed).partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if re.match(r"[a-z]+:", link):
+            continue
+        headless = bool(anchor) and (
+            target.suffix != ".md" or not target.exists() or anchor not in anchors(target)
+        )
+        if link.startswith("/") or not target.exists() or not target.is_relative_to(project) or headless:
+            lost.append(link)
+    return lost
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(path: Path) -> None:
-    """Every link to another page of the project finds it."""
-    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text())
-    lost = [link for link in links if "://" not in link and not (path.parent / link).exists()]
-    assert lost == []
+    """Every link to a file of the project finds it, and the heading in it that it names."""
+    assert lost_links(path) == []
+
+
+def test_links_that_lead_nowhere_are_seen(tmp_path: Path) -> None:
+    """To a file, a heading or a place outside of the project; code is no link, and a heading may repeat."""
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# A `name`: what it *is*\n\n## Twice\n\n## Twice\n\n[no](no.md) [bad](#three)\n"
+        "[ok](#a-name-what-it-is) `[code](code.md)` [twice](page.md#twice-1)\n\n"
+        "```text\n[fenced](fenced.md)\n## Three\n```\n\n"
+        "[out]: /etc/hosts\n[away](https://example.org/#x) [up](../up.md)\n"
+    )
+    assert anchors(page) == {"a-name-what-it-is", "twice", "twice-1"}
+    assert lost_links(page, tmp_path) == ["no.md", "#three", "/etc/hosts", "../up.md"]
 
 
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/recipes.md"])

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tomllib
 from decimal import Decimal
 from pathlib import Path
 
@@ -134,6 +135,37 @@ def test_the_plugin_starts_a_server_that_can_work(tmp_path: Path) -> None:
     assert Decimal(0) < chosen["max_cost"] < chosen["total"]
     with pytest.raises(click.UsageError, match="--http cannot stand in an entry"):
         options_of_entry([*options, "--http"], "claude-code", tmp_path)
+
+
+def test_the_entry_of_the_registry_starts_a_server_that_can_work(tmp_path: Path) -> None:
+    """The package of this project with what its extra requires, and options that such a server takes."""
+    project = Path(__file__).parents[2]
+    described = json.loads((project / "server.json").read_text())
+    (package,) = described["packages"]
+    settings = tomllib.loads((project / "pyproject.toml").read_text())["project"]
+    assert (package["registryType"], package["identifier"]) == ("pypi", settings["name"])
+    assert (package["runtimeHint"], package["transport"]) == ("uvx", {"type": "stdio"})
+    brought = [one["value"] for one in package["runtimeArguments"] if one["name"] == "--with"]
+    assert brought == settings["optional-dependencies"]["mcp"]
+    first, *named = package["packageArguments"]
+    assert first == {"type": "positional", "value": "mcp"}
+    chosen = options_of_entry(
+        [word for one in named for word in (one["name"], one["default"])], "zed", tmp_path
+    )
+    assert Decimal(0) < chosen["max_cost"] < chosen["total"]
+    assert len(described["description"]) <= 100
+    assert all(one["isSecret"] for one in package["environmentVariables"])
+
+
+def test_the_marketplace_leads_to_the_plugin() -> None:
+    """Its entry has the plugin's name, and its path is one of this project."""
+    project = Path(__file__).parents[2]
+    described = json.loads((project / ".claude-plugin" / "marketplace.json").read_text())
+    (entry,) = described["plugins"]
+    plugin = project / entry["source"] / ".claude-plugin" / "plugin.json"
+    assert entry["name"] == json.loads(plugin.read_text())["name"]
+    assert described["owner"]["name"]
+    assert plugin.resolve().is_relative_to(project)
 
 
 def test_a_root_in_the_home_folder_is_found(sunwell, tmp_path: Path, keys) -> None:
