@@ -41,7 +41,10 @@ _USUAL = "sunwell"
     "tokens",
     multiple=True,
     metavar="T",
-    help=f"API key of clients; several times for several. Default: that in {_TOKEN}, or a new one.",
+    help=(
+        f"API key of clients; several times for several. Default: that in {_TOKEN}, which other users of "
+        "this machine cannot read, or a new one."
+    ),
 )
 @click.option(
     "--max-usd",
@@ -93,6 +96,8 @@ async def _serve(chosen: Chosen) -> None:
             "--max-cost and --max-usd must be more than 0 dollars: nothing could be done"
         )
     tokens = [require_token(token, "--token") for token in chosen["tokens"]]
+    if tokens:
+        say(f"sunwell: other users of this machine can read --token; {_TOKEN} they cannot", err=True)
     made: list[str] = []
     if not tokens:
         token, is_made = token_of(_TOKEN)

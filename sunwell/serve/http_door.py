@@ -234,9 +234,13 @@ class HttpDoor:
 
     def open(self, port: int = 0) -> str:
         """Take *port*, or any free one if it is 0, and return the address. Raises :exc:`OSError`."""
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.bind((HOST, port))
-        self._socket.listen(_MOST_CONNECTIONS)  # who is told the address may connect at once
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._socket.bind((HOST, port))
+            self._socket.listen(_MOST_CONNECTIONS)  # who is told the address may connect at once
+        except OSError:
+            self._socket.close()
+            raise
         return f"http://{HOST}:{self.port}"
 
     @property

@@ -226,9 +226,13 @@ def _options(command: click.Command, path: str = "") -> Iterator[tuple[str, str]
 
 
 def test_no_option_takes_a_key():
-    """Arguments of a command can be read by every user of the machine."""
+    """Arguments of a command can be read by every user of the machine.
+
+    The token of the endpoint can be typed all the same, as was decided for it; the command says who reads it.
+    """
     secret = re.compile(r"(?:^|[-_])(?:api-?key|key|token|secret|password|passwd|header|auth|login|cookie)$")
-    assert [found for found in _options(cli) if secret.search(found[1].lstrip("-"))] == []
+    found = [one for one in _options(cli) if secret.search(one[1].lstrip("-"))]
+    assert found == [(" serve", "--token")]
 
 
 def test_last_words_hold_no_secret(monkeypatch):

@@ -1,5 +1,6 @@
 """``sunwell serve`` on the command line: what it refuses before anything is served."""
 
+import socket
 import sys
 from pathlib import Path
 
@@ -69,3 +70,15 @@ def test_a_server_that_would_ask_itself_is_refused(sunwell, tmp_path: Path, keys
     assert done.exit_code == 2
     assert f"{name} is the address of this server" in " ".join(done.output.split())
     assert not done.stdout
+
+
+def test_a_token_that_is_typed_is_said_to_be_readable(sunwell, tmp_path: Path, keys) -> None:
+    """In the list of processes; a variable is not."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        where = ("-w", tmp_path, "--port", taken.getsockname()[1])
+        typed = sunwell("serve", *where, "--token", "x" * 20, env=keys)
+        given = sunwell("serve", *where, env={**keys, "SUNWELL_SERVE_TOKEN": "x" * 20})
+    said = "other users of this machine can read --token; SUNWELL_SERVE_TOKEN they cannot"
+    assert [said in done.stderr for done in (typed, given)] == [True, False]
+    assert [done.exit_code for done in (typed, given)] == [2, 2]
+    assert "x" * 20 not in typed.output
