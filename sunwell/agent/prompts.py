@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from sunwell.context.surroundings import Surroundings
 from sunwell.core.markdown import fenced, one_line
 from sunwell.core.marks import guarded
+from sunwell.tools.toolbox import READING_TOOLS
 
 # The lens
 
@@ -132,7 +133,7 @@ def lens_repair(reason: str, max_lens_tokens: int) -> str:
 
 # Work: a direct run and a worker are told the same
 
-WORK_PROMPT_VERSION = 8
+WORK_PROMPT_VERSION = 9
 _WORK = """\
 # How to work
 
@@ -165,6 +166,10 @@ _CHANGE = (
 _ANSWER = (
     "Do the whole task and nothing else. If the task asks about code, give path and line for each finding; "
     "take the numbers of lines from a tool, do not count."
+)
+_ONLY_READS = (
+    " Files of the workspace can be read here and not changed: if the task asks for a change, put what you "
+    "would write into your report, whole and with the path of each file, and say that no file was changed."
 )
 _RUN_TESTS = (
     "Run the tests that cover your change, and all tests if they are quick. Fix what fails. If the tests "
@@ -199,7 +204,7 @@ def work_prompt(tools: Collection[str]) -> str:
     check = _RUN_TESTS if changes and commands else read_again if changes else _COMPARE
     return _WORK.format(
         look=_LOOK_AT_FILES if "read_file" in tools else _LOOK,
-        act=_CHANGE if changes else _ANSWER,
+        act=_CHANGE if changes else _ANSWER + (_ONLY_READS if set(tools) <= set(READING_TOOLS) else ""),
         check=check + (_RUN_CHECKS if "run_checks" in tools else ""),
         files=_NAME_FILES if changes else "",
     )
@@ -894,3 +899,25 @@ SEARCHES_STOPPED = (
     "{searches} stopped at the limit of {limits}: more lines may match; .count(pattern) counts all"
 )
 SESSION_LOST = "{reason}. The session begins anew: all names that you had set are gone."
+
+# Programs that hand on what their users say
+
+_SAID_BEFORE = (
+    "The words above are the user's last ones, and the task. What was said before in this conversation "
+    "follows, oldest first; assistant is you. What the user asked for there and did not take back still "
+    "holds:"
+)
+FOR_CLIENTS = (
+    "The instructions above are those of the program that shows your last message to the user. Where they "
+    "say what an answer is like, they hold, and not what is said below about reports."
+)
+"""What stands behind the instructions of a client of the endpoint. This and the next text are recorded with
+the options and the task of a run, so that no version is compared."""
+
+
+def conversation_text(task: str, before: Sequence[tuple[str, str]]) -> str:
+    """Return *task*, the user's last words, and who said what *before*, in a fence that no text closes."""
+    if not before:
+        return task
+    said = "\n\n".join(f"{role}: {guarded(text)}" for role, text in before)
+    return f"{task}\n\n{_SAID_BEFORE}\n{fenced(said)}"

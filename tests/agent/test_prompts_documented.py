@@ -159,6 +159,14 @@ def page() -> str:
             prompts.question_closing_text("budget_usd", 130),
         ),
         (
+            "Behind the instructions of a client of the endpoint",
+            prompts.FOR_CLIENTS,
+        ),
+        (
+            "A task of the endpoint, if its conversation began elsewhere",
+            prompts.conversation_text("Name teas.", (("user", "In German, please."), ("assistant", "Ja?"))),
+        ),
+        (
             "A report that does not fit what was recorded",
             prompts.facts_text("the last command failed: `pytest -q` ended with exit code 1"),
         ),

@@ -13,12 +13,11 @@ import attrs
 
 from sunwell.agent.agent import Agent
 from sunwell.agent.lifecycle.run_settings import latest_settings, options_from
+from sunwell.agent.prompts import FOR_CLIENTS, conversation_text
 from sunwell.agent.run.run_context import RunEvents, came_to_its_end
 from sunwell.budget.ledger_protocol import Budget
 from sunwell.context.options import RunOptions
 from sunwell.context.session import SessionContext
-from sunwell.core.markdown import fenced
-from sunwell.core.marks import guarded
 from sunwell.core.threads import in_thread
 from sunwell.errors import JournalError, SunwellError
 from sunwell.events import Event, RunStarted
@@ -33,7 +32,6 @@ from sunwell.serve.process_purse import ProcessPurse, PurseEmpty
 from sunwell.serve.root_settings import RootSettings
 from sunwell.serve.served_record import ServedRecord
 from sunwell.tools.environment import told_safely
-from sunwell.tools.toolbox import READING_TOOLS
 from sunwell.tools.wording import on_one_line
 
 SettingsFor = Callable[[str], RootSettings]
@@ -482,31 +480,10 @@ def _about(request: ClientRequest, read: ServedRecord, warnings: tuple[str, ...]
 
 def _goal(request: ClientRequest) -> str:
     """Return the task of a new run: the user's last words, and what was said before."""
-    before = request.turns[:-1]
-    if not before:
-        return request.task
-    said = "\n\n".join(f"{role}: {guarded(text)}" for role, text in before)
-    return f"{request.task}\n\n{_BEFORE}\n{fenced(said)}"
-
-
-_BEFORE = (
-    "The words above are the user's last ones, and the task. What was said before in this conversation "
-    "follows, oldest first; assistant is you. What the user asked for there and did not take back still "
-    "holds:"
-)
-_OF_CLIENT = (
-    "The instructions above are those of the program that shows your last message to the user. Where they "
-    "say what an answer is like, they hold, and not what is said below about reports."
-)
-_ONLY_READS = (
-    "Files of the workspace can be read here and not changed. If the task asks for a change, put what you "
-    "would write into your answer, whole and with the path of each file, and say that no file was changed."
-)
+    return conversation_text(request.task, request.turns[:-1])
 
 
 def _instructions(request: ClientRequest, options: RunOptions) -> str | None:
-    """Return what stands before Sunwell's own instructions: the server's, the client's, what holds here."""
-    parts = [options.system_prompt, request.system, _OF_CLIENT if request.system else None]
-    if options.tools is not None and not set(options.tools) - set(READING_TOOLS):
-        parts.append(_ONLY_READS)
+    """Return what stands before Sunwell's own instructions: the server's, and the client's."""
+    parts = [options.system_prompt, *([request.system, FOR_CLIENTS] if request.system else [])]
     return "\n\n".join(filter(None, parts)) or None

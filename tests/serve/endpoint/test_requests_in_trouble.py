@@ -338,13 +338,16 @@ async def test_models_are_told_whose_instructions_hold_and_what_they_cannot(
         )
         told = system_of(simulator)
         assert told.startswith("Be a pirate.\n\nThe instructions above are those of the program")
-        assert "can be read here and not changed" in told
+        assert told.count("can be read here and not changed") == 1
         await replied(endpoint, "chat", [user("Hi")], model=MODEL)
-        assert system_of(simulator).startswith("Files of the workspace can be read here")
+        alone = system_of(simulator)
+        assert alone.startswith("# How to work")
+        assert alone.count("can be read here and not changed") == 1
     async with served(root) as endpoint:
         said = [user("In German, please."), {"role": "assistant", "content": "Ja?"}, user("Name teas.")]
         await replied(endpoint, "chat", said, model=MODEL)
         assert system_of(simulator).startswith("# How to work")
+        assert "can be read here and not changed" not in system_of(simulator)
         sent = str(simulator.requests[-1].body["messages"])
         assert "did not take back still holds:" in sent
         assert sent.index("Name teas.") < sent.index("In German, please.")
