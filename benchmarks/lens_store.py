@@ -45,6 +45,8 @@ EDITS = (0.0, 0.1, 0.25, 1.0, 3.0)
 """Modules that are edited before each task, on average."""
 WORK_TOKENS, LENS_TOKENS, CHANGE_TOKENS = 8_000, 1_300, 400
 MOST_LENS_SHARE, LEAST_FOUND = 0.10, 0.70
+CHEAP_UP_TO, FOUND_UP_TO = 0.1, 0.25
+"""Edits before each task up to which the two aims hold."""
 AREAS = (
     "billing", "shipping", "catalog", "search", "accounts", "reviews", "coupons", "inventory",
     "returns", "payments", "taxes", "refunds", "wishlists", "suppliers", "invoices", "exports",
@@ -254,6 +256,20 @@ def _share(done: list[dict[str, Any]]) -> float:
     return round(float(_sum(done, "lens_usd") / _sum(done)), 3)
 
 
+def missed(found: dict[str, dict[str, Any]]) -> list[str]:
+    """Return what must not be, and which aims are missed at a rate at which ``README.md`` says they hold."""
+    said = []
+    for rate, one in found.items():
+        edits = float(rate)
+        wrong = {name: one[name] for name in ("stale", "other_results", "dearer_tasks") if one[name]}
+        if edits <= FOUND_UP_TO and one["found_share"] < LEAST_FOUND:
+            wrong["found_share"] = one["found_share"]
+        if edits <= CHEAP_UP_TO and one["lens_share_after_ten"] > MOST_LENS_SHARE:
+            wrong["lens_share_after_ten"] = one["lens_share_after_ten"]
+        said += [f"{rate} edits: {name} is {value}" for name, value in wrong.items()]
+    return said
+
+
 async def main() -> None:
     """Run both arms at each rate of edits, print the table and write the result."""
     found = {}
@@ -263,9 +279,8 @@ async def main() -> None:
     print("The models are scripts: this shows machinery and money, not skill.")
     aims = {"least_found": LEAST_FOUND, "most_lens_share": MOST_LENS_SHARE}
     print(record("lens_store", {"seed": SEED, "tasks": TASKS, "kinds": KINDS, "aims": aims, "edits": found}))
-    missed = [rate for rate, one in found.items() if one["stale"] or one["other_results"]]
-    if missed:
-        raise SystemExit(f"a lens was out of date, or changed a result, at {', '.join(missed)} edits")
+    if said := missed(found):
+        raise SystemExit("\n".join(said))
 
 
 if __name__ == "__main__":
