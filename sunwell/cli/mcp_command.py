@@ -2,12 +2,12 @@
 
 import gc
 from collections.abc import Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from sunwell.cli.served_settings import money_options, total_usd
 from sunwell.cli.shared_options import (
     DOLLARS,
     Chosen,
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from sunwell.serve.mcp_server.served_roots import ServedRoots
 
 _TOKEN = "SUNWELL_MCP_TOKEN"
-_TIMES = 10
-"""How many runs at their cap the total allows, unless it is set."""
 
 
 class ServingGroup(SettingsCommand, click.Group):
@@ -48,20 +46,7 @@ class ServingGroup(SettingsCommand, click.Group):
     metavar="DIR",
     help="A folder to work in; several times for several. Default: the current folder.",
 )
-@click.option(
-    "--max-cost",
-    type=DOLLARS,
-    default=Decimal(1),
-    show_default=True,
-    metavar="X",
-    help="US dollars that one run may cost at most.",
-)
-@click.option(
-    "--total",
-    type=DOLLARS,
-    metavar="X",
-    help="US dollars that all runs of this server may cost together. Default: ten times --max-cost.",
-)
+@money_options("total", one="one run", all_of="all runs of this server")
 @click.option(
     "--confirm-above",
     type=DOLLARS,
@@ -147,9 +132,7 @@ def _checked_roots(chosen: Chosen, place: Path) -> "ServedRoots":
     """
     if chosen["port"] is not None and not chosen["http"]:
         raise click.UsageError("--port has no effect without --http: leave it out")
-    max_cost, total = chosen["max_cost"], chosen["total"]
-    if max_cost <= 0 or (total is not None and total <= 0):
-        raise ConfigurationError("--max-cost and --total must be more than 0 dollars: nothing could be done")
+    total_usd(chosen, "total")
     from sunwell.serve.mcp_server.served_roots import ServedRoots
 
     return ServedRoots.of(chosen["roots"] or (".",), place)
@@ -180,12 +163,11 @@ def _delegations(chosen: Chosen, roots: "ServedRoots") -> "Delegations":
     from sunwell.serve.root_settings import ServerTerms
 
     terms = ServerTerms(chosen["max_cost"], chosen["confirm_above"], chosen["approve"])
-    total = chosen["total"] if chosen["total"] is not None else terms.max_cost_usd * _TIMES
     return Delegations(
         roots,
         lambda root, work: CommandSettings.of(chosen, root, work),
         terms,
-        ProcessPurse(total),
+        ProcessPurse(total_usd(chosen, "total")),
     )
 
 

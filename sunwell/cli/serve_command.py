@@ -2,15 +2,14 @@
 
 import os
 from collections.abc import Mapping
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
 
+from sunwell.cli.served_settings import money_options, total_usd
 from sunwell.cli.shared_options import (
-    DOLLARS,
     Chosen,
     SettingsCommand,
     config_options,
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from sunwell.serve.root_settings import RootSettings
 
 _TOKEN = "SUNWELL_SERVE_TOKEN"
-_TIMES = 10
-"""How many requests at their cap a key allows, unless it is set."""
 _USUAL = "sunwell"
 
 
@@ -46,20 +43,7 @@ _USUAL = "sunwell"
         "this machine cannot read, or a new one."
     ),
 )
-@click.option(
-    "--max-usd",
-    type=DOLLARS,
-    metavar="X",
-    help="US dollars that all requests with one key may cost together. Default: ten times --max-cost.",
-)
-@click.option(
-    "--max-cost",
-    type=DOLLARS,
-    default=Decimal(1),
-    show_default=True,
-    metavar="X",
-    help="US dollars that one request may cost at most.",
-)
+@money_options("max-usd", one="one request", all_of="all requests with one key")
 @click.option(
     "--offer",
     "offers",
@@ -90,11 +74,7 @@ async def _serve(chosen: Chosen) -> None:
     from sunwell.cli.output import say
     from sunwell.cli.served_settings import opened, require_token, token_of
 
-    max_cost, total = chosen["max_cost"], chosen["max_usd"]
-    if max_cost <= 0 or (total is not None and total <= 0):
-        raise ConfigurationError(
-            "--max-cost and --max-usd must be more than 0 dollars: nothing could be done"
-        )
+    allowed = total_usd(chosen, "max-usd")
     tokens = [require_token(token, "--token") for token in chosen["tokens"]]
     if tokens:
         say(f"sunwell: other users of this machine can read --token; {_TOKEN} they cannot", err=True)
@@ -117,7 +97,6 @@ async def _serve(chosen: Chosen) -> None:
         ) from None
     if chosen["port"]:
         _require_other_models(chosen["port"])
-    allowed = max_cost * _TIMES if total is None else total
     keys = {token: ClientKey.of(token, allowed) for token in tokens}
     door = HttpDoor(lambda _: endpoint.app(), keys, error=door_error, closing=endpoint.runs.close)
     opened(door, chosen["port"] or 0, "", made)

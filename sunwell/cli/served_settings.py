@@ -1,13 +1,15 @@
 """What commands that serve other programs have in common: settings of a folder, and a door with a token."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
+import click
 
-from sunwell.cli.shared_options import Chosen, Configured
+from sunwell.cli.shared_options import DOLLARS, Chosen, Configured, F
 from sunwell.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -18,6 +20,41 @@ if TYPE_CHECKING:
     from sunwell.serve.root_settings import Work
 
 _LEAST_TOKEN = 16
+_TIMES = 10
+"""How many runs at their cap the total allows, unless it is set."""
+
+
+def money_options(total: str, *, one: str, all_of: str) -> Callable[[F], F]:
+    """Add ``--max-cost``, the cap of *one* run, and the option *total* for *all_of* them together."""
+    cap = click.option(
+        "--max-cost",
+        type=DOLLARS,
+        default=Decimal(1),
+        show_default=True,
+        metavar="X",
+        help=f"US dollars that {one} may cost at most.",
+    )
+    together = click.option(
+        f"--{total}",
+        type=DOLLARS,
+        metavar="X",
+        help=f"US dollars that {all_of} may cost together. Default: ten times --max-cost.",
+    )
+    return lambda function: cap(together(function))
+
+
+def total_usd(chosen: Chosen, total: str) -> Decimal:
+    """Return what all runs may cost together, by the option *total* or by that of one run.
+
+    Raises :exc:`~sunwell.errors.ConfigurationError` if nothing could be done.
+    """
+    cap, whole = chosen["max_cost"], chosen[total.replace("-", "_")]
+    if cap <= 0 or (whole is not None and whole <= 0):
+        raise ConfigurationError(
+            f"--max-cost and --{total} must be more than 0 dollars: nothing could be done"
+        )
+    found: Decimal = cap * _TIMES if whole is None else whole
+    return found
 
 
 def token_of(variable: str) -> tuple[str, bool]:
