@@ -1,12 +1,12 @@
 """The interface of a model: a request in, one completion out."""
 
-import functools
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal, Protocol, Self, get_args, runtime_checkable
 
 import attrs
 
+from sunwell.core.kept import kept_by_identity
 from sunwell.core.message import History, Message, Part, Text, ToolCall, digest_of_framed, framed
 
 
@@ -144,14 +144,20 @@ def _told_texts(system: tuple[str, ...], tools: "tuple[ToolSpec, ...]") -> list[
 
 
 # The same in all requests of a conversation, and each call asks for both several times.
-@functools.lru_cache(maxsize=64)
+@kept_by_identity
 def _told_bytes(system: tuple[str, ...], tools: "tuple[ToolSpec, ...]") -> int:
     return sum(map(_utf8_bytes, _told_texts(system, tools)))
 
 
-@functools.lru_cache(maxsize=64)
+@kept_by_identity
 def _told(
-    model: str, choice: str, effort: str, schema: str, system: tuple[str, ...], tools: "tuple[ToolSpec, ...]"
+    system: tuple[str, ...],
+    tools: "tuple[ToolSpec, ...]",
+    *,
+    model: str,
+    choice: str,
+    effort: str,
+    schema: str,
 ) -> bytes:
     return framed(model, choice, effort, schema, *_told_texts(system, tools))
 
@@ -194,8 +200,14 @@ class Request:
         Limits, timeouts and caching are left out: they may differ when a run is resumed.
         """
         schema = self.response_schema
-        named = schema.name if schema else ""
-        texts = _told(model, self.tool_choice, self.effort or "", named, self.system, self.tools)
+        texts = _told(
+            self.system,
+            self.tools,
+            model=model,
+            choice=self.tool_choice,
+            effort=self.effort or "",
+            schema=schema.name if schema else "",
+        )
         return digest_of_framed(texts, self.messages.digest).hex()
 
     def far_end_of_last(self) -> int | None:

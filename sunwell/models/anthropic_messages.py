@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import attrs
 
+from sunwell.core.kept import kept_by_identity
 from sunwell.core.message import History, Message, Part, Text, Thinking, ToolCall, ToolResult
 from sunwell.core.model import (
     CacheLife,
@@ -39,7 +40,7 @@ from sunwell.models.http_model import UNTUNED, HttpModel, Tuning
 from sunwell.models.learning import Lesson, asked_in_words, learned, lesson, without
 from sunwell.models.returned import goes_back, origin_of, sound_arguments, sound_name
 from sunwell.models.usage import NO_USAGE, UsageReading, count, stated_cost_usd, usage_of
-from sunwell.models.written import kept_without_schema, utf8, write_json, write_text
+from sunwell.models.written import RequestFrame, kept_without_schema, utf8, write_json, write_text
 
 FORMAT = "anthropic-messages"
 ORIGIN = "anthropic"
@@ -107,32 +108,79 @@ def encode_request(
     *origin* names the model that is asked: what it thought goes back to it. With *counting*, the fields are
     left out that the endpoint does not accept which only counts.
     """
-    asked = asked_in_words(request, features.schema)
-    sections = _written_sections(request.system) + asked
-    life = request.caching.prefix if features.cache else None
-    prefix_mark = "" if life is None else _cache_control(life if features.cache_life else None)
-    returned = origin if features.returns_thinking else ""
-    encode = partial(encode_message, origin=returned)
-    messages = request.messages.encoded(f"{FORMAT}|{returned}", encode)
+    schema = request.response_schema
+    frame = (_kept_frame if schema is None else _frame)(  # a schema is the caller's, and may have changed
+        request.system,
+        request.tools,
+        features,
+        request.caching,
+        schema,
+        model_id=model_id,
+        origin=origin,
+        max_output_tokens=request.max_output_tokens,
+        effort=request.effort,
+        tool_choice=request.tool_choice,
+        thinking_tokens=thinking_tokens,
+        streaming=streaming,
+        counting=counting,
+    )
+    messages = request.messages.encoded(frame.message_format, frame.encode)
     is_kept = request.caching.conversation and features.cache and features.cache_conversation
     ended = request.far_end_of_last() if is_kept else None
     if ended is not None:
         mark = _conversation_mark(request.caching, features)
-        messages = _with_mark_after(request.messages, ended, encode, mark)
+        messages = _with_mark_after(request.messages, ended, frame.encode, mark)
     # A conversation must begin with the user's side.
     opening = b"" if messages and request.messages[0].role != "assistant" else _OPENING
-    return (
-        b'{"model":',
-        utf8(write_text(model_id)),
-        _tools(request.tools, "" if sections else prefix_mark),
-        _system(sections, prefix_mark),
-        b',"messages":[',
-        opening + b"," if opening and messages else opening,
-        messages,
-        b"]",
-        _tail(request, features, streaming=streaming, counting=counting, thinking_tokens=thinking_tokens),
-        b"}",
+    return (*frame.before, opening + b"," if opening and messages else opening, messages, frame.after)
+
+
+def _frame(
+    system: tuple[str, ...],
+    tools: tuple[ToolSpec, ...],
+    features: MessagesFeatures,
+    caching: Caching,
+    schema: ResponseSchema | None,
+    *,
+    model_id: str,
+    origin: str,
+    max_output_tokens: int | None,
+    effort: Effort | None,
+    tool_choice: str,
+    thinking_tokens: int | None,
+    streaming: bool,
+    counting: bool,
+) -> RequestFrame:
+    sections = _written_sections(system) + asked_in_words(schema, features.schema)
+    life = caching.prefix if features.cache else None
+    prefix_mark = "" if life is None else _cache_control(life if features.cache_life else None)
+    returned = origin if features.returns_thinking else ""
+    tail = _tail(
+        max_output_tokens,
+        effort,
+        caching,
+        features,
+        thinking_tokens,
+        streaming,
+        counting,
+        bool(tools) and tool_choice == "none",
+        schema if features.schema == "json_schema" else None,
     )
+    return RequestFrame(
+        before=(
+            b'{"model":',
+            utf8(write_text(model_id)),
+            _tools(tools, "" if sections else prefix_mark),
+            _system(sections, prefix_mark),
+            b',"messages":[',
+        ),
+        after=b"]" + tail + b"}",
+        message_format=f"{FORMAT}|{returned}",
+        encode=partial(encode_message, origin=returned),
+    )
+
+
+_kept_frame = kept_by_identity(_frame)
 
 
 def _with_mark_after(messages: History, index: int, encode: Callable[[Message], bytes], mark: str) -> bytes:
@@ -210,30 +258,8 @@ def _conversation_mark(caching: Caching, features: MessagesFeatures) -> str:
     return _cache_control((caching.prefix or "5m") if features.cache_life else None)
 
 
-def _tail(
-    request: Request,
-    features: MessagesFeatures,
-    *,
-    streaming: bool,
-    counting: bool,
-    thinking_tokens: int | None,
-) -> bytes:
-    schema = request.response_schema if features.schema == "json_schema" else None
-    return _written_tail(
-        request.max_output_tokens,
-        request.effort,
-        request.caching,
-        features,
-        thinking_tokens,
-        streaming,
-        counting,
-        bool(request.tools) and request.tool_choice == "none",
-        schema,
-    )
-
-
 @kept_without_schema
-def _written_tail(
+def _tail(
     asked: int | None,
     effort: Effort | None,
     caching: Caching,

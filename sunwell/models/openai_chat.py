@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from sunwell.core.kept import kept_by_identity
 from sunwell.core.message import Message, Part, Text, Thinking, ToolCall, ToolResult
 from sunwell.core.model import Caching, Completion, Delta, Effort, Request, ResponseSchema, ToolSpec
 from sunwell.errors import BadRequest
@@ -43,7 +44,7 @@ from sunwell.models.returned import (
     thinking_of,
 )
 from sunwell.models.usage import ANY_CHAT, UsageDialect, stated_cost_usd
-from sunwell.models.written import kept_without_schema, utf8, write_json, write_text
+from sunwell.models.written import RequestFrame, kept_without_schema, utf8, write_json, write_text
 
 ORIGIN = "openai-chat"
 _LONGEST_NAME = 64
@@ -57,25 +58,65 @@ def encode_request(
 
     *origin* names the model that is asked: what it wrote goes back to it.
     """
-    encode = partial(encode_message, quirks=quirks, origin=origin)
-    mark = quirks.breakpoints and request.caching.prefix is not None
-    sections = tuple(section for section in request.system if section) + asked_in_words(
-        request, quirks.schema
+    schema = request.response_schema
+    frame = (_kept_frame if schema is None else _frame)(  # a schema is the caller's, and may have changed
+        request.system,
+        request.tools,
+        quirks,
+        request.caching,
+        schema,
+        model_id=model_id,
+        origin=origin,
+        max_output_tokens=request.max_output_tokens,
+        effort=request.effort,
+        tool_choice=request.tool_choice,
+        streaming=streaming,
     )
-    system = _system(sections, quirks.system_parts, mark)
-    messages = request.messages.encoded(quirks.message_format(origin), encode)
-    return (
-        b'{"model":',
-        utf8(write_text(model_id)),
-        _tools(request.tools, quirks.strict_tools),
-        b',"messages":[',
-        system,
-        b"," if system and messages else b"",
-        messages,
-        b"]",
-        _tail(request, quirks, streaming=streaming),
-        b"}",
+    messages = request.messages.encoded(frame.message_format, frame.encode)
+    return (*frame.before, b"," if frame.before[-1] and messages else b"", messages, frame.after)
+
+
+def _frame(
+    system: tuple[str, ...],
+    tools: tuple[ToolSpec, ...],
+    quirks: ChatQuirks,
+    caching: Caching,
+    schema: ResponseSchema | None,
+    *,
+    model_id: str,
+    origin: str,
+    max_output_tokens: int | None,
+    effort: Effort | None,
+    tool_choice: str,
+    streaming: bool,
+) -> RequestFrame:
+    asked = asked_in_words(schema, quirks.schema)
+    sections = tuple(section for section in system if section) + asked
+    mark = quirks.breakpoints and caching.prefix is not None
+    tail = _tail(
+        max_output_tokens,
+        effort,
+        caching,
+        quirks,
+        streaming,
+        bool(tools) and tool_choice == "none",
+        None if quirks.schema == "none" else schema,
     )
+    return RequestFrame(
+        before=(
+            b'{"model":',
+            utf8(write_text(model_id)),
+            _tools(tools, quirks.strict_tools),
+            b',"messages":[',
+            _system(sections, quirks.system_parts, mark),
+        ),
+        after=b"]" + tail + b"}",
+        message_format=quirks.message_format(origin),
+        encode=partial(encode_message, quirks=quirks, origin=origin),
+    )
+
+
+_kept_frame = kept_by_identity(_frame)
 
 
 def encode_message(message: Message, quirks: ChatQuirks = COMPATIBLE, origin: str = ORIGIN) -> bytes:
@@ -193,21 +234,8 @@ def _tools(tools: tuple[ToolSpec, ...], strict: bool) -> bytes:
     return utf8(f',"tools":[{",".join(written)}]')
 
 
-def _tail(request: Request, quirks: ChatQuirks, *, streaming: bool) -> bytes:
-    schema = None if quirks.schema == "none" else request.response_schema
-    return _written_tail(
-        request.max_output_tokens,
-        request.effort,
-        request.caching,
-        quirks,
-        streaming,
-        bool(request.tools) and request.tool_choice == "none",
-        schema,
-    )
-
-
 @kept_without_schema
-def _written_tail(
+def _tail(
     max_output_tokens: int | None,
     effort: Effort | None,
     caching: Caching,

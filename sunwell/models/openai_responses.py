@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import attrs
 
+from sunwell.core.kept import kept_by_identity
 from sunwell.core.message import Message, Part, Text, Thinking, ToolCall, ToolResult
 from sunwell.core.model import Caching, Completion, Delta, Effort, Request, ResponseSchema, Stop, ToolSpec
 from sunwell.models.answers import (
@@ -35,7 +36,7 @@ from sunwell.models.returned import (
     sound_name,
 )
 from sunwell.models.usage import OPENAI_RESPONSES, stated_cost_usd
-from sunwell.models.written import kept_without_schema, utf8, write_json, write_text
+from sunwell.models.written import RequestFrame, kept_without_schema, utf8, write_json, write_text
 
 FORMAT = "openai-responses"
 ORIGIN = "openai-responses"
@@ -85,24 +86,69 @@ def encode_request(
     *origin* names the model that is asked: what it wrote goes back to it. With *counting*, the fields are
     left out that the endpoint does not accept which only counts.
     """
-    breakpoints = features.breakpoints
-    asked = asked_in_words(request, features.schema)
-    sections = tuple(section for section in request.system if section) + asked
-    system = _system(sections, breakpoints and request.caching.prefix is not None)
-    returned = origin if features.returns_reasoning else ""
-    messages = request.messages.encoded(f"{FORMAT}|{returned}", partial(encode_message, origin=returned))
-    return (
-        b'{"model":',
-        utf8(write_text(model_id)),
-        _tools(request.tools),
-        b',"input":[',
-        system,
-        b"," if system and messages else b"",
-        messages,
-        b"]",
-        _tail(request, features, streaming=streaming, counting=counting),
-        b"}",
+    schema = request.response_schema
+    frame = (_kept_frame if schema is None else _frame)(  # a schema is the caller's, and may have changed
+        request.system,
+        request.tools,
+        features,
+        request.caching,
+        schema,
+        model_id=model_id,
+        origin=origin,
+        max_output_tokens=request.max_output_tokens,
+        effort=request.effort,
+        tool_choice=request.tool_choice,
+        streaming=streaming,
+        counting=counting,
     )
+    messages = request.messages.encoded(frame.message_format, frame.encode)
+    return (*frame.before, b"," if frame.before[-1] and messages else b"", messages, frame.after)
+
+
+def _frame(
+    system: tuple[str, ...],
+    tools: tuple[ToolSpec, ...],
+    features: ResponsesFeatures,
+    caching: Caching,
+    schema: ResponseSchema | None,
+    *,
+    model_id: str,
+    origin: str,
+    max_output_tokens: int | None,
+    effort: Effort | None,
+    tool_choice: str,
+    streaming: bool,
+    counting: bool,
+) -> RequestFrame:
+    asked = asked_in_words(schema, features.schema)
+    sections = tuple(section for section in system if section) + asked
+    mark = features.breakpoints and caching.prefix is not None
+    returned = origin if features.returns_reasoning else ""
+    tail = _tail(
+        max_output_tokens,
+        effort,
+        caching,
+        features,
+        streaming,
+        counting,
+        bool(tools) and tool_choice == "none",
+        None if features.schema == "none" else schema,
+    )
+    return RequestFrame(
+        before=(
+            b'{"model":',
+            utf8(write_text(model_id)),
+            _tools(tools),
+            b',"input":[',
+            _system(sections, mark),
+        ),
+        after=b"]" + tail + b"}",
+        message_format=f"{FORMAT}|{returned}",
+        encode=partial(encode_message, origin=returned),
+    )
+
+
+_kept_frame = kept_by_identity(_frame)
 
 
 def encode_message(message: Message, origin: str = ORIGIN) -> bytes:
@@ -186,22 +232,8 @@ _NOT_COUNTED = (
 """Fields that add nothing to the input, and that the endpoint does not accept which only counts."""
 
 
-def _tail(request: Request, features: ResponsesFeatures, *, streaming: bool, counting: bool) -> bytes:
-    schema = None if features.schema == "none" else request.response_schema
-    return _written_tail(
-        request.max_output_tokens,
-        request.effort,
-        request.caching,
-        features,
-        streaming,
-        counting,
-        bool(request.tools) and request.tool_choice == "none",
-        schema,
-    )
-
-
 @kept_without_schema
-def _written_tail(
+def _tail(
     max_output_tokens: int | None,
     effort: Effort | None,
     caching: Caching,

@@ -3,6 +3,7 @@
 Every wire format uses it, so that a rule found for one provider applies to all.
 """
 
+import functools
 import hashlib
 import json
 import re
@@ -18,6 +19,7 @@ _NINE = re.compile(r"[a-zA-Z0-9]{9}")
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
+@functools.lru_cache(maxsize=256)  # each request and each answer asks
 def origin_of(wire_format: str, provider: str, model_id: str) -> str:
     """Return the origin of what the model *model_id* of *provider* writes in *wire_format*."""
     return f"{wire_format}@{provider}/{model_id}"

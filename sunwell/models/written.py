@@ -4,6 +4,10 @@ import json
 from collections.abc import Callable
 from functools import lru_cache
 
+import attrs
+
+from sunwell.core.message import Message
+
 write_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 """Returns a value as JSON text; raises :exc:`ValueError` for a number that JSON does not have."""
 write_text = json.encoder.encode_basestring
@@ -27,3 +31,16 @@ def kept_without_schema(write: Callable[..., bytes]) -> Callable[..., bytes]:
         return (kept if fields[-1] is None else write)(*fields)
 
     return written
+
+
+@attrs.frozen(eq=False)
+class RequestFrame:
+    """What stands around the messages of a request: the same for a whole conversation, so it is kept."""
+
+    before: tuple[bytes, ...]
+    """The body up to the first message, in pieces that sibling requests share."""
+    after: bytes
+    """The body after the last message."""
+    message_format: str
+    """A name for the way in which the messages are written."""
+    encode: Callable[[Message], bytes]
