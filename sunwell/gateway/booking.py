@@ -27,7 +27,7 @@ from sunwell.events import (
 )
 from sunwell.gateway.answer_lengths import AnswerLengths
 from sunwell.gateway.bounds import Bound, Bounds, Source, counted_bound, wire_of
-from sunwell.gateway.model_call import CallAccount, ModelCall
+from sunwell.gateway.model_call import ModelCall
 from sunwell.gateway.new_input import NewInput
 from sunwell.journal.protocol import Journal
 from sunwell.journal.records import Answer, Failure, Held, HoldReason, InputCounted, NewTokensCounted, Refused
@@ -167,13 +167,16 @@ _MOST_BROKEN_COUNTS = 2  # a model whose count breaks or hangs so often is not a
 _BYTES_PER_TOKEN = 12  # a token of code is four bytes or so; what JSON escapes takes more
 
 
-@attrs.frozen
-class _Granted:
-    """What is reserved for an attempt, for which claim, and how its input was bounded."""
+@attrs.define(eq=False)
+class Granted:
+    """What an attempt holds of the budget until it is answered or has failed."""
 
     reservation: Reservation
     claim: Claim
     source: Source
+    """How its input was bounded."""
+    wire: Wire | None = None
+    """How the request was written when it was sent; ``None``: not known."""
 
 
 @attrs.define(eq=False)
@@ -187,14 +190,8 @@ class Booking:
     emit: Emit
     bounds: Bounds = attrs.field(init=False)
     new_input: NewInput = attrs.field(init=False)
-    _sources: dict[int, Source] = attrs.field(factory=dict, init=False)
-    """How the input was bounded, by the number of each reservation that is not over."""
-    _wires: dict[int, Wire | None] = attrs.field(factory=dict, init=False)
-    """How the request was written, by the number of each reservation whose answer is awaited."""
     _uncounted: dict[str, int] = attrs.field(factory=dict, init=False)
     """How often the provider's count broke or hung, by the model's name."""
-    _accounts: dict[tuple[str, int], CallAccount] = attrs.field(factory=dict, init=False)
-    """What the attempts of each call that is going on came to, by span and number."""
     _told: set[tuple[str, str]] = attrs.field(factory=set, init=False)
     """Doubts that were told: the model, and the kind of doubt."""
 
@@ -202,17 +199,9 @@ class Booking:
         self.bounds = Bounds(self.journal)
         self.new_input = NewInput(self.bounds)
 
-    def account(self, call: ModelCall) -> CallAccount:
-        """Return what the attempts of *call* have come to in this process so far."""
-        return self._accounts.setdefault((call.span.path, call.number), CallAccount())
-
-    def close_account(self, call: ModelCall) -> CallAccount:
-        """Return what the attempts of *call* came to, and forget it: the call is over."""
-        return self._accounts.pop((call.span.path, call.number), None) or CallAccount()
-
     async def begin(
         self, call: ModelCall, attempt: int, pace: Callable[[Reservation], Awaitable[None]]
-    ) -> Reservation:
+    ) -> Granted:
         """Reserve the worst case of the attempt, wait for its pace and write the intent down, durably.
 
         *pace* is awaited before the intent is written: a call that waits for the rate limit was not sent,
@@ -224,7 +213,19 @@ class Booking:
         asked = clock.time()
         try:
             held = await self._reserve(call)
-            await self._prepare(call, held.reservation, clock.time() - asked, pace)
+            try:
+                if (seconds := clock.time() - asked) >= _NOTICED_SECONDS:
+                    await self.held(call, "ledger", seconds)
+                # Before the intent: once the answer is paid for, a full disk must not keep us from writing it
+                # down.
+                await self.journal.reserve_space(_answer_bytes(held.reservation))
+                asked = clock.time()
+                await pace(held.reservation)
+                if (seconds := clock.time() - asked) >= _NOTICED_SECONDS:
+                    await self.held(call, "rate", seconds)
+            except BaseException:
+                self.ledger.release(held.reservation)
+                raise
             # During the waits above, another answer may have been billed above a bound of this kind.
             while not self.bounds.holds(call.model, held.source):
                 self.ledger.release(held.reservation)
@@ -235,12 +236,25 @@ class Booking:
             await self.journal.append(Refused(call.span.path, call.number, *numbers, error.detail))
             self.emit(BUDGET_REFUSED, BudgetRefused(*numbers, str(error)))
             raise
-        self._sources[held.reservation.id] = held.source
-        await self._intend(call, attempt, held.reservation)
-        self._wires[held.reservation.id] = wire_of(call.model)
-        return held.reservation
+        try:
+            intent = call.intent(attempt, held.reservation, held.source, self._closing_usd(call))
+            await self.journal.append(intent)
+        except BaseException as error:
+            await self._not_sent(call, attempt, held, error)
+            raise
+        held.wire = wire_of(call.model)
+        return held
 
-    async def _reserve(self, call: ModelCall) -> _Granted:
+    async def _not_sent(self, call: ModelCall, attempt: int, held: Granted, error: BaseException) -> None:
+        """Give back what was reserved for a call whose intent could not be written, or that was cancelled."""
+        if isinstance(error, asyncio.CancelledError):
+            # The intent may be on record by now. Nothing was sent: a resume must not count it as billed.
+            unsent = call.failure(attempt, error, may_be_billed=False, final=False)
+            await unbroken(self._fail(call, held, unsent))
+        else:
+            self.ledger.release(held.reservation)
+
+    async def _reserve(self, call: ModelCall) -> Granted:
         """Reserve the worst case of *call*.
 
         The first claim insists on the whole answer. Before a call is refused or its answer is shortened, its
@@ -248,7 +262,8 @@ class Booking:
         provider is asked for its own count: a claim that is computed from bytes may be several times too
         large.
         """
-        await load_tokenizer(call.model)
+        if has_tokenizer(call.model):
+            await load_tokenizer(call.model)
         bound = self.bounds.of(call)
         whole = self._claim(call, bound, is_whole=True)
         try:
@@ -257,19 +272,20 @@ class Booking:
             if error.limit not in ("usd", "tokens", "new_tokens"):
                 raise
         else:
-            return _Granted(reservation, whole, bound.source)
+            return Granted(reservation, whole, bound.source)
         bound = self.bounds.of(call)
         if self._counts(call, bound):
             bound = await self._counted(call, bound)
         claim = self._claim(call, bound)
-        return _Granted(await self.ledger.reserve(call.span.path, claim), claim, bound.source)
+        return Granted(await self.ledger.reserve(call.span.path, claim), claim, bound.source)
 
     async def least_claim(self, call: ModelCall, usd_left: Decimal) -> Claim:
         """Return the last claim that would be made for *call*, by a count if *usd_left* may not hold it.
 
         Nothing is reserved.
         """
-        await load_tokenizer(call.model)
+        if has_tokenizer(call.model):
+            await load_tokenizer(call.model)
         bound = self.bounds.of(call)
         claim = self._claim(call, bound)
         least_usd = claim.most_usd(claim.least_output_tokens)
@@ -299,15 +315,9 @@ class Booking:
         """Whether *call* is under a ceiling of new tokens; without one, nothing is counted apart."""
         return self.ledger.new_tokens_left(call.span.path) is not None
 
-    def learn(
-        self,
-        call: ModelCall,
-        completion: Completion,
-        limit_tokens: int | None,
-        wire: Wire | None = None,
-    ) -> None:
-        """Take note of an answer to *call*; see :meth:`~sunwell.gateway.bounds.Bounds.learn`."""
-        self.bounds.learn(call, completion, limit_tokens, wire)
+    def learn(self, call: ModelCall, completion: Completion, limit_tokens: int | None) -> None:
+        """Take note of a recorded answer to *call*; see :meth:`~sunwell.gateway.bounds.Bounds.learn`."""
+        self.bounds.learn(call, completion, limit_tokens)
         if self._counts_new(call):
             self.new_input.learn(call, completion)
 
@@ -343,47 +353,11 @@ class Booking:
         await self.journal.append(record, durable=False)  # the intent follows, and is synced
         return min(bound, counted_bound(tokens), key=lambda one: one.tokens)
 
-    async def _prepare(
-        self,
-        call: ModelCall,
-        reservation: Reservation,
-        held_seconds: float,
-        pace: Callable[[Reservation], Awaitable[None]],
-    ) -> None:
-        clock = asyncio.get_running_loop()
-        try:
-            if held_seconds >= _NOTICED_SECONDS:
-                await self.held(call, "ledger", held_seconds)
-            # Before the intent: once the answer is paid for, a full disk must not keep us from writing it
-            # down.
-            await self.journal.reserve_space(_answer_bytes(reservation))
-            asked = clock.time()
-            await pace(reservation)
-            if (paced_seconds := clock.time() - asked) >= _NOTICED_SECONDS:
-                await self.held(call, "rate", paced_seconds)
-        except BaseException:
-            self.ledger.release(reservation)
-            raise
-
     async def held(self, call: ModelCall, reason: HoldReason, seconds: float) -> None:
         """Write down that the call was held up, if that took any time to speak of."""
         if seconds >= _NOTICED_SECONDS:
             held = Held(call.span.path, reason, seconds, time.time())
             await self.journal.append(held, durable=False)  # the intent follows, and is synced
-
-    async def _intend(self, call: ModelCall, attempt: int, reservation: Reservation) -> None:
-        try:
-            source = self._sources[reservation.id]
-            await self.journal.append(call.intent(attempt, reservation, source, self._closing_usd(call)))
-        except asyncio.CancelledError as error:
-            # The intent may be on record by now. Nothing was sent: a resume must not count it as billed.
-            unsent = call.failure(attempt, error, may_be_billed=False, final=False)
-            await unbroken(self._fail(call, reservation, unsent))
-            raise
-        except BaseException:
-            self._sources.pop(reservation.id, None)
-            self.ledger.release(reservation)
-            raise
 
     def _closing_usd(self, call: ModelCall) -> Decimal:
         """Return what is kept of the cap of the whole run for closing calls; 0 without a cap."""
@@ -391,12 +365,14 @@ class Booking:
         return Decimal(0) if standing is None else standing.reserved - standing.in_flight
 
     async def answered(
-        self, call: ModelCall, attempt: int, reservation: Reservation, completion: Completion, seconds: float
+        self, call: ModelCall, attempt: int, held: Granted, completion: Completion, seconds: float
     ) -> Answer:
         """Write the answer down and settle, whatever happens to us meanwhile."""
         priced = self.prices.priced(call.model, completion)
-        self._tell_doubts(call, priced)
-        new = self.new_input.counted_tokens(call, priced.completion) if self._counts_new(call) else None
+        if priced.note or completion.usage_doubt:
+            self._tell_doubts(call, priced)
+        completion, counts_new = priced.completion, self._counts_new(call)
+        new = self.new_input.counted_tokens(call, completion) if counts_new else None
         answer = Answer(
             span=call.span.path,
             number=call.number,
@@ -404,22 +380,22 @@ class Booking:
             purpose=call.purpose,
             depth=call.span.depth,
             digest=call.digest,
-            completion=priced.completion,
+            completion=completion,
             cost_usd=priced.cost_usd,
             duration_seconds=seconds,
             at=time.time(),
         )
-        wire = self._wires.pop(reservation.id, None)
-        self.learn(call, priced.completion, reservation.max_output_tokens, wire)
-        self.bounds.lengths.add(call.model.name, call.purpose, priced.completion)
-        await unbroken(self._settle(call, reservation, answer, new))
+        self.bounds.learn(call, completion, held.reservation.max_output_tokens, held.wire)
+        if counts_new:
+            self.new_input.learn(call, completion)
+        self.bounds.lengths.add(call.model.name, call.purpose, completion)
+        await unbroken(self._settle(call, held, answer, new))
         return answer
 
     async def failed(
-        self, call: ModelCall, attempt: int, reservation: Reservation, error: BaseException, *, final: bool
+        self, call: ModelCall, attempt: int, held: Granted, error: BaseException, *, final: bool
     ) -> None:
         """Write the failure down and book what came with it, or give back or keep what was reserved."""
-        self._wires.pop(reservation.id, None)
         # A call that was cut off by us, or broke in a way nobody foresaw, may have been billed.
         may_be_billed = error.may_be_billed if isinstance(error, ModelError) else not is_unsent(error)
         completion, cost_usd = answer_in(error, call.model.name), None
@@ -435,11 +411,9 @@ class Booking:
             completion=completion,
             cost_usd=cost_usd,
         )
-        await unbroken(self._fail(call, reservation, failure))
+        await unbroken(self._fail(call, held, failure))
 
-    async def _settle(
-        self, call: ModelCall, reservation: Reservation, answer: Answer, new_tokens: int | None
-    ) -> None:
+    async def _settle(self, call: ModelCall, held: Granted, answer: Answer, new_tokens: int | None) -> None:
         # The journal first: after a crash between the two, a resume books the answer from its record. The
         # other way round, the room would be free for others while the answer that used it might be lost.
         # Durable soon, and not at once: all that acts on an answer, a call, a tool that changes anything, the
@@ -451,34 +425,32 @@ class Booking:
                 await self.journal.append(NewTokensCounted(*key, new_tokens, answer.at), durable=False)
             await self.journal.append(answer, durable="soon")
         except BaseException:
-            self._keep(call, reservation)  # it was billed, and no record says how much
+            self._keep(call, held)  # it was billed, and no record says how much
             raise
-        self._book(call, reservation, answer.completion, answer.cost_usd, new_tokens)
+        self._book(call, held, answer.completion, answer.cost_usd, new_tokens)
 
     def _book(
         self,
         call: ModelCall,
-        reservation: Reservation,
+        held: Granted,
         completion: Completion,
         cost_usd: Decimal | None,
         new_tokens: int | None = None,
     ) -> None:
         billed = completion.billed_tokens
         if billed is None:  # and nobody said how much
-            self._keep(call, reservation, completion.stated_cost_usd)
+            self._keep(call, held, completion.stated_cost_usd)
             return
-        source = self._sources.pop(reservation.id, "bytes")
-        passed = self.ledger.settle(reservation, billed, cost_usd, new_tokens)
-        self.account(call).book(completion, cost_usd)
+        passed = self.ledger.settle(held.reservation, billed, cost_usd, new_tokens)
+        call.account.book(completion, cost_usd)
         self.tally.add_answer(call.entry(completion.model), completion, cost_usd)
         if passed:
-            self._end_shortcut(call, reservation, source, billed, cost_usd)
+            self._end_shortcut(call, held, billed, cost_usd)
 
-    def _end_shortcut(
-        self, call: ModelCall, reservation: Reservation, source: Source, billed: int, cost_usd: Decimal | None
-    ) -> None:
+    def _end_shortcut(self, call: ModelCall, held: Granted, billed: int, cost_usd: Decimal | None) -> None:
         """Say that an answer was billed above its bound; from now on the model's bounds are safer ones."""
-        self.bounds.fail(call.model.name, source)
+        reservation = held.reservation
+        self.bounds.fail(call.model.name, held.source)
         excess = BoundExceeded(call.model.name, reservation.tokens, billed, reservation.usd, cost_usd)
         self.emit(BOUND_EXCEEDED, excess)
 
@@ -497,30 +469,29 @@ class Booking:
                 self._told.add((call.model.name, kind))
                 self.emit(WARNED, Warned(sentence))
 
-    async def _fail(self, call: ModelCall, reservation: Reservation, failure: Failure) -> None:
+    async def _fail(self, call: ModelCall, held: Granted, failure: Failure) -> None:
         if failure.completion is not None:
-            self._book(call, reservation, failure.completion, failure.cost_usd)
+            self._book(call, held, failure.completion, failure.cost_usd)
         elif failure.may_be_billed:
-            self._keep(call, reservation)
+            self._keep(call, held)
         else:
-            self._sources.pop(reservation.id, None)
-            self.ledger.release(reservation)
+            self.ledger.release(held.reservation)
         # After the ledger: the reservation has to end also if the record cannot be written. A crash before
         # the record leaves an intent alone, which a resume counts as uncertain.
         await self.journal.append(failure)
 
-    def _keep(self, call: ModelCall, reservation: Reservation, stated_usd: Decimal | None = None) -> None:
+    def _keep(self, call: ModelCall, held: Granted, stated_usd: Decimal | None = None) -> None:
+        reservation = held.reservation
         tokens, usd = reservation.tokens, reservation.usd
-        source = self._sources.pop(reservation.id, "bytes")
         # Some providers state a cost (OpenRouter, xAI, Perplexity), here without usage. It counts if it is
         # more.
         if stated_usd is not None and (usd is None or stated_usd > usd):
             if self.ledger.settle(reservation, tokens, stated_usd, reservation.new_tokens):
-                self._end_shortcut(call, reservation, source, tokens, stated_usd)
+                self._end_shortcut(call, held, tokens, stated_usd)
             usd = stated_usd
         else:
             self.ledger.keep(reservation)
-        self.account(call).keep(usd)
+        call.account.keep(usd)
         self.tally.add_uncertain(call.entry(call.model.name), tokens, usd)
 
 

@@ -411,11 +411,11 @@ class Gateway:
                 error=said,
                 error_kind=type(error).__name__,
                 duration_seconds=clock.time() - started,
-                **self._booking.close_account(call).fields(),
+                **call.account.fields(),
             )
             self._tell_end(call, failed, None)
             raise
-        account, completion = self._booking.close_account(call), answer.completion
+        completion = answer.completion
         if MODEL_CONTENT.receivers or self.hears(MODEL_CALL_FINISHED):
             finished = call.finished(
                 attempts=answer.attempt + 1,
@@ -426,7 +426,7 @@ class Gateway:
                 answered_by=completion.model,
                 answer_id=completion.id,
                 provider_stop=completion.provider_stop,
-                **account.fields(),
+                **call.account.fields(),
             )
             self._tell_end(call, finished, completion)
         return completion
@@ -482,50 +482,37 @@ class Gateway:
     async def _try_once(
         self, call: ModelCall, first: int, tried: int, failed: int, silent: "_Silence"
     ) -> Answer:
+        """Make the attempt after *tried* others, of which *failed* were repetitions."""
         attempt = first + tried
         admission = _Admission(call, self.emit)
         listening = told_of_holds.set(admission.tell)  # also if the model itself waits, as in direct use
         try:
-            reservation = await self._booking.begin(call, attempt, admission.wait)
-            self._booking.account(call).begin(reservation)
-            sent = admission.sent(reservation)
-            return await self._send(call, attempt, reservation, sent, (tried, failed), silent)
+            held = await self._booking.begin(call, attempt, admission.wait)
+            call.account.begin(held.reservation)
+            clock = asyncio.get_running_loop()
+            started = clock.time()
+            try:
+                completion = await self._complete(call, admission.sent(held.reservation))
+            except BaseException as error:  # a cancellation too: if the request is out, it may be billed
+                if isinstance(error, ModelError):
+                    silent.seconds += clock.time() - started if error.silent else 0.0
+                    clean_error(error, call.model.name, self.secrets)
+                    if isinstance(error, RequestTooLong):
+                        self._learn_limits(call, error, held.reservation.max_output_tokens)
+                    error.is_changed = error.is_changed and tried - failed < MOST_CHANGES
+                final = self.retry.wait_seconds(failed, error, silent.seconds) is None
+                await self._booking.failed(call, attempt, held, error, final=final)
+                raise
+            seconds = clock.time() - started
+            return await self._booking.answered(call, attempt, held, completion, seconds)
         finally:
             told_of_holds.reset(listening)
             admission.end()
 
-    async def _send(
-        self,
-        call: ModelCall,
-        attempt: int,
-        reservation: Reservation,
-        request: Request,
-        counts: tuple[int, int],
-        silent: "_Silence",
-    ) -> Answer:
-        """Send *request*; *counts* are the attempts before it, and how many of them were repetitions."""
-        tried, failed = counts
-        clock = asyncio.get_running_loop()
-        started = clock.time()
-        try:
-            completion = await self._complete(call, request)
-        except BaseException as error:  # a cancellation too: if the request is out, it may be billed
-            if isinstance(error, ModelError):
-                clean_error(error, call.model.name, self.secrets)
-                silent.seconds += clock.time() - started if error.silent else 0.0
-                if isinstance(error, RequestTooLong):
-                    self._learn_limits(call, error, reservation.max_output_tokens)
-                error.is_changed = error.is_changed and tried - failed < MOST_CHANGES
-            final = self.retry.wait_seconds(failed, error, silent.seconds) is None
-            await self._booking.failed(call, attempt, reservation, error, final=final)
-            raise
-        seconds = clock.time() - started
-        return await self._booking.answered(call, attempt, reservation, completion, seconds)
-
     async def _complete(self, call: ModelCall, request: Request) -> Completion:
         name = call.model.name
         try:
-            answer = await self._answer(call, request)
+            answer = await (self._streamed(call, request) if call.stream else call.model.complete(request))
             return cleaned_answer(sound(answer, name), self.secrets)
         except TimeoutError as error:  # the model's own: a limit of ours reaches it as a cancellation
             raise ConnectionFailed(
@@ -539,9 +526,7 @@ class Gateway:
             # as it is, it would look as if the worker had been stopped.
             raise ConnectionFailed(name, "its call was cancelled, and not by the run", True) from error
 
-    async def _answer(self, call: ModelCall, request: Request) -> Completion:
-        if not call.stream:
-            return await call.model.complete(request)
+    async def _streamed(self, call: ModelCall, request: Request) -> Completion:
         completion = None
         has_begun = False
         shown = SecretStream(self.secrets)
@@ -550,7 +535,7 @@ class Gateway:
         async for delta in call.model.stream(request):
             text = shown.feed(delta.text)
             if not has_begun:
-                self._booking.account(call).first_piece_seconds = clock.time() - asked
+                call.account.first_piece_seconds = clock.time() - asked
             if text or not has_begun:  # the first piece tells that the answer has begun
                 has_begun = True
                 self.emit(MODEL_TEXT_ARRIVED, ModelTextArrived(call.span.path, text))

@@ -81,6 +81,8 @@ class ModelCall:
     stream: bool = False
     remember: bool = False
     """Whether an answer of an earlier run will do, and this one is kept for later runs."""
+    account: CallAccount = attrs.field(factory=CallAccount, eq=False, repr=False)
+    """What its attempts have come to in this process so far."""
 
     @property
     def memory_key(self) -> str | None:
