@@ -98,7 +98,7 @@ class TreeLedger:
 
     async def reserve(self, path: str, claim: Claim) -> Reservation:
         """Hold room for one attempt; see the class for who gets what, and who waits."""
-        account = self._nearest(path)
+        account = self._found.get(path) or self._nearest(path)
         output = claim.max_output_tokens
         usd = claim.most_usd(output)
         # Only if nobody waits: a claim that came later and fits would take the room that comes free for one
@@ -124,7 +124,8 @@ class TreeLedger:
         # Between reservation and intent the caller waits for the journal and the rate limit. Meanwhile
         # another call may have been billed above its bound, and what it used beyond it was promised to
         # this one.
-        for account in self._nearest(reservation.account).chain:
+        path = reservation.account
+        for account in (self._found.get(path) or self._nearest(path)).chain:
             if limit := account.passed_limit():
                 self.release(reservation)
                 raise overtaken(reservation, account, limit)
@@ -137,7 +138,8 @@ class TreeLedger:
         new = tokens if new_tokens is None else new_tokens
         for account in held.account.chain:
             account.settle(reservation, tokens, usd, new)
-        self._lines.stir(held.account.chain)
+        if self._lines.waiting:
+            self._lines.stir(held.account.chain)
         self._warn(held.account.chain)
         return is_exceeded(reservation, tokens, usd)
 
@@ -162,13 +164,13 @@ class TreeLedger:
 
     def take_turn(self, path: str) -> None:
         """Count one turn, or raise :exc:`~sunwell.errors.BudgetExhausted`."""
-        chain = self._nearest(path).chain
+        chain = (self._found.get(path) or self._nearest(path)).chain
         # All are checked before any is counted: a turn refused below must not count above.
         for account in chain:
             if account.turns.ceiling is not None and account.turns.room(later=False) < 1:
                 raise turns_used_up(account)
         for account in chain:
-            account.turns.add(1, 0)
+            account.turns.spent += 1
         self._warn(chain)
 
     def hold_back(self, path: str, tokens: int, usd: Decimal | None, seconds: float = 0.0) -> None:
@@ -218,6 +220,11 @@ class TreeLedger:
                 found.append(standing_of(limit, gauge, account.path))
         return found[0] if len(found) == 1 else min(found, key=lambda one: one.left, default=None)
 
+    def kept_usd(self, path: str) -> Decimal:
+        """Return what is kept of the account's ceiling in US dollars for closing calls; see the protocol."""
+        usd = (self._found.get(path) or self._nearest(path)).usd
+        return usd.zero if usd.ceiling is None else max(usd.zero, min(usd.kept, usd.ceiling - usd.booked))
+
     def tokens_left(self, path: str) -> int | None:
         """Return the tokens that an ordinary claim may still take; ``None``: no ceiling."""
         left: int | None = self._least_room(path, "tokens")
@@ -252,7 +259,7 @@ class TreeLedger:
     def _least_room(self, path: str, limit: str) -> Any:
         """Return what an ordinary claim may still take of *limit*; ``None``: no ceiling."""
         least = None
-        for account in self._nearest(path).chain:
+        for account in (self._found.get(path) or self._nearest(path)).chain:
             gauge = getattr(account, limit)
             if gauge.ceiling is not None:
                 room = max(gauge.room(later=False), gauge.zero)
@@ -279,7 +286,8 @@ class TreeLedger:
         if account.closing_seconds != seconds:
             account.closing_seconds = seconds
             self._lines.set_timers(account)
-        self._lines.stir(account.chain)
+        if self._lines.waiting:
+            self._lines.stir(account.chain)
 
     def _nearest(self, path: str) -> Account:
         if (account := self._found.get(path)) is not None:

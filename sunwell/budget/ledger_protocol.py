@@ -187,6 +187,13 @@ class Ledger(Protocol):
         """
         ...
 
+    def kept_usd(self, path: str) -> Decimal:
+        """Return what is kept of the ceiling in US dollars at *path* for closing calls; 0 without a ceiling.
+
+        No more is kept than is free.
+        """
+        ...
+
     def tokens_left(self, path: str) -> int | None:
         """Return the tokens that an ordinary claim may still take; ``None``: no ceiling above *path*.
 

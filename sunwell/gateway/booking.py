@@ -237,7 +237,8 @@ class Booking:
             self.emit(BUDGET_REFUSED, BudgetRefused(*numbers, str(error)))
             raise
         try:
-            intent = call.intent(attempt, held.reservation, held.source, self._closing_usd(call))
+            kept_usd = self.ledger.kept_usd(call.span.path.partition("/")[0])  # of the cap of the whole run
+            intent = call.intent(attempt, held.reservation, held.source, kept_usd)
             await self.journal.append(intent)
         except BaseException as error:
             await self._not_sent(call, attempt, held, error)
@@ -358,11 +359,6 @@ class Booking:
         if seconds >= _NOTICED_SECONDS:
             held = Held(call.span.path, reason, seconds, time.time())
             await self.journal.append(held, durable=False)  # the intent follows, and is synced
-
-    def _closing_usd(self, call: ModelCall) -> Decimal:
-        """Return what is kept of the cap of the whole run for closing calls; 0 without a cap."""
-        standing = self.ledger.standing(call.span.path.partition("/")[0], "usd")
-        return Decimal(0) if standing is None else standing.reserved - standing.in_flight
 
     async def answered(
         self, call: ModelCall, attempt: int, held: Granted, completion: Completion, seconds: float

@@ -59,8 +59,13 @@ class _Report:
 
 @attrs.define(eq=False)
 class _Basis:
-    """What answers to requests with the same settings to one model have said; only messages differ."""
+    """What is known of requests with the same settings to one model; only messages differ."""
 
+    model_id: str
+    allowance_tokens: int
+    """Most input tokens that the provider adds to a request."""
+    is_routed: bool | None
+    """Whether the provider passes requests on to others, see :func:`~sunwell.models.dialects.is_routed`."""
     least_tokens: int | None = None
     """Least input of any of these requests; ``None``: no answer yet."""
     empty_bytes: int | None = None
@@ -91,15 +96,17 @@ class Bounds:
 
     def of(self, call: ModelCall) -> Bound:
         """Return the smallest bound on the input of *call* that is known without asking anybody."""
-        self.read_record()
+        if not self._is_record_read:
+            self.read_record()
         model, request = call.model, call.request
         failed = self._failed.get(model.name, ())
+        basis = self._basis(model, request)
         size_bytes = _size_bytes(model, request)
-        least = _bytes_bound(model, request, size_bytes)
+        least = _bytes_bound(model, request, size_bytes + basis.allowance_tokens)
         source: Source = "bytes"
-        if "reported" not in failed and self._answers_alike(model):
-            reported = self._reported(call, size_bytes)
-            if reported is not None and reported < least:
+        if basis.least_tokens is not None and "reported" not in failed and self._answers_alike(model, basis):
+            reported = self._reported(call, size_bytes, basis, basis.least_tokens)
+            if reported < least:
                 least, source = reported, "reported"
         if "tokenizer" not in failed:
             exact = tokens.tokenizer_bound(model, request)
@@ -136,7 +143,8 @@ class Bounds:
         usage = completion.usage
         if usage is None or completion.usage_doubt or completion.consulted:
             return
-        if wire is not None and wire != wire_of(model):
+        now = wire_of(model)
+        if wire is not None and wire is not now and wire != now:
             return
         if not _is_plausible(usage.input_tokens, call.request.size_bytes):
             return
@@ -174,7 +182,11 @@ class Bounds:
         latest = self._latest
         if latest is not None and all(map(is_, latest[0], rests_on)):
             return latest[1]
-        basis = self._bases.setdefault(unchanged(model, request), _Basis())
+        asked = unchanged(model, request)
+        basis = self._bases.get(asked)
+        if basis is None:
+            _, model_id = provider_and_id(model)
+            basis = self._bases[asked] = _Basis(model_id, allowance(model), is_routed(model))
         self._latest = (rests_on, basis)
         return basis
 
@@ -200,13 +212,12 @@ class Bounds:
                     if _exceeds(intent, completion, record.cost_usd):
                         self.fail(intent.model, intent.bound)
 
-    def _answers_alike(self, model: ModelProtocol) -> bool:
+    def _answers_alike(self, model: ModelProtocol, basis: _Basis) -> bool:
         """Whether the same model answered each time: the one that was asked, unless the provider is known."""
         answered = self._answered.get(model.name)
         if not answered:
             return True
-        routed = is_routed(model)
-        _, model_id = provider_and_id(model)
+        routed, model_id = basis.is_routed, basis.model_id
         if answered == {model_id}:
             return not routed
         first, *others = sorted(answered)
@@ -215,12 +226,8 @@ class Bounds:
         asked = is_same_model(model_id, first) or is_same_model(model.name, first)
         return asked or is_alias_of(model_id, first) or routed is False
 
-    def _reported(self, call: ModelCall, size_bytes: int) -> int | None:
+    def _reported(self, call: ModelCall, size_bytes: int, basis: _Basis, known: int) -> int:
         model, request = call.model, call.request
-        basis = self._basis(model, request)
-        known = basis.least_tokens
-        if known is None:
-            return None
         messages, start = request.messages, 0
         report = basis.reports.get(call.span.path)
         if report is not None and begins(messages, report.count, report.digest):
@@ -239,7 +246,9 @@ class Bounds:
         # The answer counts as a new message although its tokens are known: what frames it is not.
         new = messages[start:]
         parts = len(new) + sum(len(one.tool_calls) for one in new if one.role == "assistant")
-        return _with_margin(known) + _TOKENS_PER_NEW_PART * parts + max(0, size_bytes) + allowance(model)
+        return (
+            _with_margin(known) + _TOKENS_PER_NEW_PART * parts + max(0, size_bytes) + basis.allowance_tokens
+        )
 
     def bytes_of(self, model: ModelProtocol, request: Request, new: tuple[Message, ...]) -> int:
         """Return the size of the messages *new* of *request* as they are sent."""
@@ -262,9 +271,9 @@ def _size_bytes(model: ModelProtocol, request: Request) -> int:
     return model.sent_bytes(request) if isinstance(model, HttpModel) else request.messages.size_bytes
 
 
-def _bytes_bound(model: ModelProtocol, request: Request, size_bytes: int) -> int:
+def _bytes_bound(model: ModelProtocol, request: Request, usual_tokens: int) -> int:
     if isinstance(model, HttpModel) and type(model).input_bound_tokens is HttpModel.input_bound_tokens:
-        return size_bytes + allowance(model)  # what the model would say, without writing the request again
+        return usual_tokens  # what the model would say, without writing the request again
     return tokens.input_bound_tokens(model, request)
 
 
@@ -309,7 +318,7 @@ def unchanged(model: ModelProtocol, request: Request) -> Hashable:
     asked = (request.effort, request.system, request.tools, request.tool_choice, request.response_schema)
     if isinstance(model, HttpModel):
         sent = (model.connection, model.wire, model.tuning, model.is_thinking(request))
-        return (model.name, model.model_id, *sent, *asked)
+        return (model.name, model.model_id, model.provider, *sent, *asked)
     return (model.name, *provider_and_id(model), *asked)
 
 

@@ -3,13 +3,14 @@
 import json
 from collections.abc import Mapping
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import attrs
 
 from sunwell.core.message import History, Message
 from sunwell.core.model import Effort, ModelProtocol, Request, ResponseSchema, ToolSpec
 from sunwell.models.catalog import Api, is_openai, provider_of, spelled_alike, undated
+from sunwell.models.http_model import HttpModel, Wire
 from sunwell.models.openai_framing import (
     BEGINNING,
     Counted,
@@ -21,9 +22,6 @@ from sunwell.models.openai_framing import (
 )
 from sunwell.models.prices import provider_and_id
 from sunwell.models.vocabulary import can_load, load_in_thread
-
-if TYPE_CHECKING:
-    from sunwell.models.http_model import Wire
 
 ALLOWANCES_DATE = "2026-11-21"
 """ISO day on which the tables of this module were last checked."""
@@ -134,8 +132,6 @@ def _framing(model: ModelProtocol) -> Framing | None:
     # The path first: it rules most models out, and each call asks.
     if getattr(getattr(model, "wire", None), "path", None) not in _APIS:
         return None
-    from sunwell.models.http_model import HttpModel
-
     if not isinstance(model, HttpModel) or not is_openai(model.connection):
         return None
     return framing_of(model.model_id) if can_load() else None
@@ -146,7 +142,7 @@ _APIS: Mapping[str, Api] = {"/chat/completions": "chat", "/responses": "response
 
 @lru_cache(maxsize=64)
 def _head(
-    wire: "Wire",
+    wire: Wire,
     model_id: str,
     system: tuple[str, ...],
     tools: tuple[ToolSpec, ...],
@@ -171,7 +167,7 @@ def _head(
 
 
 def _step(
-    framing: Framing, wire: "Wire", model_id: str, before: Counted | None, message: Message
+    framing: Framing, wire: Wire, model_id: str, before: Counted | None, message: Message
 ) -> Counted | None:
     if before is None:
         return None
@@ -181,7 +177,7 @@ def _step(
     return counted
 
 
-def _body(wire: "Wire", model_id: str, request: Request) -> dict[str, Any]:
+def _body(wire: Wire, model_id: str, request: Request) -> dict[str, Any]:
     body: dict[str, Any] = json.loads(b"".join(wire.encode(model_id, request, streaming=True)))
     return body
 

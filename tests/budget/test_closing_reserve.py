@@ -195,3 +195,21 @@ def test_time_is_kept_for_the_closing_call():
         return [await outcome(ledger, "run", Claim(1, 1, closing=closing)) for closing in (False, True)]
 
     assert run_virtual(main()) == ["seconds", 1]
+
+
+async def test_the_dollars_kept_are_those_that_the_ceiling_has_free():
+    """A tenth of it at most, and never more than calls have left; they count up to what is shown as kept."""
+    ledger = ledger_of(usd=Decimal("1.00"))
+    assert TreeLedger().kept_usd("run") == ledger.kept_usd("run") == 0
+    ledger.hold_back("run/a", 0, Decimal("0.03"))
+    assert ledger.kept_usd("run/a") == Decimal("0.03")
+    ledger.hold_back("run", 0, Decimal("0.30"))
+    assert ledger.kept_usd("run") == Decimal("0.10")
+    held = await ledger.reserve("run", Claim(1, 1, 1, Decimal("0.40"), Decimal("0.10")))
+    standing = ledger.standing("run", "usd")
+    assert standing is not None
+    assert ledger.kept_usd("run") == standing.reserved - standing.in_flight == Decimal("0.10")
+    ledger.settle(held, 2, Decimal("0.95"))
+    assert ledger.kept_usd("run") == Decimal("0.05")
+    ledger.restore("run", Amount(settled_usd=Decimal("0.50")))
+    assert ledger.kept_usd("run") == 0
