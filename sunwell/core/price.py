@@ -119,7 +119,8 @@ class Price:
 
     def cost_usd(self, usage: Usage) -> Decimal:
         """Return the cost of *usage*, which must be of one request: exact, not rounded."""
-        return self.rates_for(usage.input_tokens).cost_usd(usage)
+        rates = self.rates_for(usage.input_tokens) if self.tiers else self.rates
+        return rates.cost_usd(usage)
 
     def conversation_usd(self, turns: Iterable[tuple[int, int, int, int]]) -> Decimal:
         """Return what a conversation costs, each turn at the rates of its own length: exact, not rounded.

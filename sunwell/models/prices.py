@@ -338,9 +338,9 @@ class PriceBook:
             getattr(model, "context_window", None),
             getattr(model, "max_output_tokens", None),
             getattr(model, "thinking_tokens", None),
-            self._day,
+            self._on or int(time.time() // _DAY_SECONDS),
             self.limits,
-            self.limits.version,
+            self.limits.learned,
         )
         key = (id(model), max_output_tokens)
         known = self._terms.get(key)
@@ -403,9 +403,15 @@ class PriceBook:
         id is no difference. If the provider states a cost, the higher of the stated and the computed cost
         counts. The cost is ``None`` if the usage is unknown, or if a price is unknown and no cost is stated.
         """
-        if completion.usage is None:
+        usage = completion.usage
+        if usage is None:
             return Priced(completion, None)
-        priced = self._computed(model, completion, completion.usage)
+        is_alone = not (completion.consulted or completion.is_batch)
+        if is_alone and completion.model == getattr(model, "model_id", None):  # nearly always
+            price = self._terms_of(model, None).price
+            priced = Priced(completion, None if price is None else price.cost_usd(usage))
+        else:
+            priced = self._computed(model, completion, usage)
         if completion.stated_cost_usd is None:
             return priced
         known = [usd for usd in (priced.cost_usd, completion.stated_cost_usd) if usd is not None]

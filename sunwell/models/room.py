@@ -72,25 +72,21 @@ class ModelLimits:
 
     windows: Mapping[str, int] = attrs.field(factory=dict)
     """Context windows that were set, by a model's name or ``provider/id``."""
-    _learned: dict[str, _Learned] = attrs.field(factory=dict, init=False)
-
-    @property
-    def version(self) -> object:
-        """What is another object as soon as anything was learned."""
-        return self._learned
+    learned: dict[str, _Learned] = attrs.field(factory=dict, init=False)
+    """What was learned, by a model's name: another object as soon as that is more."""
 
     def window_tokens(self, model: ModelProtocol) -> int | None:
         """Return what the provider said is the window of *model*, else what was set; ``None``: neither."""
-        learned = self._learned.get(model.name, _NOTHING).window_tokens
+        learned = self.learned.get(model.name, _NOTHING).window_tokens
         own: int | None = getattr(model, "context_window", None)
         return learned or own or self.windows.get(model.name)
 
     def learn(self, model: ModelProtocol, refusal: RequestTooLong) -> None:
         """Take note of the figures in *refusal*: the provider knows them best."""
-        known = self._learned.get(model.name, _NOTHING)
+        known = self.learned.get(model.name, _NOTHING)
         window, output = refusal.window_tokens, refusal.output_limit_tokens
         learned = _Learned(window or known.window_tokens, output or known.output_tokens)
-        self._learned = self._learned | {model.name: learned}  # a new object: see ``version``
+        self.learned = self.learned | {model.name: learned}
 
     def room(self, model: ModelProtocol, window_tokens: int | None, asked_tokens: int | None) -> Room:
         """Return the room of a request to *model* that sets *asked_tokens* as the limit of its answer.
@@ -105,7 +101,7 @@ class ModelLimits:
             usual = window_tokens // (_THINKING_SHARE if thinking else _DEFAULT_SHARE)
             most = usual if chosen is None else window_tokens - window_tokens // _LEAST_PROMPT_SHARE
             output = min(output, max(1, most))
-        longest = self._learned.get(model.name, _NOTHING).output_tokens
+        longest = self.learned.get(model.name, _NOTHING).output_tokens
         return Room(output if longest is None else min(output, longest), window_tokens)
 
 
