@@ -1,6 +1,7 @@
 """What an observer of runs has sent along with requests and given to commands, such as the id of a trace."""
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Protocol
 
 
@@ -17,6 +18,7 @@ class PassedOn(Protocol):
 
 
 _sources: list[PassedOn] = []
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def pass_on(source: PassedOn) -> Callable[[], None]:
@@ -32,6 +34,8 @@ def pass_on(source: PassedOn) -> Callable[[], None]:
 
 def passed_headers() -> Mapping[str, str]:
     """Return the headers for a request to a model's provider."""
+    if not _sources:
+        return _NOTHING
     return {name: value for source in _sources for name, value in source.headers().items()}
 
 

@@ -10,15 +10,12 @@ import sys
 import threading
 from collections.abc import (
     AsyncGenerator,
-    AsyncIterable,
-    AsyncIterator,
-    Awaitable,
     Callable,
     Iterable,
     Mapping,
 )
 from contextvars import ContextVar
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Self
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 from weakref import WeakKeyDictionary
 
@@ -28,7 +25,7 @@ from sunwell.core.passed_on import passed_headers
 from sunwell.core.secrets import Secrets
 from sunwell.core.threads import in_thread
 from sunwell.errors import ConfigurationError, MissingKeyError
-from sunwell.models.direct_post import DirectAnswer, DirectHead, is_possible
+from sunwell.models.direct_post import DirectHead, HttpAnswer, is_possible
 
 OWN_URLS = {"anthropic": "https://api.anthropic.com", "openai": "https://api.openai.com/v1"}
 """The providers' own addresses, used if a connection sets none."""
@@ -253,33 +250,6 @@ _FLIGHT: ContextVar[Flight | None] = ContextVar("flight", default=None)
 """The request that the current task sends."""
 
 
-class BodyStream(Protocol):
-    """A body that arrives."""
-
-    def is_eof(self) -> bool:
-        """Whether all of it is there."""
-        ...
-
-    def read_nowait(self) -> bytes:
-        """Return what is there and was not read."""
-        ...
-
-
-@attrs.frozen
-class HttpAnswer:
-    """What a server answers, with any status."""
-
-    status_code: int
-    headers: Mapping[str, str]
-    """Values by names in lower case."""
-    pieces: AsyncIterator[bytes]
-    """The body as it arrives, without its content encoding."""
-    aclose: Callable[[], Awaitable[None]]
-    """Gives the connection back if the body was read to its end, else closes it."""
-    body: BodyStream | None = None
-    """What the pieces come from, if it has no content encoding and is known."""
-
-
 @attrs.frozen
 class _RequestHead:
     """Address and headers of all requests to one path."""
@@ -343,7 +313,7 @@ class Sender:
         if flight is not None:
             flight.is_sent = not self._tells_sending
         if head.direct is not None:
-            return _answer_of(await head.direct.post(body, flight, passed_headers()))
+            return await head.direct.post(body, flight, passed_headers())
         token = _FLIGHT.set(flight)
         try:
             return await self._post_by_httpx2(head, body)
@@ -396,25 +366,6 @@ class Sender:
                     raise
         del made[0].headers["content-length"]  # it differs for each body
         return made[0]
-
-
-def _answer_of(found: DirectAnswer) -> HttpAnswer:
-    named: dict[str, str] = {}
-    for name, value in found.headers.items():
-        key = name.lower()
-        named[key] = f"{named[key]}, {value}" if key in named else value
-    pieces, is_encoded = found.content.iter_any(), "content-encoding" in named
-    if is_encoded:
-        pieces = _decoded(found.status, found.raw_headers, pieces)
-    return HttpAnswer(found.status, named, pieces, found.taken.aclose, None if is_encoded else found.content)
-
-
-async def _decoded(status: int, headers: Any, pieces: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    """Yield *pieces* without the content encoding that *headers* name."""
-    import httpx2
-
-    async for piece in httpx2.Response(status, headers=headers, content=pieces).aiter_bytes():
-        yield piece
 
 
 Sdk = Literal["anthropic", "openai"]

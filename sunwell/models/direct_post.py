@@ -7,7 +7,7 @@ reading the address, preparing headers, cookies, redirects, a task for the body 
 
 import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Protocol, Self
 
 import attrs
@@ -31,10 +31,25 @@ def is_possible() -> bool:
     """Whether the installed aiohttp has the parts that are used here: they are half private."""
     import aiohttp
     from aiohttp.client_proto import ResponseHandler
+    from aiohttp.streams import StreamReader
 
     taken = inspect.signature(ResponseHandler.set_response_params).parameters
     asked = list(inspect.signature(aiohttp.BaseConnector.connect).parameters)
-    return set(_READING) <= set(taken) and asked == ["self", "req", "traces", "timeout"]
+    has_buffer = "_buffer" in StreamReader.__slots__
+    return set(_READING) <= set(taken) and asked == ["self", "req", "traces", "timeout"] and has_buffer
+
+
+@functools.cache
+def _request_class() -> Any:
+    import aiohttp
+
+    class _SameRequest(aiohttp.ClientRequest):
+        @functools.cached_property
+        def connection_key(self) -> Any:
+            # All requests of a head go to one place: which connections fit is worked out once.
+            return super().connection_key
+
+    return _SameRequest
 
 
 @attrs.define(eq=False)
@@ -55,15 +70,49 @@ class _TakenConnection:
 
 
 @attrs.frozen
-class DirectAnswer:
-    """An answer before its body is read."""
+class HttpAnswer:
+    """What a server answers, with any status."""
 
-    status: int
-    headers: Any
-    raw_headers: Any
-    content: Any
-    """aiohttp's stream of the body."""
-    taken: _TakenConnection
+    status_code: int
+    headers: Mapping[str, str]
+    """Values by names in lower case."""
+    pieces: AsyncIterator[bytes]
+    """The body as it arrives, without its content encoding."""
+    aclose: Callable[[], Awaitable[None]]
+    """Gives the connection back if the body was read to its end, else closes it."""
+    data: bytes | None = None
+    """The whole body, if it came with the headers and has no content encoding. Nothing is left to close."""
+
+
+def _answer_of(message: Any, content: Any, connection: Any) -> HttpAnswer:
+    """Return the answer whose body is read from *content*, aiohttp's stream, on *connection*."""
+    headers: dict[str, str] = {}
+    for name, value in message.headers.items():
+        key = name.lower()
+        headers[key] = f"{headers[key]}, {value}" if key in headers else value
+    taken, is_encoded = _TakenConnection(connection), "content-encoding" in headers
+    if content.is_eof() and not is_encoded:  # as most often
+        taken.give_back()
+        # The stream's own methods would ask the connection for more, which by now may have another request.
+        data = b"".join(getattr(content, "_buffer", ()))
+        return HttpAnswer(message.code, headers, _once(data), taken.aclose, data)
+    content.on_eof(taken.give_back)
+    pieces = content.iter_any()
+    if is_encoded:
+        pieces = _decoded(message.code, message.raw_headers, pieces)
+    return HttpAnswer(message.code, headers, pieces, taken.aclose)
+
+
+async def _once(data: bytes) -> AsyncIterator[bytes]:
+    yield data
+
+
+async def _decoded(status: int, headers: Any, pieces: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """Yield *pieces* without the content encoding that *headers* name."""
+    import httpx2
+
+    async for piece in httpx2.Response(status, headers=headers, content=pieces).aiter_bytes():
+        yield piece
 
 
 def _started(path: str, headers: Mapping[str, str]) -> bytes:
@@ -101,13 +150,13 @@ class DirectHead:
 
         if url.scheme not in ("", "http", "https"):
             raise aiohttp.NonHttpUrlClientError(url)
-        asked = aiohttp.ClientRequest("POST", url, headers=headers, ssl=True)
+        asked = _request_class()("POST", url, headers=headers, ssl=True)
         start = _started(asked.url.raw_path_qs, asked.headers)
         return cls(session.connector, asked, aiohttp.ClientTimeout(sock_connect=connect_seconds), start)
 
     async def post(
         self, body: bytes, flight: TellsSending | None, more: Mapping[str, str] | None = None
-    ) -> DirectAnswer:
+    ) -> HttpAnswer:
         """Send *body* and return the answer. *flight* is told once a connection is open.
 
         *more* are headers of this request alone; they replace those of the same name.
@@ -135,9 +184,7 @@ class DirectHead:
             if meant is error:
                 raise
             raise meant from error
-        taken = _TakenConnection(connection)
-        content.on_eof(taken.give_back)
-        return DirectAnswer(message.code, message.headers, message.raw_headers, content, taken)
+        return _answer_of(message, content, connection)
 
     def _start_with(self, more: Mapping[str, str]) -> bytes:
         headers = self._asked.headers.copy()

@@ -12,7 +12,8 @@ from sunwell.core.alarms import Within
 from sunwell.core.model import Completion, Delta, Effort, Request
 from sunwell.errors import BadRequest, ModelError, RequestTooLong, SunwellError, mark_unsent
 from sunwell.models.answers import ErrorInAnswer, NotAnAnswer, ThoughtSplitter, decode_object
-from sunwell.models.connection import Connection, Flight, HttpAnswer, Sdk, Sender, sender_for
+from sunwell.models.connection import Connection, Flight, Sdk, Sender, sender_for
+from sunwell.models.direct_post import HttpAnswer
 from sunwell.models.failures import Failures
 from sunwell.models.rate_limits import Need, Ticket, admitted, limiter_for
 from sunwell.models.usage import count
@@ -207,10 +208,12 @@ class HttpCall:
         try:
             with limit:
                 response = await self._send(sender, streaming=False)
-                try:
-                    data = await _read_all(response)
-                finally:
-                    await response.aclose()
+                data = response.data
+                if data is None or len(data) > MAX_ANSWER_BYTES:
+                    try:
+                        data = await _read_all(response)
+                    finally:
+                        await response.aclose()
             completion = self._read(data, response.headers.get("content-type", ""))
             self._ticket.finished(completion.usage)
             return completion
@@ -274,7 +277,12 @@ class HttpCall:
             sender = await sender_for(self.wire.sdk, self.connection)
             sender.calls += 1  # before the wait: an idle client may be closed
             try:
-                self._ticket = await self._admission()
+                ticket = admitted.get()  # which the gateway got before it wrote the intent
+                limiter = limiter_for(self.connection, self.model_id)
+                if ticket is None or ticket.is_used or ticket.limiter is not limiter:
+                    ticket = await limiter.enter(_need_of(self.request))
+                ticket.is_used = True
+                self._ticket = ticket
             except BaseException:
                 sender.calls -= 1
                 raise
@@ -287,15 +295,6 @@ class HttpCall:
             if failure is None:
                 raise
         raise failure
-
-    async def _admission(self) -> Ticket:
-        """Return the ticket that the gateway got before it wrote the intent, or else wait for one."""
-        ticket = admitted.get()
-        limiter = limiter_for(self.connection, self.model_id)
-        if ticket is None or ticket.is_used or ticket.limiter is not limiter:
-            ticket = await limiter.enter(_need_of(self.request))
-        ticket.is_used = True
-        return ticket
 
     async def _send(self, sender: Sender, *, streaming: bool) -> HttpAnswer:
         try:
@@ -396,7 +395,7 @@ class HttpCall:
         raise failure
 
     def _read(self, data: bytes, content_type: str) -> Completion:
-        if "event-stream" not in content_type and not _is_stream(data):
+        if data.startswith(b"{") or ("event-stream" not in content_type and not _is_stream(data)):
             return self.wire.read(data, self.model_id)
         parser, reader = EventParser(), self.wire.reader(self.model_id)
         _deltas([*parser.feed(data), *parser.close()], reader)
@@ -472,11 +471,6 @@ def _deltas(events: Iterable[bytes], reader: Reader) -> list[Delta]:
 
 
 async def _read_all(answer: HttpAnswer) -> bytes:
-    if answer.body is not None and answer.body.is_eof():  # most answers arrive with their headers
-        data = answer.body.read_nowait()
-        if len(data) > MAX_ANSWER_BYTES:
-            raise _too_long()
-        return data
     pieces, size_bytes = [], 0
     async for piece in answer.pieces:
         size_bytes += len(piece)
@@ -665,8 +659,8 @@ class HttpModel:
         call closes its connection. If the server rejects an optional field, the error allows another
         attempt, which leaves the field out.
         """
-        call = self._call(request)
-        if not self._must_stream(request):
+        call, above, asked = self._call(request), self.stream_above_tokens, request.max_output_tokens
+        if above is None or asked is None or asked <= above:
             return await call.whole()
         completion = None
         async with aclosing(call.stream()) as deltas:
@@ -697,7 +691,3 @@ class HttpModel:
     def _call(self, request: Request) -> HttpCall:
         tuned = self.tuning.applied(request)
         return HttpCall(self.model_id, self.wire, self.connection, self._failures, tuned, self._learn)
-
-    def _must_stream(self, request: Request) -> bool:
-        above, asked = self.stream_above_tokens, request.max_output_tokens
-        return above is not None and asked is not None and asked > above

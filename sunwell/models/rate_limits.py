@@ -329,8 +329,9 @@ class RateLimiter:
             self.comeback.take(now)
         if self.chosen.requests is not None:
             self.chosen.requests.take(1, now)
-        all_tokens = self._all_tokens(need)
+        all_tokens = 0.0
         if self.chosen.tokens is not None:
+            all_tokens = self._all_tokens(need)
             self.chosen.tokens.take(all_tokens, now)
         self._begun_at = now if self._begun_at is None else self._begun_at
         self.in_flight += 1

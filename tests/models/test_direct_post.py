@@ -88,6 +88,22 @@ async def test_calls_share_a_connection_and_each_body_arrives_whole() -> None:
     assert all(b"\r\nAuthorization: Bearer key-1\r\n".lower() in head.lower() for head in server.heads)
 
 
+async def test_a_body_that_came_with_its_headers_is_there_at_once_and_its_connection_is_free() -> None:
+    """Also none at all. One that is still to come, or is encoded, is read in pieces."""
+    nothing = b"HTTP/1.1 204 No Content\r\n\r\n"
+    packed = b"HTTP/1.1 200 OK\r\ncontent-encoding: identity\r\ncontent-length: 2\r\n\r\n{}"
+    later = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{|}"
+    async with serving(OK, nothing, packed, later, OK) as (server, sender):
+        answers = [await sender.post("/chat/completions", b"{}") for _ in range(2)]
+        assert [answer.data for answer in answers] == [b"{}", b""]
+        assert [b"".join([piece async for piece in answer.pieces]) for answer in answers] == [b"{}", b""]
+        read = [await sender.post("/chat/completions", b"{}")]
+        assert (read[0].data, b"".join([piece async for piece in read[0].pieces])) == (None, b"{}")
+        assert (await answer_to(sender))[2] == b"{}"
+        assert (await answer_to(sender))[2] == b"{}"
+    assert len(set(server.peers)) == 1
+
+
 async def test_what_a_server_sends_before_its_answer_is_no_answer() -> None:
     """Headers that come twice are joined; cookies are neither kept nor sent."""
     early = b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n|HTTP/1.1 200 OK\r\nset-cookie: a=b\r\n"
@@ -165,7 +181,7 @@ async def test_headers_of_one_request_replace_others_and_stay_with_it() -> None:
         direct = sender._heads["/chat/completions"].direct
         assert direct is not None
         answer = await direct.post(b"{}", None, {"Accept": "text/plain", "traceparent": "00-1"})
-        await answer.taken.aclose()
+        await answer.aclose()
         with pytest.raises(ValueError, match="line break"):
             await direct.post(b"{}", None, {"traceparent": "a\r\nb: c"})
     first, second = (head.lower() for head in server.heads)
