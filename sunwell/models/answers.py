@@ -4,16 +4,17 @@ Every wire format uses it, so that a rule found for one provider applies to all.
 """
 
 import codecs
+import functools
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
 import attrs
 
 from sunwell.core.message import Part, Text, Thinking, ToolCall
-from sunwell.core.model import Completion, Delta, Stop
+from sunwell.core.model import Completion, Delta, Stop, Usage
 from sunwell.models.refusals import MODEL_SLIPS
 
 STOPS: Mapping[str, Stop] = MappingProxyType(
@@ -64,18 +65,25 @@ class ErrorInAnswer(Exception):
         self.answer = answer
 
 
+@functools.cache
+def strict_json() -> tuple[Callable[[bytes | str], Any], type[Exception]]:
+    """Return what reads valid JSON, and what it raises for any other: loaded when it is first needed."""
+    import msgspec
+
+    return msgspec.json.Decoder().decode, msgspec.DecodeError
+
+
 def decode(data: bytes) -> Any:
     """Return the value that *data* holds, after a byte order mark if it has one. Raises :exc:`NotAnAnswer`.
 
     Falls back to a slower parser for invalid JSON that some servers write: raw control characters in
     strings, lone surrogates, NaN.
     """
-    import msgspec
-
     data = data.removeprefix(codecs.BOM_UTF8)
+    strict, invalid = strict_json()
     try:
-        return msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return strict(data)
+    except (invalid, UnicodeDecodeError, RecursionError):
         pass
     try:
         text = data.decode("utf-8", "replace")
@@ -155,49 +163,54 @@ def _head(word: str) -> str:
     return word.partition(":")[0].strip().lower()
 
 
-def finished(parts: Iterable[Part], stop: Stop, found: Completion) -> Completion:
-    """Return *found* with clean *parts*: empty text is dropped, and each tool call has a unique id.
+def finished(
+    parts: Iterable[Part], stop: Stop, usage: Usage | None, answer_id: str
+) -> tuple[tuple[Part, ...], Stop, Usage | None]:
+    """Return an answer's parts, cleaned, with its stop and its usage as far as they fit these.
 
-    Thinking that a server left in the text, between ``<think>`` and ``</think>`` at its beginning, becomes a
-    part of its own; it is never sent back.
+    Empty text is dropped, and each tool call has a unique id. Thinking that a server left in the text,
+    between ``<think>`` and ``</think>`` at its beginning, becomes a part of its own; it is never sent back.
 
     Impossible usage counts as not reported: 0 input tokens, or 0 output tokens for an answer that is
     not empty.
     """
     kept: list[Part] = []
     seen: set[str] = set()
-    for part in _without_thoughts(parts, stop):
-        if isinstance(part, ToolCall):
-            own_id = _own_id(part.id, seen, found.id)
-            if own_id != part.id:
-                part = attrs.evolve(part, id=own_id)
-            seen.add(own_id)
-        elif isinstance(part, Text) and not part.text:
+    has_begun = False
+    for part in parts:
+        if isinstance(part, Text):
+            if not part.text:
+                continue
+            if not has_begun and _OPENS in part.text:
+                kept += _without_thought(part, stop)
+            else:
+                kept.append(part)
+            has_begun = True
             continue
+        if isinstance(part, ToolCall):
+            if not part.id or part.id in seen:
+                part = attrs.evolve(part, id=_own_id(part.id, seen, answer_id))
+            seen.add(part.id)
         kept.append(part)
     if seen and stop == "end":  # several gateways say "stop" after tool calls
         stop = "tool_calls"
-    usage = found.usage
     if usage is not None and (usage.input_tokens == 0 or (kept and usage.output_tokens == 0)):
         usage = None
-    return found.cleaned(tuple(kept), stop, usage)
+    return tuple(kept), stop, usage
 
 
 _OPENS, _CLOSES = "<think>", "</think>"
 
 
-def _without_thoughts(parts: Iterable[Part], stop: Stop) -> Iterator[Part]:
-    is_first = True
-    for part in parts:
-        if is_first and isinstance(part, Text) and part.text:
-            is_first = False
-            text = part.text.lstrip()
-            thought, closes, answer = text.removeprefix(_OPENS).partition(_CLOSES)
-            # Cut off at its length limit, the thinking has no end; any other text without one is an answer.
-            if text.startswith(_OPENS) and (closes or stop == "length"):
-                yield Thinking(thought.strip(), "", "text")
-                part = attrs.evolve(part, text=answer.lstrip())
-        yield part
+def _without_thought(part: Text, stop: Stop) -> list[Part]:
+    """Return the first text of an answer, and before it the thinking with which it begins."""
+    text = part.text.lstrip()
+    thought, closes, answer = text.removeprefix(_OPENS).partition(_CLOSES)
+    # Cut off at its length limit, the thinking has no end; any other text without one is an answer.
+    if not text.startswith(_OPENS) or not (closes or stop == "length"):
+        return [part]
+    rest = answer.lstrip()
+    return [Thinking(thought.strip(), "", "text"), *([attrs.evolve(part, text=rest)] if rest else ())]
 
 
 @attrs.define(eq=False)
@@ -257,8 +270,7 @@ def _finite(digits: str) -> float | None:
 
 
 def _own_id(given: str, seen: set[str], answer_id: str) -> str:
-    if given and given not in seen:
-        return given
+    """Return an id for a call that has none, or that of another one."""
     stem, number = given or f"call_{answer_id}", len(seen) + 1
     while f"{stem}_{number}" in seen:
         number += 1

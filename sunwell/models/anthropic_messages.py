@@ -346,7 +346,7 @@ def read_answer(data: bytes, asked: str, origin: str = ORIGIN) -> Completion:
         content = [{"type": "text", "text": content}]
     if not isinstance(content, list):
         raise NotAnAnswer("sent an answer without content", arrived=True)
-    blocks = [members(block) for block in content]
+    blocks = list(map(members, content))
     plain = all(block.get("type") in ("text", "tool_use") for block in blocks)
     raws = [""] * len(blocks) if plain else _raw_blocks(data, blocks)
     parts = [_part(block, raw, origin) for block, raw in zip(blocks, raws, strict=True)]
@@ -383,10 +383,9 @@ def _completion(
     stop, said = stop_of(answer, "stop_reason", is_body=is_body)
     model, answer_id = words(answer.get("model")) or asked, words(answer.get("id"))
     consulted, reading = _consulted(usage.get("iterations"), model), read_usage(usage)
-    found = Completion(
-        (),
-        stop,
-        None if consulted is None else reading.usage,  # advisors without usage were billed, too
+    reported = None if consulted is None else reading.usage  # advisors without usage were billed, too
+    completion = Completion(
+        *finished(parts, stop, reported, answer_id),
         model,
         said,
         answer_id,
@@ -395,9 +394,8 @@ def _completion(
         stated_cost_usd=stated_cost_usd(usage),
         usage_doubt=reading.doubt,
     )
-    completion = finished(parts, stop, found)
     error = answer.get("error")
-    if error or is_error_word(said):
+    if error or (stop == "other" and is_error_word(said)):
         raise ErrorInAnswer(error or error_of(said), completion)
     return completion
 
@@ -408,8 +406,10 @@ def _consulted(iterations: Any, answered: str) -> tuple[Consulted, ...] | None:
     The tokens of an advisor are only in the list of iterations; those of messages are counted in the
     usage itself.
     """
+    if not isinstance(iterations, list):
+        return ()
     found = []
-    for one in iterations if isinstance(iterations, list) else ():
+    for one in iterations:
         part = members(one)
         if part.get("type") in ("message", None):
             continue

@@ -272,6 +272,9 @@ _CALL_EXTRA = ("extra_content", "thought_signature", "provider_specific_fields")
 """Fields of a tool call, or of its function, that go back with it: Gemini's and LiteLLM's."""
 _LISTS = ("reasoning_details", "thinking_blocks")
 """Fields of a message that hold its reasoning in entries: OpenRouter's and LiteLLM's."""
+_THOUGHTS = frozenset((*_REASONING, *_LISTS, "extra_content"))
+"""Fields of a message besides text and calls of which anything is kept."""
+_CALL_EXTRAS = frozenset(_CALL_EXTRA)
 
 
 def read_answer(
@@ -296,19 +299,22 @@ def read_answer(
     if not isinstance(message, dict) and not error:
         raise NotAnAnswer("sent an answer without a message", arrived=True)
     message = members(message)
-    found = _Found(origin, words(message.get("refusal")))
+    refusal = message.get("refusal")
+    found = _Found(origin, words(refusal) if refusal else "")
     found.content.add(message.get("content"))
-    for field in _REASONING:
-        if text := words(message.get(field)):
-            found.reasoning, found.reasoning_field = text, field
-            break
-    found.keep(message)
+    if not _THOUGHTS.isdisjoint(message):
+        for field in _REASONING:
+            if text := words(message.get(field)):
+                found.reasoning, found.reasoning_field = text, field
+                break
+        found.keep(message)
     calls = message.get("tool_calls")
     for call in map(members, calls if isinstance(calls, list) else ()):
         function = members(call.get("function"))
         given = function.get("arguments")
         arguments = whole(given) if isinstance(given, str) else as_json({} if given is None else given)
-        extra = _extra_of_call(call)
+        has_more = not (_CALL_EXTRAS.isdisjoint(call) and _CALL_EXTRAS.isdisjoint(function))
+        extra = _extra_of_call(call) if has_more else {}
         found.calls.append(
             _tool_call(words(call.get("id")), words(function.get("name")), arguments, extra, origin)
         )
@@ -372,7 +378,8 @@ class _Content:
         found: list[Part] = []
         for one in (*self._before, self.text):
             if isinstance(one, str):
-                found.append(Text(whole(one)))
+                if one:
+                    found.append(Text(whole(one)))
             else:
                 found.append(thinking(thinking_of(one), as_json(one), origin))
         return found
@@ -407,6 +414,8 @@ class _Found:
         return shown
 
     def _thinking(self, is_body: bool) -> list[Part]:
+        if not (self.reasoning or self._lists or self._extra):
+            return []
         raw: dict[str, Any] = {self.reasoning_field: self.reasoning} if self.reasoning else {}
         lists = {name: ones if is_body else joined_details(ones) for name, ones in self._lists.items()}
         raw |= lists | self._extra
@@ -425,24 +434,24 @@ class _Found:
         is_body: bool,
     ) -> Completion:
         """Return the completion. Raises :exc:`ErrorInAnswer` for *error* or an error as stop reason."""
-        parts = self._thinking(is_body)
-        parts += [*self.content.parts(self.origin), Text(whole(self.refusal)), *self.calls]
+        parts = [*self._thinking(is_body), *self.content.parts(self.origin)]
+        if self.refusal:
+            parts.append(Text(whole(self.refusal)))
+        parts += self.calls
         stop, said = stop_of(choice, "finish_reason", is_body=is_body)
+        has_failed = stop == "other" and is_error_word(said)
         if self.refusal:
             stop = "refusal"
-        reading = dialect.read(usage)
-        found = Completion(
-            (),
-            stop,
-            reading.usage,
+        reading, answer_id = dialect.read(usage), words(answer.get("id"))
+        completion = Completion(
+            *finished(parts, stop, reading.usage, answer_id),
             words(answer.get("model")) or asked,
             said,
-            words(answer.get("id")),
+            answer_id,
             stated_cost_usd=stated_cost_usd(usage),
             usage_doubt=reading.doubt,
         )
-        completion = finished(parts, stop, found)
-        if error or is_error_word(said):
+        if error or has_failed:
             raise ErrorInAnswer(error or error_of(said), completion)
         return completion
 

@@ -326,17 +326,15 @@ def _completion(answer: Mapping[str, Any], asked: str, origin: str) -> Completio
     parts = [part for item in items for part in _parts(item, origin)]
     said = words(members(answer.get("incomplete_details")).get("reason"))
     reading = OPENAI_RESPONSES.read(answer.get("usage"))
-    found = Completion(
-        (),
-        _stop(answer, items, status, said),
-        reading.usage,
+    answer_id = words(answer.get("id"))
+    completion = Completion(
+        *finished(parts, _stop(answer, items, status, said), reading.usage, answer_id),
         words(answer.get("model")) or asked,
         said or status,
-        words(answer.get("id")),
+        answer_id,
         stated_cost_usd=stated_cost_usd(answer.get("usage")),
         usage_doubt=reading.doubt,
     )
-    completion = finished(parts, found.stop, found)
     if error:
         raise ErrorInAnswer(error, completion if completion.usage or completion.parts else None)
     return completion

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sunwell.core.message import Text, Thinking, ToolCall
-from sunwell.models.answers import as_json, members, whole
+from sunwell.models.answers import as_json, members, strict_json, whole
 from sunwell.models.written import write_json
 
 _NOT_IN_ID = re.compile(r"[^a-zA-Z0-9_-]")
@@ -51,15 +51,14 @@ def sound_arguments(arguments: str) -> str:
     Valid ones are returned as they are. Raw line breaks in strings, which the tools accept, are escaped.
     Anything else becomes the text in an object, so that the model can see what it wrote.
     """
-    import msgspec
-
     text = whole(arguments)
     if not text.strip():
         return "{}"
+    strict, invalid = strict_json()
     try:
-        if isinstance(msgspec.json.decode(text), dict):
+        if isinstance(strict(text), dict):
             return text
-    except (msgspec.MsgspecError, RecursionError):
+    except (invalid, RecursionError):
         pass
     try:
         value = json.loads(text, strict=False, parse_constant=_refuse)
