@@ -70,8 +70,11 @@ class Clock:
 
     def least_left_seconds(self, chain: tuple[Account, ...]) -> float | None:
         """Return the time that all accounts of *chain* still allow; ``None``: no ceiling."""
-        left = [self.left_seconds(account) for account in chain]
-        return min((seconds for seconds in left if seconds is not None), default=None)
+        least = None
+        for account in chain:
+            if account.budget.seconds is not None and (left := self.left_seconds(account)) is not None:
+                least = left if least is None else min(least, left)
+        return least
 
     def out_of_time(self, account: Account, closing: bool) -> Account | None:
         """Return the topmost account whose time is up for a claim, ordinary or *closing*, on *account*."""

@@ -176,7 +176,8 @@ class TreeLedger:
     def hold_back(self, path: str, tokens: int, usd: Decimal | None, seconds: float = 0.0) -> None:
         """Set the closing reserve of the account of *path*; see the protocol."""
         calls = 1 if tokens or usd or seconds else 0
-        self._set_reserve(self._nearest(path), (usd or Decimal(0), tokens, calls, tokens), seconds)
+        account = self._found.get(path) or self._nearest(path)
+        self._set_reserve(account, (usd or Decimal(0), tokens, calls, tokens), seconds)
 
     def restore(self, path: str, amount: Amount) -> None:
         """Add what earlier processes of the same run used at *path*; see the protocol."""
@@ -242,7 +243,7 @@ class TreeLedger:
 
     def seconds_left(self, path: str) -> float | None:
         """Return the time that all ceilings above *path* still allow; ``None``: no ceiling."""
-        return self.clock.least_left_seconds(self._nearest(path).chain)
+        return self.clock.least_left_seconds((self._found.get(path) or self._nearest(path)).chain)
 
     def ceilings(self, path: str) -> tuple[CeilingLeft, ...]:
         """Return the ceilings in dollars or tokens that hold at *path*, from the top down."""

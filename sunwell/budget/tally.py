@@ -141,7 +141,7 @@ class Tally:
             if cost_usd is not None and one.cost_usd is not None:
                 cost_usd -= one.cost_usd
         assert completion.usage is not None
-        self.add(call, completion.usage, cost_usd)
+        self._sum(call).add(1, completion.usage, cost_usd)
 
     def add_uncertain(self, call: BilledCall, reserved_tokens: int, reserved_usd: Decimal | None) -> None:
         """Add an attempt whose usage never came, at its upper bound; it stands apart in every bill."""

@@ -94,15 +94,11 @@ def _what_is_wrong(value: Any) -> str:
     stated = value.stated_cost_usd
     if stated is not None and not (isinstance(stated, Decimal) and stated.is_finite() and stated >= 0):
         return "its stated cost is not None and not a Decimal of zero or more"
-    return _what_is_wrong_with(value.usage)
-
-
-def _what_is_wrong_with(usage: Any) -> str:
-    if usage is None:
+    if value.usage is None:
         return ""
-    if not isinstance(usage, Usage):
-        return f"its usage is {type(usage).__name__}, not Usage or None"
-    are_whole = set(map(type, _counts_of(usage))) == _ONLY_WHOLE
+    if not isinstance(value.usage, Usage):
+        return f"its usage is {type(value.usage).__name__}, not Usage or None"
+    are_whole = set(map(type, _counts_of(value.usage))) == _ONLY_WHOLE
     return "" if are_whole else "its usage counts are not whole numbers"
 
 

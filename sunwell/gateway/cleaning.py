@@ -78,6 +78,7 @@ def _said(completion: Completion) -> str:
 def _texts_of(completion: Completion) -> list[str]:
     """Return all texts of an answer; its plain text is one, since a secret may go over the end of a part."""
     said: list[str] = []
+    written: list[str] = []  # in JSON
     texts = [completion.model, completion.provider_stop, completion.id, completion.usage_doubt]
     for part in completion.parts:  # by exact types: each answer passes here
         kind = type(part)
@@ -85,12 +86,14 @@ def _texts_of(completion: Completion) -> list[str]:
             said.append(part.text)  # type: ignore[union-attr]
             texts.append(part.extra)  # type: ignore[union-attr]
         elif kind is ToolCall:
-            texts += (part.id, part.name, _unfolded(part.arguments), _unfolded(part.extra))  # type: ignore[union-attr]
+            texts += (part.id, part.name)  # type: ignore[union-attr]
+            written += (part.arguments, part.extra)  # type: ignore[union-attr]
         elif kind is Thinking:
-            texts += (part.text, _unfolded(part.raw))  # type: ignore[union-attr]
+            texts.append(part.text)  # type: ignore[union-attr]
+            written.append(part.raw)  # type: ignore[union-attr]
     for one in completion.consulted:
         texts.append(one.model)
-    texts.append("".join(said))
+    texts += ("".join(said), _unfolded("\0".join(written)) if written else "")
     return texts
 
 

@@ -52,9 +52,11 @@ class CallAccount:
     def book(self, completion: Completion, usd: Decimal | None) -> None:
         """Add what came with an attempt, at its known cost; ``None``: its price is unknown."""
         self.booked_usd = None if usd is None or self.booked_usd is None else self.booked_usd + usd
-        for usage in (completion.usage, *[one.usage for one in completion.consulted]):
-            if usage is not None:  # mostly there is one in all
-                self.booked_usage = usage if self.booked_usage is _NO_USAGE else self.booked_usage + usage
+        usage = completion.usage
+        if usage is not None:  # mostly there is one in all
+            self.booked_usage = usage if self.booked_usage is _NO_USAGE else self.booked_usage + usage
+        for one in completion.consulted:
+            self.booked_usage += one.usage
 
     def keep(self, usd: Decimal | None) -> None:
         """Add the upper bound of an attempt whose usage never came; ``None``: its price is unknown."""

@@ -1,7 +1,7 @@
 """Anthropic's Messages API: how requests are written and answers are read, and the model itself."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any, Literal
 
@@ -196,8 +196,9 @@ def encode_message(message: Message, origin: str = ORIGIN) -> bytes:
     *origin* names the model that is asked: what it thought goes back to it.
     """
     role = "assistant" if message.role == "assistant" else "user"
-    # Results of tools must come first in the message that answers the calls.
-    ordered = sorted(message.parts, key=lambda part: not isinstance(part, ToolResult))
+    ordered: Sequence[Part] = message.parts
+    if role == "user" and len(ordered) > 1:  # results of tools first in the message that answers the calls
+        ordered = sorted(ordered, key=lambda part: not isinstance(part, ToolResult))
     blocks = [block for part in ordered if (block := _block(part, origin))]
     return utf8(f'{{"role":"{role}","content":[{",".join(blocks or [_EMPTY])}]}}')
 

@@ -90,17 +90,22 @@ def _answer_of(message: Any, content: Any, connection: Any) -> HttpAnswer:
     for name, value in message.headers.items():
         key = name.lower()
         headers[key] = f"{headers[key]}, {value}" if key in headers else value
-    taken, is_encoded = _TakenConnection(connection), "content-encoding" in headers
+    is_encoded = "content-encoding" in headers
     if content.is_eof() and not is_encoded:  # as most often
-        taken.give_back()
+        connection.release()
         # The stream's own methods would ask the connection for more, which by now may have another request.
         data = b"".join(getattr(content, "_buffer", ()))
-        return HttpAnswer(message.code, headers, _once(data), taken.aclose, data)
+        return HttpAnswer(message.code, headers, _once(data), _closed, data)
+    taken = _TakenConnection(connection)
     content.on_eof(taken.give_back)
     pieces = content.iter_any()
     if is_encoded:
         pieces = _decoded(message.code, message.raw_headers, pieces)
     return HttpAnswer(message.code, headers, pieces, taken.aclose)
+
+
+async def _closed() -> None:
+    """Close what has nothing left to close."""
 
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:

@@ -650,7 +650,7 @@ class HttpModel:
         itself.
         """
         limiter = limiter_for(self.connection, self.model_id)
-        return await limiter.enter(_need_of(self.tuning.applied(request)))
+        return await limiter.enter(_need_of(request))
 
     async def complete(self, request: Request) -> Completion:
         """Return one completion, or raise :exc:`~sunwell.errors.ModelError`.

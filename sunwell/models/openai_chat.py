@@ -10,7 +10,7 @@ import attrs
 
 from sunwell.core.kept import kept_by_identity
 from sunwell.core.message import Message, Part, Text, Thinking, ToolCall, ToolResult
-from sunwell.core.model import Caching, Completion, Delta, Effort, Request, ResponseSchema, ToolSpec
+from sunwell.core.model import Caching, Completion, Delta, Effort, Request, ResponseSchema, Stop, ToolSpec
 from sunwell.errors import BadRequest
 from sunwell.models.answers import (
     ErrorInAnswer,
@@ -43,7 +43,7 @@ from sunwell.models.returned import (
     sound_name,
     thinking_of,
 )
-from sunwell.models.usage import ANY_CHAT, UsageDialect, stated_cost_usd
+from sunwell.models.usage import ANY_CHAT, UsageDialect, UsageReading, stated_cost_usd
 from sunwell.models.written import RequestFrame, kept_without_schema, utf8, write_json, write_text
 
 ORIGIN = "openai-chat"
@@ -153,7 +153,7 @@ def _assistant(message: Message, quirks: ChatQuirks, origin: str) -> bytes:
 
 
 def _content_of(message: Message, content: list[str], fields: str, has_calls: bool) -> str:
-    if any(not part.startswith(_TEXT_PART) for part in content):
+    if content and any(not part.startswith(_TEXT_PART) for part in content):
         return f"[{','.join(content)}]"
     if message.text.strip():
         return write_text(message.text)
@@ -182,9 +182,11 @@ def _call(call: ToolCall, quirks: ChatQuirks, origin: str) -> str:
     extra = members(json.loads(call.extra)) if call.extra and goes_back(call, origin) else {}
     if quirks.marks_unsigned_calls and not extra:
         extra = dict(_UNSIGNED)
-    for name, value in members(extra.pop("function", None)).items():
-        function += f",{write_text(name)}:{write_json(value)}"
-    more = "," + write_json(extra)[1:-1] if extra else ""
+    more = ""
+    if extra:
+        for name, value in members(extra.pop("function", None)).items():
+            function += f",{write_text(name)}:{write_json(value)}"
+        more = "," + write_json(extra)[1:-1] if extra else ""
     return (
         f'{{"id":{write_text(_call_id(call.id, quirks))},"type":"function","function":{{{function}}}{more}}}'
     )
@@ -299,26 +301,63 @@ def read_answer(
     if not isinstance(message, dict) and not error:
         raise NotAnAnswer("sent an answer without a message", arrived=True)
     message = members(message)
-    refusal = message.get("refusal")
-    found = _Found(origin, words(refusal) if refusal else "")
-    found.content.add(message.get("content"))
-    if not _THOUGHTS.isdisjoint(message):
+    content, refusal = message.get("content"), words(message.get("refusal"))
+    if (content is None or isinstance(content, str)) and _THOUGHTS.isdisjoint(message):  # nearly always
+        parts: list[Part] = [Text(whole(content))] if content else []
+    else:
+        found = _Found(origin)
+        found.content.add(content)
         for field in _REASONING:
             if text := words(message.get(field)):
                 found.reasoning, found.reasoning_field = text, field
                 break
         found.keep(message)
+        parts = found.parts(is_body=True)
     calls = message.get("tool_calls")
-    for call in map(members, calls if isinstance(calls, list) else ()):
-        function = members(call.get("function"))
-        given = function.get("arguments")
-        arguments = whole(given) if isinstance(given, str) else as_json({} if given is None else given)
-        has_more = not (_CALL_EXTRAS.isdisjoint(call) and _CALL_EXTRAS.isdisjoint(function))
-        extra = _extra_of_call(call) if has_more else {}
-        found.calls.append(
-            _tool_call(words(call.get("id")), words(function.get("name")), arguments, extra, origin)
-        )
-    return found.completion(answer, choice, usage, asked, dialect, error=error, is_body=True)
+    called = [_read_call(members(call), origin) for call in (calls if isinstance(calls, list) else ())]
+    ended = stop_of(choice, "finish_reason", is_body=True)
+    return _completion(parts, refusal, called, ended, answer, asked, dialect.read(usage), usage, error)
+
+
+def _read_call(call: Mapping[str, Any], origin: str) -> ToolCall:
+    function = members(call.get("function"))
+    given = function.get("arguments")
+    arguments = whole(given) if isinstance(given, str) else as_json({} if given is None else given)
+    call_id, name = words(call.get("id")), words(function.get("name"))
+    if _CALL_EXTRAS.isdisjoint(call) and _CALL_EXTRAS.isdisjoint(function):  # nearly always
+        return ToolCall(call_id, name, arguments)
+    return _tool_call(call_id, name, arguments, _extra_of_call(call), origin)
+
+
+def _completion(
+    parts: list[Part],
+    refusal: str,
+    calls: list[ToolCall],
+    ended: tuple[Stop, str],
+    answer: Mapping[str, Any],
+    asked: str,
+    reading: UsageReading,
+    usage: Any,
+    error: Any,
+) -> Completion:
+    """Return the completion. Raises :exc:`ErrorInAnswer` for *error* or an error as stop reason."""
+    stop, said = ended
+    has_failed = stop == "other" and is_error_word(said)
+    if refusal:
+        stop = "refusal"
+        parts.append(Text(whole(refusal)))
+    answer_id = words(answer.get("id"))
+    completion = Completion(
+        *finished([*parts, *calls], stop, reading.usage, answer_id),
+        words(answer.get("model")) or asked,
+        said,
+        answer_id,
+        stated_cost_usd=stated_cost_usd(usage),
+        usage_doubt=reading.doubt,
+    )
+    if error or has_failed:
+        raise ErrorInAnswer(error or error_of(said), completion)
+    return completion
 
 
 def _extra_of_call(call: Mapping[str, Any]) -> dict[str, Any]:
@@ -378,8 +417,7 @@ class _Content:
         found: list[Part] = []
         for one in (*self._before, self.text):
             if isinstance(one, str):
-                if one:
-                    found.append(Text(whole(one)))
+                found.append(Text(whole(one)))
             else:
                 found.append(thinking(thinking_of(one), as_json(one), origin))
         return found
@@ -387,14 +425,12 @@ class _Content:
 
 @attrs.define(eq=False)
 class _Found:
-    """The parts of a message before they are put in order."""
+    """The content of a message and its reasoning, before they are put in order."""
 
     origin: str = ORIGIN
-    refusal: str = ""
     content: _Content = attrs.field(factory=_Content)
     reasoning: str = ""
     reasoning_field: str = _REASONING[0]
-    calls: list[ToolCall] = attrs.field(factory=list)
     _lists: dict[str, list[Any]] = attrs.field(factory=dict, init=False)
     _extra: dict[str, Any] = attrs.field(factory=dict, init=False)
 
@@ -413,47 +449,14 @@ class _Found:
                 self._extra.setdefault("extra_content", {}).setdefault(vendor, {}).update(known)
         return shown
 
-    def _thinking(self, is_body: bool) -> list[Part]:
-        if not (self.reasoning or self._lists or self._extra):
-            return []
+    def parts(self, *, is_body: bool) -> list[Part]:
+        """Return thinking, then the content; the pieces of a stream, which is no *is_body*, are joined."""
         raw: dict[str, Any] = {self.reasoning_field: self.reasoning} if self.reasoning else {}
         lists = {name: ones if is_body else joined_details(ones) for name, ones in self._lists.items()}
         raw |= lists | self._extra
         text = self.reasoning or next(filter(None, map(_told_in, lists.values())), "")
-        return [thinking(text, as_json(raw), self.origin)] if raw else []
-
-    def completion(
-        self,
-        answer: Mapping[str, Any],
-        choice: Mapping[str, Any],
-        usage: Any,
-        asked: str,
-        dialect: UsageDialect,
-        *,
-        error: Any,
-        is_body: bool,
-    ) -> Completion:
-        """Return the completion. Raises :exc:`ErrorInAnswer` for *error* or an error as stop reason."""
-        parts = [*self._thinking(is_body), *self.content.parts(self.origin)]
-        if self.refusal:
-            parts.append(Text(whole(self.refusal)))
-        parts += self.calls
-        stop, said = stop_of(choice, "finish_reason", is_body=is_body)
-        has_failed = stop == "other" and is_error_word(said)
-        if self.refusal:
-            stop = "refusal"
-        reading, answer_id = dialect.read(usage), words(answer.get("id"))
-        completion = Completion(
-            *finished(parts, stop, reading.usage, answer_id),
-            words(answer.get("model")) or asked,
-            said,
-            answer_id,
-            stated_cost_usd=stated_cost_usd(usage),
-            usage_doubt=reading.doubt,
-        )
-        if error or has_failed:
-            raise ErrorInAnswer(error or error_of(said), completion)
-        return completion
+        thought = [thinking(text, as_json(raw), self.origin)] if raw else []
+        return [*thought, *self.content.parts(self.origin)]
 
 
 def usage_in(answer: Mapping[str, Any]) -> Any:
@@ -570,20 +573,21 @@ class ChunkReader:
         if not (self.done or self._error or (self._finish and self._usage is not None)):
             raise NotAnAnswer("closed the stream without [DONE]")
         found = self._found
-        found.refusal, found.reasoning = "".join(self._refusal), "".join(self._reasoning)
-        found.reasoning_field = self._reasoning_field
-        found.calls = [
+        found.reasoning, found.reasoning_field = "".join(self._reasoning), self._reasoning_field
+        calls = [
             _tool_call(call.id, call.name, whole("".join(call.arguments)) or "{}", call.extra, self.origin)
             for call in self._calls
         ]
-        return found.completion(
+        return _completion(
+            found.parts(is_body=False),
+            "".join(self._refusal),
+            calls,
+            stop_of(self._finish, "finish_reason", is_body=False),
             self._head,
-            self._finish,
-            self._usage,
             self.asked,
-            self.dialect,
-            error=self._error,
-            is_body=False,
+            self.dialect.read(self._usage),
+            self._usage,
+            self._error,
         )
 
     @property

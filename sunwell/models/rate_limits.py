@@ -643,6 +643,10 @@ def limiter_for(connection: Connection, model_id: str = "") -> RateLimiter:
     Vendors limit each model for itself. The limits in the settings hold for all models of the connection.
     """
     loop = asyncio.get_running_loop()
+    known = _limiters.get(loop)
+    limiter = None if known is None else known.by_model.get((connection, model_id))
+    if limiter is not None:
+        return limiter
     with _lock:
         known = _limiters.get(loop)
         if known is None:
