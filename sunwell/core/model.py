@@ -1,5 +1,6 @@
 """The interface of a model: a request in, one completion out."""
 
+import functools
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal, Protocol, Self, get_args, runtime_checkable
@@ -145,11 +146,13 @@ def _told_texts(system: tuple[str, ...], tools: "tuple[ToolSpec, ...]") -> list[
 
 # The same in all requests of a conversation, and each call asks for both several times.
 @kept_by_identity
+@functools.lru_cache(maxsize=64)  # of equal ones, as in another run of the process
 def _told_bytes(system: tuple[str, ...], tools: "tuple[ToolSpec, ...]") -> int:
     return sum(map(_utf8_bytes, _told_texts(system, tools)))
 
 
 @kept_by_identity
+@functools.lru_cache(maxsize=64)
 def _told(
     system: tuple[str, ...],
     tools: "tuple[ToolSpec, ...]",
