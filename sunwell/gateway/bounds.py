@@ -66,6 +66,8 @@ class _Basis:
     """Most input tokens that the provider adds to a request."""
     is_routed: bool | None
     """Whether the provider passes requests on to others, see :func:`~sunwell.models.dialects.is_routed`."""
+    is_by_bytes: bool
+    """Whether the model's own bound is the size of the request and the allowance, as that of adapters."""
     least_tokens: int | None = None
     """Least input of any of these requests; ``None``: no answer yet."""
     empty_bytes: int | None = None
@@ -102,7 +104,10 @@ class Bounds:
         failed = self._failed.get(model.name, ())
         basis = self._basis(model, request)
         size_bytes = _size_bytes(model, request)
-        least = _bytes_bound(model, request, size_bytes + basis.allowance_tokens)
+        if basis.is_by_bytes:  # what the model would say, without writing the request again
+            least = size_bytes + basis.allowance_tokens
+        else:
+            least = tokens.input_bound_tokens(model, request)
         source: Source = "bytes"
         if basis.least_tokens is not None and "reported" not in failed and self._answers_alike(model, basis):
             reported = self._reported(call, size_bytes, basis, basis.least_tokens)
@@ -186,7 +191,12 @@ class Bounds:
         basis = self._bases.get(asked)
         if basis is None:
             _, model_id = provider_and_id(model)
-            basis = self._bases[asked] = _Basis(model_id, allowance(model), is_routed(model))
+            is_by_bytes = (
+                isinstance(model, HttpModel)
+                and type(model).input_bound_tokens is HttpModel.input_bound_tokens
+            )
+            basis = _Basis(model_id, allowance(model), is_routed(model), is_by_bytes)
+            self._bases[asked] = basis
         self._latest = (rests_on, basis)
         return basis
 
@@ -271,12 +281,6 @@ def _size_bytes(model: ModelProtocol, request: Request) -> int:
     return model.sent_bytes(request) if isinstance(model, HttpModel) else request.messages.size_bytes
 
 
-def _bytes_bound(model: ModelProtocol, request: Request, usual_tokens: int) -> int:
-    if isinstance(model, HttpModel) and type(model).input_bound_tokens is HttpModel.input_bound_tokens:
-        return usual_tokens  # what the model would say, without writing the request again
-    return tokens.input_bound_tokens(model, request)
-
-
 def wire_of(model: ModelProtocol) -> Wire | None:
     """Return the format in which *model* writes requests now; ``None``: unknown."""
     return model.wire if isinstance(model, HttpModel) else None
@@ -318,7 +322,7 @@ def unchanged(model: ModelProtocol, request: Request) -> Hashable:
     asked = (request.effort, request.system, request.tools, request.tool_choice, request.response_schema)
     if isinstance(model, HttpModel):
         sent = (model.connection, model.wire, model.tuning, model.is_thinking(request))
-        return (model.name, model.model_id, model.provider, *sent, *asked)
+        return (type(model), model.name, model.model_id, model.provider, *sent, *asked)
     return (model.name, *provider_and_id(model), *asked)
 
 

@@ -118,7 +118,7 @@ class _Admission:
         """Give the ticket back if the model has not used it."""
         if self._token is not None:
             admitted.reset(self._token)
-        if self._ticket is not None:
+        if self._ticket is not None and not self._ticket.is_used:
             self._ticket.drop()
 
     def tell(self, hold: Hold) -> None:
@@ -228,14 +228,17 @@ class Gateway:
         A request that was answered is not sent again unchanged: whatever was wrong with the answer, it
         would be paid twice. Such a call raises :exc:`~sunwell.errors.BadRequest`.
         """
-        self._check_pin(span, model)
+        if self._pins:
+            self._check_pin(span, model)
         # Before the first await: two calls of a span that go on side by side must not get one place.
         number = self._numbers.get(span.path, 0)
         self._numbers[span.path] = number + 1
         call = ModelCall(
             span, number, model, request, purpose, request.digest(model.name), closing, stream, remember
         )
-        self._require_change(call)
+        if self._answered.get(span.path) == (call.digest, request.max_output_tokens):
+            detail = "the request is the one that was just answered, so it is not sent again"
+            raise BadRequest(model.name, f"{detail}; change the task or the model")
         try:
             completion = await self._answer_to(call)
         except (RequestTooLong, BudgetExhausted):
@@ -248,12 +251,6 @@ class Gateway:
         self._answered[span.path] = (call.digest, request.max_output_tokens)
         self._models[span.path] = model
         return completion
-
-    def _require_change(self, call: ModelCall) -> None:
-        asked = (call.digest, call.request.max_output_tokens)
-        if self._answered.get(call.span.path) == asked:
-            detail = "the request is the one that was just answered, so it is not sent again"
-            raise BadRequest(call.model.name, f"{detail}; change the task or the model")
 
     async def _answer_to(self, call: ModelCall) -> Completion:
         span, number = call.span, call.number
@@ -356,8 +353,6 @@ class Gateway:
         )
 
     def _check_pin(self, span: Span, model: ModelProtocol) -> None:
-        if not self._pins:
-            return
         path = span.path
         while path:
             named = self._pins.get(path)

@@ -25,7 +25,7 @@ from sunwell.core.passed_on import passed_headers
 from sunwell.core.secrets import Secrets
 from sunwell.core.threads import in_thread
 from sunwell.errors import ConfigurationError, MissingKeyError
-from sunwell.models.direct_post import DirectHead, HttpAnswer, is_possible
+from sunwell.models.direct_post import DirectHead, HttpAnswer, TellsSending, is_possible
 
 OWN_URLS = {"anthropic": "https://api.anthropic.com", "openai": "https://api.openai.com/v1"}
 """The providers' own addresses, used if a connection sets none."""
@@ -238,15 +238,7 @@ def _prefix(provider: str) -> str:
     return re.sub(r"\W", "_", provider).upper()
 
 
-@attrs.define(eq=False)
-class Flight:
-    """How far a request has come."""
-
-    is_sent: bool = False
-    """Whether any part of it may have been sent: a connection to the server is open."""
-
-
-_FLIGHT: ContextVar[Flight | None] = ContextVar("flight", default=None)
+_FLIGHT: ContextVar[TellsSending | None] = ContextVar("flight", default=None)
 """The request that the current task sends."""
 
 
@@ -302,7 +294,7 @@ class Sender:
     is_lent: bool = attrs.field(default=False, init=False)
     """Whether :func:`client_for` returned the client, so that it is unknown how long it is used."""
 
-    async def post(self, path: str, body: bytes, flight: Flight | None = None) -> HttpAnswer:
+    async def post(self, path: str, body: bytes, flight: TellsSending | None = None) -> HttpAnswer:
         """Send *body* and return the answer, before its body is read.
 
         *flight* tells afterwards, and after an error, how far the request has come.

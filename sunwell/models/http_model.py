@@ -12,7 +12,7 @@ from sunwell.core.alarms import Within
 from sunwell.core.model import Completion, Delta, Effort, Request
 from sunwell.errors import BadRequest, ModelError, RequestTooLong, SunwellError, mark_unsent
 from sunwell.models.answers import ErrorInAnswer, NotAnAnswer, ThoughtSplitter, decode_object
-from sunwell.models.connection import Connection, Flight, Sdk, Sender, sender_for
+from sunwell.models.connection import Connection, Sdk, Sender, sender_for
 from sunwell.models.direct_post import HttpAnswer
 from sunwell.models.failures import Failures
 from sunwell.models.rate_limits import Need, Ticket, admitted, limiter_for
@@ -197,9 +197,10 @@ class HttpCall:
     request: Request
     learn: Callable[[ModelError, Wire], None]
     """Gets each error that the provider sends, with the format of the request."""
+    is_sent: bool = attrs.field(default=False, init=False)
+    """Whether any part of the request may have been sent: a connection to the server is open."""
     _ticket: Ticket = attrs.field(init=False)
     """Known once the request may go out."""
-    _flight: Flight = attrs.field(factory=Flight, init=False)
 
     async def whole(self) -> Completion:
         """Request the answer in one piece and return it."""
@@ -299,7 +300,7 @@ class HttpCall:
     async def _send(self, sender: Sender, *, streaming: bool) -> HttpAnswer:
         try:
             body = b"".join(self.wire.encode(self.model_id, self.request, streaming=streaming))
-            response = await sender.post(self.wire.path, body, self._flight)
+            response = await sender.post(self.wire.path, body, self)
         except BaseException:
             self._ticket.unheard()
             raise
@@ -402,7 +403,7 @@ class HttpCall:
         return reader.completion()
 
     def _mark(self, error: asyncio.CancelledError) -> None:
-        if not self._flight.is_sent:
+        if not self.is_sent:
             mark_unsent(error)
 
     def _meaning(self, error: Exception, expired: bool = False, late: str = "") -> ModelError | None:
@@ -421,9 +422,9 @@ class HttpCall:
                 self.learn(failure, self.wire)
                 return failure
             case TimeoutError() if expired:
-                return self.failures.timed_out(late, is_sent=self._flight.is_sent)
+                return self.failures.timed_out(late, is_sent=self.is_sent)
             case _:
-                return self.failures.from_exception(error, is_sent=self._flight.is_sent)
+                return self.failures.from_exception(error, is_sent=self.is_sent)
 
 
 def _need_of(request: Request) -> Need:

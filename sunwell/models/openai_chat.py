@@ -767,7 +767,8 @@ class ChatModel(HttpModel):
         return wire.quirks
 
     def _call(self, request: Request) -> HttpCall:
-        if request.tools and not self.quirks.tools:
+        wire = self.wire
+        if request.tools and isinstance(wire, _Chat) and not wire.quirks.tools:
             reason = "the server does not support tools: use another model for this work, or send no tools"
             raise BadRequest(self.name, reason)
         return super()._call(request)

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import aiohttp
 import attrs
 import pytest
 
-from sunwell.models.connection import Connection, Flight, Sender, close_clients, sender_for
+from sunwell.models.connection import Connection, Sender, close_clients, sender_for
 from sunwell.models.direct_post import DirectHead
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
@@ -65,7 +66,7 @@ async def serving(*answers: bytes, hang_up_after: int | None = None) -> AsyncIte
 
 async def answer_to(sender: Sender, body: bytes = b"{}") -> tuple[int, dict[str, str], bytes]:
     """Return status, headers and body of the answer to *body*."""
-    flight = Flight()
+    flight = SimpleNamespace(is_sent=False)
     answer = await sender.post("/chat/completions", body, flight)
     try:
         data = b"".join([piece async for piece in answer.pieces])

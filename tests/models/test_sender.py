@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import httpx2
 import pytest
 
-from sunwell.models.connection import Connection, Flight, Sender, _watched, request_options, sender_for
+from sunwell.models.connection import Connection, Sender, _watched, request_options, sender_for
 
 PATHS = {"anthropic": "/v1/messages", "openai": "/chat/completions"}
 BODY = b'{"model": "m-1"}'
@@ -86,7 +86,7 @@ async def test_a_client_without_what_is_private_sends_all_the_same():
     made = []
     sender = await sender_for("openai", Connection("openai", "http://lab.test", "k", transport=caught(made)))
     public = SimpleNamespace(send=sender._http.send, timeout=sender._http.timeout)
-    flight = Flight()
+    flight = SimpleNamespace(is_sent=False)
     response = await Sender(sender.client, public).post("/one", b"1", flight)
     assert (response.status_code, made[0].content, flight.is_sent) == (200, b"1", True)
     assert not _watched(public)
