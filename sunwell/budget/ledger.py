@@ -345,9 +345,11 @@ class TreeLedger:
 
     def _warn(self, chain: tuple[Account, ...]) -> None:
         for account in chain:
-            if account.watched:
-                for limit, used, ceiling in account.crossed():
-                    self.on_warning(limit, used, ceiling, account.path)
+            for _, gauge in account.watched:
+                if gauge.spent >= gauge.four_fifths:
+                    for limit, used, ceiling in account.crossed():
+                        self.on_warning(limit, used, ceiling, account.path)
+                    break
             if account.budget.seconds and (time := self.clock.crossed(account)) is not None:
                 self.on_warning("seconds", *time, account.path)
 
