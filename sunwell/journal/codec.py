@@ -297,7 +297,8 @@ def _members(fields: Any) -> bytes:
 
 
 def _part_to_write(_: type, part: Any) -> _Form:
-    form, sparse, short = _forms_to_write(type(part))
+    kind: Any = type(part)
+    form, sparse, short = _forms_to_write(kind)
     for name in sparse:
         if getattr(part, name):
             return msgspec.convert(part, form, from_attributes=True)

@@ -443,7 +443,10 @@ class Run:
 
         Otherwise it is in the result of the body.
         """
-        return _NotingLeftBehind(self)
+        return SeenLeftBehind(self._note_left_files)
+
+    def _note_left_files(self, left: Iterable[LeftFile]) -> None:
+        self.note_left_behind(self.gateway.redact(one.for_user) for one in left)
 
     def hears(self, signal: NamedSignal) -> bool:
         """Whether anybody would be told of an event of *signal* now: if not, it need not be made.
@@ -660,18 +663,6 @@ class Run:
             left_behind=tuple(dict.fromkeys(self.left_behind)),
         )
         return self.gateway.secrets.cleaned(result)
-
-
-class _NotingLeftBehind(SeenLeftBehind):
-    __slots__ = ("_run",)
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-
-    def __exit__(self, *error: object) -> None:
-        super().__exit__(*error)
-        if error[0] is not None:
-            self._run.note_left_behind(self._run.gateway.redact(one.for_user) for one in self.seen)
 
 
 def _closed(result: TaskResult) -> RunClosed:
