@@ -12,7 +12,7 @@ from collections.abc import Callable
 from itertools import count
 from types import TracebackType
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, ref
 
 import attrs
 
@@ -64,13 +64,19 @@ class Alarms:
 
 # By the number of the loop, and weak: the timer keeps its alarms, and nothing here keeps an old loop.
 _alarms: "WeakValueDictionary[int, Alarms]" = WeakValueDictionary()
+_latest: list[Callable[[], Alarms | None]] = [lambda: None]
+"""Gives those that were asked for last."""
 
 
 def alarms_of(loop: asyncio.AbstractEventLoop) -> Alarms:
     """Return the alarms of *loop*."""
+    latest = _latest[0]()
+    if latest is not None and latest._loop is loop:  # mostly a process has one loop
+        return latest
     found = _alarms.get(id(loop))
     if found is None or found._loop is not loop:
         found = _alarms[id(loop)] = Alarms(loop)
+    _latest[0] = ref(found)
     return found
 
 

@@ -131,7 +131,9 @@ class Secrets:
 
     def redact(self, text: str) -> str:
         """Return *text* with every known secret replaced by its name."""
-        sought = self._sought()
+        sought = self._built
+        if sought is None or self._built_at is not _latest[0]:
+            sought = self._sought()
         if not sought.forms or sought.is_free(text):
             return text  # nearly always
         spans = self._spans(sought, text)
@@ -144,7 +146,9 @@ class Secrets:
 
     def spans(self, text: str) -> list[tuple[int, int, str]]:
         """Return where known secrets are in *text*, in their order, and what is shown in place of each."""
-        sought = self._sought()
+        sought = self._built
+        if sought is None or self._built_at is not _latest[0]:
+            sought = self._sought()
         return [] if not sought.forms or sought.is_free(text) else self._spans(sought, text)
 
     @staticmethod
@@ -206,7 +210,9 @@ class Secrets:
 
         It looks at the whole line at once, which takes less time than to gather all texts of the value.
         """
-        sought = self._sought()
+        sought = self._built
+        if sought is None or self._built_at is not _latest[0]:  # each line passes here
+            sought = self._sought()
         return bool(sought.forms) and not sought.is_free_json(line)
 
     def may_show(self, text: str) -> bool:

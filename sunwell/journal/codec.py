@@ -290,10 +290,12 @@ def _members(fields: Any) -> bytes:
     """Return *fields*, a form or a mapping, as JSON."""
     try:
         return _ENCODER.encode(fields)
+    except (UnicodeEncodeError, OverflowError):  # or an integer of more than 64 bits; it may have both
+        plain = msgspec.to_builtins(fields)
+    try:
+        return _encode_anything(plain)
     except UnicodeEncodeError:
-        return b'{"escaped":true,' + _encode_anything(_walk(msgspec.to_builtins(fields), _escape))[1:]
-    except OverflowError:  # an integer of more than 64 bits
-        return _encode_anything(msgspec.to_builtins(fields))
+        return b'{"escaped":true,' + _encode_anything(_walk(plain, _escape))[1:]
 
 
 def _part_to_write(_: type, part: Any) -> _Form:

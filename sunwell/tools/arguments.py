@@ -389,7 +389,9 @@ def _checked(value: Any, schema: Any, where: str, depth: int) -> Any:
         return value
     if "anyOf" in schema:
         return _any_of(value, schema["anyOf"], where, depth)
-    value = _typed(value, schema, where)
+    wanted = schema.get("type")
+    if wanted is not None and not (type(wanted) is str and type(value) is _EXACT.get(wanted)):  # seldom
+        value = _typed(value, wanted, where)
     if "enum" in schema and not any(_is_same(value, one) for one in schema["enum"]):
         allowed = ", ".join(json.dumps(one, ensure_ascii=False) for one in schema["enum"])
         raise ToolError(f"{where} must be one of {allowed}, got {json.dumps(value)[:100]}")
@@ -413,10 +415,7 @@ def _any_of(value: Any, schemas: list[Mapping[str, Any]], where: str, depth: int
     raise ToolError(" or ".join(dict.fromkeys(errors)))
 
 
-def _typed(value: Any, schema: Mapping[str, Any], where: str) -> Any:
-    wanted = schema.get("type")
-    if wanted is None or (type(wanted) is str and type(value) is _EXACT.get(wanted)):  # nearly always
-        return value
+def _typed(value: Any, wanted: Any, where: str) -> Any:
     kinds = [wanted] if isinstance(wanted, str) else list(wanted)
     for kind in kinds:
         if kind == "integer" and isinstance(value, float) and value.is_integer():

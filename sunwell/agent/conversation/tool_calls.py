@@ -186,9 +186,9 @@ class CallRunner:
                 result = await self._take_up(call, key, started)
             else:
                 result, started = await self._start(call, key)
-        redact = self.run.gateway.redact
-        # An error in place of the result has lost what its command left.
-        left = tuple(map(redact, result.left_behind or (one.for_user for one in seen)))
+        redact, left = self.run.gateway.secrets.redact, result.left_behind
+        if left or seen:  # an error in place of the result has lost what its command left
+            left = tuple(map(redact, left or (one.for_user for one in seen)))
         if (content := redact(result.content)) != result.content or left != result.left_behind:
             result = attrs.evolve(result, content=content, left_behind=left)
         if started is not None and not started.repeatable and not started.changes:
@@ -196,14 +196,16 @@ class CallRunner:
             reads = await self.run.files.look_again()
             if reads != result.reads:
                 result = attrs.evolve(result, reads=reads)
-        self.run.files.take(result)
+        if result.reads or result.changes:
+            self.run.files.take(result)
         seconds = asyncio.get_running_loop().time() - begun
         # Not synced on its own: the intent of the next model call is, and it comes later in the file.
         record = ToolFinished(*key, call.name, result, seconds)
         await self.run.journal.append(record, durable=False)
         self._count(call, result, started, seconds)
         self._tell_finished(call, key, result, seconds)
-        self.run.note_left_behind(left)
+        if left:
+            self.run.note_left_behind(left)
         return result
 
     async def _start(

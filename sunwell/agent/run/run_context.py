@@ -93,17 +93,12 @@ class EventStream:
     _wanted: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _ended: bool = attrs.field(default=False, init=False)
     _abandoned: bool = attrs.field(default=False, init=False)
-    _only_the_end: bool = attrs.field(default=False, init=False)
-    """Whether the consumer wants nothing but the last event."""
-
-    @property
-    def takes_all(self) -> bool:
-        """Whether the consumer wants every event, and not the last one alone."""
-        return not self._only_the_end
+    takes_all: bool = attrs.field(default=True, init=False)
+    """Whether the consumer wants every event, and not the last one alone."""
 
     def put(self, event: Event) -> None:
         """Add *event*; never waits."""
-        if self._only_the_end and not isinstance(event, RunFinished):
+        if not self.takes_all and not isinstance(event, RunFinished):
             return
         self._events.append(event)
         self._wanted.clear()
@@ -111,7 +106,7 @@ class EventStream:
 
     def skip_to_the_end(self) -> None:
         """Drop every event but the last from now on: to wake a consumer for each takes time."""
-        self._only_the_end = True
+        self.takes_all = False
 
     def end(self) -> None:
         """Let the consumer go once it has taken all there is."""
