@@ -83,11 +83,11 @@ def with_sound_ids(message: Message, turn: int) -> Message:
 
     Some servers leave ids out or give one twice; results could then not be told apart.
     """
-    calls = message.tool_calls
-    seen: set[str] = set()
-    taken = {call.id for call in calls}
-    if len(taken) == len(calls) and "" not in taken:
+    ids = [part.id for part in message.parts if isinstance(part, ToolCall)]
+    taken = set(ids)
+    if len(taken) == len(ids) and "" not in taken:
         return message
+    seen: set[str] = set()
     parts: list[Part] = []
     for index, part in enumerate(message.parts):
         if isinstance(part, ToolCall):
