@@ -156,6 +156,8 @@ class CallRunner:
         return [result for result in results.values() if result is not None]
 
     def _recorded(self, call: ToolCall, turn: int, index: int) -> ToolResult | None:
+        if not self.run.resumed:  # each place is new, and nothing is on record there
+            return None
         finished = self.run.journal.find(ToolFinished, (self.span.path, turn, index))
         if finished is None:
             return None
@@ -180,7 +182,7 @@ class CallRunner:
             raise
 
     async def _carried_out(self, call: ToolCall, key: tuple[str, int, int], begun: float) -> ToolResult:
-        started = self.run.journal.find(ToolStarted, key)
+        started = self.run.journal.find(ToolStarted, key) if self.run.resumed else None
         with self.run.noting_left_behind() as seen:
             if started is not None:
                 result = await self._take_up(call, key, started)
