@@ -147,7 +147,7 @@ _LONGEST_SENTENCE = 1_000
 
 
 def _is_announcement(sentence: str, *, is_item: bool) -> bool:
-    may_be = sentence.endswith(":") or any(word in sentence for word in _MAYBE)
+    may_be = sentence.endswith(":") or any(map(sentence.__contains__, _MAYBE))
     if (
         is_item
         or len(sentence) > _LONGEST_SENTENCE
