@@ -47,7 +47,7 @@ class Equipment:
     """The tools of the servers that this run has started, or has recorded."""
     problems: tuple[str, ...] = ()
     """A sentence for each server, and each tool of one, that cannot be used."""
-    server_secrets: Secrets = attrs.field(factory=Secrets, repr=False)
+    server_secrets: Secrets | None = attrs.field(default=None, repr=False)
 
     @asynccontextmanager
     async def serving(self, workspace: Path) -> AsyncIterator["Equipment"]:
@@ -120,17 +120,19 @@ class Equipment:
     def executor_for(
         self,
         session: SessionContext,
-        journal: Journal,
+        journal: Journal | None,
         secrets: Secrets,
         workspace: Workspace | None = None,
     ) -> ToolExecutor:
         """Return who carries out the tool calls of the run in *journal*, under the rules of *session*.
 
+        Without a journal, no originals are kept until :func:`~sunwell.tools.policy.keep_originals` says so.
         *workspace* is that of *session*, if it is known already.
         Raises :exc:`~sunwell.errors.ConfigurationError` for rules that the executor cannot be held to.
         """
-        kept = Originals(journal.path.parent / "originals") if journal.path else None
-        secrets.join(self.server_secrets)
+        kept = Originals(journal.path.parent / "originals") if journal and journal.path else None
+        if self.server_secrets is not None:
+            secrets.join(self.server_secrets)
         return self._ruled(session, secrets, kept, workspace)
 
     def preview(self, session: SessionContext, workspace: Workspace | None = None) -> ToolExecutor:
@@ -161,11 +163,21 @@ class Equipment:
             executor, own = DescribedExecutor(executor, tuple(tool.spec for tool in own)), ()
         self._require_carried_out(own)
         if executor is None:
-            executor = Toolbox(workspace, self.plugged(options).tools, secrets=secrets)
-        if own and isinstance(executor, Toolbox):
-            executor = executor.adding(own)
-        if self.served and isinstance(executor, Toolbox):
-            executor = executor.adding(self.served)
+            return Toolbox(
+                workspace.hiding(options.ignore),
+                (*self.plugged(options).tools, *own, *self.served),
+                allow_shell=options.allow_shell,
+                allow_python=options.allow_python,
+                approve=options.approve,
+                dry_run=options.dry_run,
+                sandbox=options.sandbox,
+                allow_network=options.allow_network,
+                secrets=secrets,
+                originals=kept,
+                allow_write=options.allow_write,
+            )
+        if isinstance(executor, Toolbox) and (own or self.served):
+            executor = executor.adding((*own, *self.served))
         rules = Rules(
             workspace,
             allow_shell=options.allow_shell,

@@ -78,7 +78,7 @@ from sunwell.memory.outcome_store import outcomes_file
 from sunwell.models.connection import Connection
 from sunwell.tools.environment import secrets_from_environment
 from sunwell.tools.originals import Originals
-from sunwell.tools.policy import approver_of, is_dry_run
+from sunwell.tools.policy import approver_of, is_dry_run, keep_originals
 from sunwell.tools.sandbox import OFF_WARNING
 from sunwell.tools.toolbox import Toolbox
 from sunwell.tools.workspace import Workspace
@@ -231,6 +231,8 @@ class RunStart:
     """Whether receivers of the signals hear of the run."""
     workspace: Workspace | None = None
     """That of the session, if it is known already."""
+    tools: Toolset | None = None
+    """Those of the executor, if they are known already."""
     asked: AskedContexts | None = None
     """The long contexts that the task is a question about; ``None``: it is none."""
 
@@ -343,7 +345,7 @@ class RunStart:
 
     def _tools(self, session: SessionContext, lookup: ContextLookup | None = None) -> Toolset:
         """Return the tools of the run, which ask *lookup*; ``None``: they are only described."""
-        tools = Toolset.of(self.equipment.names(session.options), self.executor)
+        tools = self.tools or Toolset.of(self.equipment.names(session.options), self.executor)
         if self.recorded_only:  # as it was, whoever plays it again
             had = [name for name, _ in (self.settings or {}).get("code", {}).get("tools", ())]
             offers = "run_checks" in had
@@ -565,15 +567,16 @@ def open_new(
     that is none, and if commands are allowed and there is no sandbox for them; there is no journal then.
     """
     workspace = Workspace(session.workspace)
-    preview = equipment.preview(session, workspace)
-    equipment.require_sandbox(session, preview)
-    Toolset.of(equipment.names(session.options), preview)
     secrets = learn_keys(secrets_from_environment(), roles)
+    executor = equipment.executor_for(session, None, secrets, workspace)
+    equipment.require_sandbox(session, executor)
+    tools = Toolset.of(equipment.names(session.options), executor)
     lookup_of(session, secrets)
     if (checks := chosen_checks(session, batch, secrets)) is not None:
         checks.require_sandbox()
     journal = journals.create(session.workspace, new_run_id())
-    executor = equipment.executor_for(session, journal, secrets, workspace)
+    if journal.path is not None:
+        keep_originals(executor, Originals(journal.path.parent / "originals"), workspace)
     if batch is not None:
         batch = batch.redacted(secrets.redact)
     return RunStart(
@@ -586,6 +589,7 @@ def open_new(
         lens_only=lens_only,
         checks=checks,
         workspace=workspace,
+        tools=tools,
         asked=asked,
     )
 
