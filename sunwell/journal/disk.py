@@ -138,7 +138,7 @@ class PosixDisk:
 
     @classmethod
     def _locked(cls, path: Path, doing: str, flags: int, threaded: bool, folder: int) -> Self:
-        with as_journal_error(path, doing):
+        try:
             if not flags:  # without a journal, no lock is left behind
                 os.close(open_file(path, folder=folder))
             lock = _take_lock(path, folder)  # first: two processes must not both find the file and repair it
@@ -147,6 +147,8 @@ class PosixDisk:
             except (OSError, JournalError):
                 os.close(lock)
                 raise
+        except OSError as error:
+            raise JournalError(sentence(path, doing, error)) from error
         return cls(path, file, lock, threaded)
 
     def size(self) -> int:
