@@ -5,7 +5,7 @@ Whichever it is, the run's options hold for it.
 
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -49,21 +49,23 @@ class Equipment:
     """A sentence for each server, and each tool of one, that cannot be used."""
     server_secrets: Secrets | None = attrs.field(default=None, repr=False)
 
-    @asynccontextmanager
-    async def serving(self, workspace: Path) -> AsyncIterator["Equipment"]:
+    def serving(self, workspace: Path) -> AbstractAsyncContextManager["Equipment"]:
         """Start the servers for a run in *workspace* and yield this with their tools; end them afterwards.
 
         Raises :exc:`~sunwell.errors.ConfigurationError` if the caller's own executor cannot have the tools.
         """
         if self.servers is None or not self.servers.tool_names:
-            yield self
-            return
+            return nullcontext(self)
+        return self._served_by(self.servers, workspace)
+
+    @asynccontextmanager
+    async def _served_by(self, servers: McpServers, workspace: Path) -> AsyncIterator["Equipment"]:
         if self.executor is not None and not isinstance(self.executor, Toolbox):
             raise ConfigurationError(
                 f"MCP servers add their tools to a Toolbox, and the executor {type(self.executor).__name__} "
                 "is none: leave the servers out, or use a Toolbox"
             )
-        async with self.servers.served(Workspace(workspace).root) as found:
+        async with servers.served(Workspace(workspace).root) as found:
             yield attrs.evolve(
                 self, served=found.tools, problems=found.problems, server_secrets=found.secrets
             )

@@ -322,7 +322,7 @@ class RunStart:
         for name in ("system_prompt", "work_prompt"):
             if text := getattr(session.options, name):
                 settings["options"][name] = self.secrets.redact(text)
-        return self.secrets.cleaned(settings)
+        return self.secrets.cleaned_in_json(settings)
 
     def _confinement(self, session: SessionContext) -> Confinement:
         """Return how commands are confined; of a run that is played again, how they were."""
