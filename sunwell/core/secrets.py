@@ -131,6 +131,8 @@ class Secrets:
 
     def redact(self, text: str) -> str:
         """Return *text* with every known secret replaced by its name."""
+        if not text:
+            return text
         spans = self.spans(text)
         if not spans:
             return text

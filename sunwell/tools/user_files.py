@@ -8,7 +8,7 @@ import os
 import stat
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -52,15 +52,15 @@ _MOST_IN_FOLDER = 200
 _SEARCH_SECONDS = 60.0
 
 
-def _own_folder(found: Callable[[], Path]) -> Path | None:
+def _own_folder(found: Callable[[], Path]) -> str | None:
     try:
-        return Path(os.path.realpath(found()))
+        return os.path.realpath(found())
     except ConfigurationError:  # this user has no home folder
         return None
 
 
-def _own_folders() -> Iterator[tuple[Path, ProtectedKind, tuple[str, ...], ProtectedKind]]:
-    """Yield each folder of Sunwell's own, its kind, the files in it that are known, and their kind."""
+def _own_folders() -> Iterator[tuple[str, ProtectedKind, tuple[str, ...], ProtectedKind]]:
+    """Yield each folder of Sunwell's own, links resolved, its kind, known files in it, and their kind."""
     settings, state = _own_folder(settings_folder), _own_folder(state_folder)
     cache = _own_folder(cache_folder)
     if settings is not None:
@@ -78,29 +78,41 @@ def of_user_in(root: Path) -> dict[str, ProtectedKind]:
     These are the folders and files of Sunwell's own, and what links in the home folder lead to that have
     names of the table: a folder of dot files may be a workspace.
     """
+    # Texts in place of paths: each run asks, and a path of an object takes longer than the look at the file.
     found: dict[str, ProtectedKind] = {}
+    top = os.fspath(root)
+    inside = f"{top.rstrip('/')}/"
 
-    def note(place: Path, kind: ProtectedKind) -> None:
-        if place != root and place.is_relative_to(root):
-            path = place.relative_to(root).as_posix()
+    def note(place: str, kind: ProtectedKind) -> None:
+        path = place.removeprefix(inside)
+        if path and path != place:
             found[path] = strongest(found.get(path), kind) or kind
 
     for folder, kind, names, inner in _own_folders():
         note(folder, kind)
-        is_apart = kind is not inner or folder == root
-        for name in names:
+        is_apart = kind is not inner or folder == top
+        links = _links_in(folder, names)
+        for name in names if is_apart else links:
             own = f"{folder}/{name}"
-            # The folder's own links are resolved already. Each run asks, and mostly none of these is a link.
-            if os.path.islink(own):  # noqa: PTH114 - without a path for each
-                real = Path(os.path.realpath(own))
-                if is_apart or real.parent != folder:
-                    note(real, inner)
-            elif is_apart:
-                note(Path(own), inner)
-    for path, kind in _named_in_home():
-        if (place := Path(os.path.realpath(path))) != path:
+            if name not in links:
+                note(own, inner)
+            elif (real := os.path.realpath(own)).rpartition("/")[0] != folder or is_apart:
+                note(real, inner)
+    for path, kind in _linked_in_home():
+        if (place := os.path.realpath(path)) != path:
             note(place, kind)
     return found
+
+
+def _links_in(folder: str, names: Collection[str]) -> Collection[str]:
+    """Return which of *names*, in small letters, are links in *folder*; all where one cannot tell."""
+    try:
+        with os.scandir(folder) as items:
+            return {entry.name.casefold() for entry in items if entry.is_symlink()}.intersection(names)
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    except OSError:
+        return names
 
 
 def own_kind_of(file: Path) -> ProtectedKind | None:
@@ -109,7 +121,7 @@ def own_kind_of(file: Path) -> ProtectedKind | None:
     found = []
     for folder, kind, names, inner in _own_folders():
         found += [kind] if real.is_relative_to(folder) else []
-        found += [inner for name in names if real == Path(os.path.realpath(folder / name))]
+        found += [inner for name in names if str(real) == os.path.realpath(f"{folder}/{name}")]
     return strongest(*found)
 
 
@@ -123,7 +135,7 @@ def linked_of_user(device: int) -> Iterator[tuple[os.stat_result, ProtectedKind]
     for folder, kind, names, inner in _own_folders():
         for name in names:
             with suppress(OSError):
-                yield from _if_several((folder / name).stat(), inner)
+                yield from _if_several(os.stat(f"{folder}/{name}"), inner)  # noqa: PTH116
         for status in several_names_below(folder, _MOST_OWN):
             yield status, kind
     for path, kind in _named_in_home():
@@ -139,7 +151,7 @@ def linked_of_user(device: int) -> Iterator[tuple[os.stat_result, ProtectedKind]
     home = _home()
     if home is None:
         return
-    for place, kind in _searched(os.fspath(home), device, int(time.monotonic() // _SEARCH_SECONDS)):
+    for place, kind in _searched(home, device, int(time.monotonic() // _SEARCH_SECONDS)):
         with suppress(OSError):
             yield from _if_several(os.lstat(place), kind)
 
@@ -166,11 +178,9 @@ def _if_several(
         yield status, kind
 
 
-def _home() -> Path | None:
-    try:
-        return Path.home()
-    except RuntimeError:  # this user has none
-        return None
+def _home() -> str | None:
+    found = os.path.expanduser("~")  # noqa: PTH111 - as a text
+    return None if found.startswith("~") else found  # this user has none
 
 
 def _named_in_home() -> Iterator[tuple[Path, ProtectedKind]]:
@@ -191,7 +201,36 @@ def _named_in_home() -> Iterator[tuple[Path, ProtectedKind]]:
                         yield Path(place), kind
 
 
-def several_names_below(folder: Path, most: int | None = None) -> Iterator[os.stat_result]:
+def _linked_in_home() -> Iterator[tuple[str, ProtectedKind]]:
+    """Yield what there is of it that may be a link or in one: what lists of the folders do not rule out."""
+    home = _home()
+    if home is None:
+        return
+    start = os.path.realpath(home)
+    try:
+        with os.scandir(start) as items:
+            named_there = [(entry, named) for entry in items if (named := _BY_FIRST.get(entry.name.casefold()))]
+    except OSError:
+        return
+    for entry, named in named_there:
+        if entry.is_symlink():
+            maybe = named
+        else:
+            seconds = {second for path, _ in named if (second := _second(path))}
+            links = _links_in(entry.path, seconds) if seconds else ()
+            maybe = [one for one in named if _second(one[0]) in links or one[0].count("/") > 1]
+        for name, kind in maybe:
+            place = f"{start}/{name}"
+            if os.path.lexists(place):
+                yield place, kind
+
+
+def _second(path: str) -> str:
+    """Return the second name in *path*, in small letters; empty if there is only one."""
+    return path.partition("/")[2].partition("/")[0].casefold()
+
+
+def several_names_below(folder: str | Path, most: int | None = None) -> Iterator[os.stat_result]:
     """Yield the status of each file below *folder* that has several names; with *most*, of so many files."""
     seen = 0
     for place, folders, files in os.walk(folder):

@@ -282,7 +282,9 @@ class RunStart:
         if self.settings is None and self.continuation is not None:
             settings |= self.continuation.settings()
         elif self.settings is None:
-            settings["surroundings"] = surroundings_of(session, tools.granted, self.secrets)
+            settings["surroundings"] = surroundings_of(
+                session, tools.granted, self.secrets, self.workspace
+            )
         else:  # as they were when the run opened: what follows must begin with the same bytes
             settings["surroundings"] = self.settings.get("surroundings", "")
         own = self.equipment.own_tools(session.options)
