@@ -147,7 +147,7 @@ _LONGEST_SENTENCE = 1_000
 
 
 def _is_announcement(sentence: str, *, is_item: bool) -> bool:
-    may_be = sentence.endswith(":") or any(word in sentence for word in _MAYBE)
+    may_be = sentence.endswith(":") or any(map(sentence.__contains__, _MAYBE))
     if (
         is_item
         or len(sentence) > _LONGEST_SENTENCE
@@ -167,7 +167,7 @@ def _prose(answer: str) -> str:
 
 
 def _sentences(text: str) -> list[str]:
-    return [one.strip() for one in re.split(_SENTENCE, text) if one and one.strip()]
+    return [plain for one in re.split(_SENTENCE, text) if one and (plain := one.strip())]
 
 
 def _plain(sentences: list[str]) -> list[str]:
