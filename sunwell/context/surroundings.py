@@ -120,6 +120,8 @@ def _advice(workspace: Workspace, secrets: Secrets) -> tuple[Advice, ...]:
 
 
 def _text(workspace: Workspace, name: str) -> str | None:
+    if not workspace.may_have(name):
+        return None
     try:
         content = workspace.read(name, _MOST_ADVICE_BYTES)
         return None if content is None else text_of(name, content.data).text.strip()

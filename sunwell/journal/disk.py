@@ -236,7 +236,7 @@ def _sync_drive(file: int) -> None:
 
 def _take_lock(path: Path, folder: int) -> int:
     # A file of its own: it can name the holder, and readers of the journal never meet it.
-    lock = open_file(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, folder=folder)
+    lock = open_file(f"{_without_ending(path)}.lock", os.O_RDWR | os.O_CREAT, folder=folder)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -250,6 +250,11 @@ def _take_lock(path: Path, folder: int) -> int:
         os.ftruncate(lock, 0)
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     return lock
+
+
+def _without_ending(path: Path) -> str:
+    text = os.fspath(path)
+    return text[: len(text) - len(path.suffix)]
 
 
 def _allocate_blocks(file: int, offset: int, size: int) -> bool:

@@ -82,7 +82,7 @@ def _require_later(ours: int, start: str) -> None:
         os.close(_step(ours, SET_ASIDE, f"{start}{FOLDER}/{SET_ASIDE}", make=False, durably=False))
 
 
-def open_file(path: Path, flags: int = os.O_RDONLY, *, folder: int | None = None) -> int:
+def open_file(path: Path | str, flags: int = os.O_RDONLY, *, folder: int | None = None) -> int:
     """Return a descriptor of the file *path*, opened with *flags*; the caller closes it.
 
     A file below ``.sunwell`` is reached as by :func:`open_folder`, must belong to this user, and gets mode
@@ -193,7 +193,7 @@ def _made(above: int, name: str, *, durably: bool) -> int:
     return os.open(name, _STEP, dir_fd=above)
 
 
-def _require_file(above: int, name: str, path: Path, *, follows: bool) -> None:
+def _require_file(above: int, name: str, path: Path | str, *, follows: bool) -> None:
     """Refuse what is no file before it is opened: opening a device may already do something."""
     try:
         kind = os.stat(name, dir_fd=above, follow_symlinks=follows).st_mode
@@ -205,7 +205,7 @@ def _require_file(above: int, name: str, path: Path, *, follows: bool) -> None:
         raise JournalError(f"{path} is not a file: move it out of the way")
 
 
-def _close_to_others(opened: int, status: os.stat_result, place: Path) -> None:
+def _close_to_others(opened: int, status: os.stat_result, place: Path | str) -> None:
     """Refuse what belongs to another user, and take from others what they may do with it."""
     if status.st_uid != os.geteuid():
         raise JournalError(

@@ -190,7 +190,7 @@ def exclude_of(folder: Path) -> bytes | None:
 
 def _repository_of(root: Path) -> tuple[Path, Path, Path] | None:
     try:
-        status = of_root = stat(root)
+        status = of_root = root.stat()
         place = fspath(root)
         # Texts in place of paths: each run asks, and mostly there is none.
         while status.st_dev == of_root.st_dev:
@@ -200,7 +200,7 @@ def _repository_of(root: Path) -> tuple[Path, Path, Path] | None:
             if not place.strip("/"):
                 return None
             place = place.rpartition("/")[0]
-            status = stat(place or "/")
+            status = stat(place or "/")  # noqa: PTH116
     except OSError:
         return None
     return None

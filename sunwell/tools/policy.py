@@ -113,7 +113,7 @@ def under_rules(executor: ToolExecutor, rules: Rules) -> ToolExecutor:
 
 
 def keep_originals(executor: ToolExecutor, originals: Originals, workspace: Workspace) -> None:
-    """Have *executor*, which is under rules for *workspace*, keep *originals* as if they were one of these."""
+    """Have *executor*, which is under rules for *workspace*, keep *originals* as one of them says."""
     if isinstance(executor, Toolbox):
         if _is_in(executor, workspace):
             executor.keep_originals(originals)

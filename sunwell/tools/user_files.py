@@ -39,10 +39,11 @@ _NAMED = tuple(
     if "*" not in pattern and pattern.startswith(".")
 )
 """What the table names from a folder on: in the home folder, a program keeps it there."""
-_BY_FIRST: dict[str, list[tuple[str, ProtectedKind]]] = {}
-"""The same by the first name of each path, in small letters."""
+_BY_FIRST: dict[str, list[tuple[str, str, ProtectedKind]]] = {}
+"""The same by the first name of each path, in small letters, with what follows that in the path."""
 for _path, _kind in _NAMED:
-    _BY_FIRST.setdefault(_path.partition("/")[0].casefold(), []).append((_path, _kind))
+    _first, _, _rest = _path.partition("/")
+    _BY_FIRST.setdefault(_first.casefold(), []).append((_rest, _path, _kind))
 _MOST_OWN = 1_000
 _MOST_ASKED = 1_000
 """Files that are looked at in a folder that may have very many: of an editor, an agent, a repository."""
@@ -52,17 +53,31 @@ _MOST_IN_FOLDER = 200
 _SEARCH_SECONDS = 60.0
 
 
-def _own_folder(found: Callable[[], Path]) -> str | None:
+def _real(path: str, known: dict[str, str]) -> str:
+    """Return the absolute *path* with its links resolved; *known* holds those of folders."""
+    real = known.get(path)
+    if real is None:
+        above, _, name = path.rpartition("/")
+        place = f"{_real(above, known)}/{name}"
+        real = known[path] = os.path.realpath(place) if os.path.islink(place) else place  # noqa: PTH114
+    return real
+
+
+def _own_folder(found: Callable[[], Path], known: dict[str, str]) -> str | None:
     try:
-        return os.path.realpath(found())
+        folder = found()
+        # A path that goes up again is not resolved name by name.
+        is_plain = folder.is_absolute() and ".." not in folder.parts
+        return _real(os.fspath(folder), known) if is_plain else os.path.realpath(folder)
     except ConfigurationError:  # this user has no home folder
         return None
 
 
 def _own_folders() -> Iterator[tuple[str, ProtectedKind, tuple[str, ...], ProtectedKind]]:
     """Yield each folder of Sunwell's own, links resolved, its kind, known files in it, and their kind."""
-    settings, state = _own_folder(settings_folder), _own_folder(state_folder)
-    cache = _own_folder(cache_folder)
+    known = {"": ""}
+    settings, state = _own_folder(settings_folder, known), _own_folder(state_folder, known)
+    cache = _own_folder(cache_folder, known)
     if settings is not None:
         yield settings, SETTINGS, _SETTINGS_NAMES, SETTINGS
     if state is not None:
@@ -195,7 +210,7 @@ def _named_in_home() -> Iterator[tuple[Path, ProtectedKind]]:
         there = {name.casefold() for name in os.listdir(start)}  # noqa: PTH208 - names are enough
         for first, named in _BY_FIRST.items():
             if first in there:
-                for name, kind in named:
+                for _, name, kind in named:
                     place = f"{start}/{name}"
                     if os.path.lexists(place):
                         yield Path(place), kind
@@ -209,25 +224,18 @@ def _linked_in_home() -> Iterator[tuple[str, ProtectedKind]]:
     start = os.path.realpath(home)
     try:
         with os.scandir(start) as items:
-            named_there = [(entry, named) for entry in items if (named := _BY_FIRST.get(entry.name.casefold()))]
+            there = [entry for entry in items if entry.name.casefold() in _BY_FIRST]
     except OSError:
         return
-    for entry, named in named_there:
-        if entry.is_symlink():
-            maybe = named
-        else:
-            seconds = {second for path, _ in named if (second := _second(path))}
-            links = _links_in(entry.path, seconds) if seconds else ()
-            maybe = [one for one in named if _second(one[0]) in links or one[0].count("/") > 1]
-        for name, kind in maybe:
-            place = f"{start}/{name}"
-            if os.path.lexists(place):
-                yield place, kind
-
-
-def _second(path: str) -> str:
-    """Return the second name in *path*, in small letters; empty if there is only one."""
-    return path.partition("/")[2].partition("/")[0].casefold()
+    for entry in there:
+        named = _BY_FIRST[entry.name.casefold()]
+        if not entry.is_symlink():
+            rests = {rest.casefold() for rest, _, _ in named if rest}
+            links = _links_in(entry.path, rests) if rests else ()
+            named = [one for one in named if one[0].casefold() in links] if links else []
+        for _, path, kind in named:
+            if os.path.lexists(f"{start}/{path}"):
+                yield f"{start}/{path}", kind
 
 
 def several_names_below(folder: str | Path, most: int | None = None) -> Iterator[os.stat_result]:

@@ -602,6 +602,10 @@ class Workspace:
             place = descent.to(path)
             return place.status is not None and not place.is_folder
 
+    def may_have(self, name: str) -> bool:
+        """Whether there is anything called *name* in the root; sooner than to look for it as a path."""
+        return os.path.lexists(f"{self.root}/{name}")
+
     def exists(self, path: str) -> bool:
         """Whether there is a file or folder at *path*."""
         with self._descent() as descent:

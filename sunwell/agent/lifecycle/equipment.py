@@ -132,7 +132,7 @@ class Equipment:
         *workspace* is that of *session*, if it is known already.
         Raises :exc:`~sunwell.errors.ConfigurationError` for rules that the executor cannot be held to.
         """
-        kept = Originals(journal.path.parent / "originals") if journal and journal.path else None
+        kept = Originals.of_run(journal.path) if journal and journal.path else None
         if self.server_secrets is not None:
             secrets.join(self.server_secrets)
         return self._ruled(session, secrets, kept, workspace)

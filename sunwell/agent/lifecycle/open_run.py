@@ -282,9 +282,7 @@ class RunStart:
         if self.settings is None and self.continuation is not None:
             settings |= self.continuation.settings()
         elif self.settings is None:
-            settings["surroundings"] = surroundings_of(
-                session, tools.granted, self.secrets, self.workspace
-            )
+            settings["surroundings"] = surroundings_of(session, tools.granted, self.secrets, self.workspace)
         else:  # as they were when the run opened: what follows must begin with the same bytes
             settings["surroundings"] = self.settings.get("surroundings", "")
         own = self.equipment.own_tools(session.options)
@@ -362,7 +360,7 @@ class RunStart:
         return tools.joined(RunChecksTool(self.checks, self.journal, goal, self.secrets))
 
     def _ladder_terms(self, session: SessionContext) -> LadderTerms:
-        kept = Originals(self.journal.path.parent / "originals") if self.journal.path else None
+        kept = Originals.of_run(self.journal.path) if self.journal.path else None
         return LadderTerms(
             workspace=(self.workspace or Workspace(session.workspace)).hiding(session.options.ignore),
             secrets=self.secrets,
@@ -578,7 +576,7 @@ def open_new(
         checks.require_sandbox()
     journal = journals.create(session.workspace, new_run_id())
     if journal.path is not None:
-        keep_originals(executor, Originals(journal.path.parent / "originals"), workspace)
+        keep_originals(executor, Originals.of_run(journal.path), workspace)
     if batch is not None:
         batch = batch.redacted(secrets.redact)
     return RunStart(
@@ -700,12 +698,12 @@ def require_approver(settings: Mapping[str, Any], executor: ToolExecutor) -> Non
 
 def learn_keys(secrets: Secrets, roles: Roles) -> Secrets:
     """Add the keys that the models were given to *secrets*, and return them."""
-    named = [
-        getattr(model, "connection", None)
-        for model in (roles.own, roles.smart, roles.worker, roles.second, roles.judge)
-    ]
-    connections = [one for one in named if isinstance(one, Connection)]
-    for value in dict.fromkeys([value for one in connections for value in one.secret_values()]):
+    values: dict[str, None] = {}
+    for model in (roles.own, roles.smart, roles.worker, roles.second, roles.judge):
+        connection = None if model is None else getattr(model, "connection", None)
+        if isinstance(connection, Connection):
+            values |= dict.fromkeys(connection.secret_values())
+    for value in values:
         secrets.add(value, "API key")
     return secrets
 

@@ -94,7 +94,10 @@ def surroundings_of(
         return ""
     options = session.options
     seen = look_around(
-        workspace or session.workspace, secrets=secrets, reads_advice=options.workspace_advice, ignore=options.ignore
+        workspace or session.workspace,
+        secrets=secrets,
+        reads_advice=options.workspace_advice,
+        ignore=options.ignore,
     )
     return surroundings_text(seen)
 
