@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -103,7 +102,7 @@ class AgentLoop:
     second_model: ModelProtocol | None = attrs.field(default=None, validator=optional(_model))
     """Who tries before the smart model does, on the ladder; ``None``: nobody."""
     _running: set[asyncio.Task[TaskResult]] = attrs.field(factory=set, init=False)
-    _begun: weakref.WeakSet[asyncio.Task[TaskResult]] = attrs.field(factory=weakref.WeakSet, init=False)
+    _begun: set[asyncio.Task[TaskResult]] = attrs.field(factory=set, init=False)
     """Those of them that have taken their first step."""
 
     async def run(
@@ -228,8 +227,7 @@ class AgentLoop:
         """Carry *run* out while the body takes its events; if the body is left early, the run is stopped."""
         working = asyncio.create_task(self._to_the_end(run, batch, lens_only))
         self._running.add(working)
-        working.add_done_callback(self._running.discard)
-        working.add_done_callback(lambda _: run.stream.end())
+        working.add_done_callback(partial(self._ended, run.stream))
         try:
             await asyncio.sleep(0)  # a task that is cancelled before it begins has no end to tell
             yield run.stream
@@ -238,6 +236,11 @@ class AgentLoop:
             await _stopped(working)
             if run.lookup is not None:
                 await run.lookup.close()
+
+    def _ended(self, stream: EventStream, working: asyncio.Task[TaskResult]) -> None:
+        self._running.discard(working)
+        self._begun.discard(working)
+        stream.end()
 
     async def _to_the_end(self, run: Run, batch: Batch | None, lens_only: bool) -> TaskResult:
         """Carry *run* out and return its result; tell its end, whichever it is."""

@@ -1,6 +1,7 @@
 """Where a path leads once ``~`` and links in it are resolved."""
 
 import os
+import stat
 from pathlib import Path
 
 
@@ -12,7 +13,24 @@ def real_path(given: str | os.PathLike[str]) -> Path:
     """
     text = os.path.expanduser(os.fspath(given))  # noqa: PTH111 - as texts
     try:
-        real = os.path.realpath(text)
+        real = resolved(text)
     except ValueError:
         real = text
     return given if isinstance(given, Path) and real == str(given) else Path(real)
+
+
+def resolved(path: str) -> str:
+    """Return what :func:`os.path.realpath` does, which takes longer if *path* is plain and has no link."""
+    ended = f"{path}/"
+    if not path.startswith("/") or "//" in ended or "/./" in ended or "/../" in ended:
+        return os.path.realpath(path)
+    at = 0
+    try:
+        while at >= 0:
+            at = path.find("/", at + 1)
+            # The last time, that is the whole path.
+            if stat.S_ISLNK(os.lstat(path[:at] if at >= 0 else path).st_mode):
+                return os.path.realpath(path)
+    except OSError:  # what is not there, or cannot be looked at, is no link
+        pass
+    return path

@@ -417,8 +417,10 @@ class FileJournal:
             self._sync.close()
             if not failed_before:
                 self._refuse_if_ended()
-                with as_journal_error(self.path, "closed"):
+                try:
                     self._space.give_back(self._size)
+                except OSError as error:
+                    raise JournalError(sentence(self.path, "closed", error)) from error
         finally:
             self._refusal = f"the journal {self.path} is closed"
             self._disk.close()

@@ -13,6 +13,7 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
+from sunwell.core.real_paths import resolved
 from sunwell.core.user_folders import state_folder
 from sunwell.errors import JournalError
 from sunwell.journal.codec import with_mark, without_checksum
@@ -117,7 +118,7 @@ def mark_of(line: bytes, key: bytes, journal: Path) -> str:
     It holds in this place only: a journal that was published could stand in any workspace otherwise.
     """
     above, names = divided(str(journal.parent))  # from .sunwell on, no link is followed
-    place = os.fsencode("/".join((os.path.realpath(above).rstrip("/"), *names)))
+    place = os.fsencode("/".join((resolved(above.rstrip("/") or above).rstrip("/"), *names)))
     return hashlib.blake2b(place + b"\0" + line, key=key, digest_size=_MARK_BYTES).hexdigest()
 
 

@@ -254,14 +254,15 @@ class Toolbox:
         )
         own = {tool.spec.name for tool in self.tools}
         box._set_up((self._by_name.keys() - own) | added)
-        box._granted = self._granted if is_narrowed else frozenset(box._by_name)
-        box._claimant = None
+        granted = self._granted if is_narrowed else frozenset(box._by_name)
+        vars(box).update(_granted=granted, _claimant=None)
         return box
 
     def keep_originals(self, originals: Keeper) -> None:
         """Use *originals* from now on if this toolbox has none. No call may have been staged before."""
         if self.originals is None:
-            self.originals = self._terms.originals = originals
+            self._terms.originals = originals
+            vars(self).update(originals=originals)
 
     def adding(self, tools: Iterable[Tool]) -> "Toolbox":
         """Return this toolbox with *tools* added at the end, all of them granted.

@@ -13,6 +13,7 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
+from sunwell.core.real_paths import resolved
 from sunwell.core.user_folders import cache_folder, settings_folder, state_folder
 from sunwell.errors import ConfigurationError
 from sunwell.tools.protected import MADE_FOLDERS, PROTECTED, ProtectedKind, kind_of_name, strongest
@@ -53,31 +54,17 @@ _MOST_IN_FOLDER = 200
 _SEARCH_SECONDS = 60.0
 
 
-def _real(path: str, known: dict[str, str]) -> str:
-    """Return the absolute *path* with its links resolved; *known* holds those of folders."""
-    real = known.get(path)
-    if real is None:
-        above, _, name = path.rpartition("/")
-        place = f"{_real(above, known)}/{name}"
-        real = known[path] = os.path.realpath(place) if os.path.islink(place) else place  # noqa: PTH114
-    return real
-
-
-def _own_folder(found: Callable[[], Path], known: dict[str, str]) -> str | None:
+def _own_folder(found: Callable[[], Path]) -> str | None:
     try:
-        folder = found()
-        # A path that goes up again is not resolved name by name.
-        is_plain = folder.is_absolute() and ".." not in folder.parts
-        return _real(os.fspath(folder), known) if is_plain else os.path.realpath(folder)
+        return resolved(os.fspath(found()))
     except ConfigurationError:  # this user has no home folder
         return None
 
 
 def _own_folders() -> Iterator[tuple[str, ProtectedKind, tuple[str, ...], ProtectedKind]]:
     """Yield each folder of Sunwell's own, links resolved, its kind, known files in it, and their kind."""
-    known = {"": ""}
-    settings, state = _own_folder(settings_folder, known), _own_folder(state_folder, known)
-    cache = _own_folder(cache_folder, known)
+    settings, state = _own_folder(settings_folder), _own_folder(state_folder)
+    cache = _own_folder(cache_folder)
     if settings is not None:
         yield settings, SETTINGS, _SETTINGS_NAMES, SETTINGS
     if state is not None:
@@ -203,7 +190,7 @@ def _named_in_home() -> Iterator[tuple[Path, ProtectedKind]]:
     home = _home()
     if home is None:
         return
-    start = os.path.realpath(home)
+    start = resolved(home)
     # The names are looked up in a list of the folder, for this is done for each workspace. A file system may
     # not tell capitals from small letters.
     with suppress(OSError):
@@ -221,7 +208,7 @@ def _linked_in_home() -> Iterator[tuple[str, ProtectedKind]]:
     home = _home()
     if home is None:
         return
-    start = os.path.realpath(home)
+    start = resolved(home)
     try:
         with os.scandir(start) as items:
             there = [entry for entry in items if entry.name.casefold() in _BY_FIRST]
