@@ -1,7 +1,8 @@
 """A run gives its events to who iterates and its result to who awaits."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import attrs
@@ -9,7 +10,7 @@ import pytest
 
 from sunwell import Agent, RunOptions, SessionContext
 from sunwell.agent.orchestrator import Orchestrator
-from sunwell.agent.run.run_context import RunEvents
+from sunwell.agent.run.run_context import EventStream, RunEvents
 from sunwell.core import Completion, Request, ToolCall
 from sunwell.errors import ConfigurationError, JournalError
 from sunwell.events import (
@@ -21,6 +22,7 @@ from sunwell.events import (
     ModelCallStarted,
     RunFinished,
     RunStarted,
+    Warned,
 )
 from sunwell.testing import Line, ScriptedModel, completion
 
@@ -245,3 +247,34 @@ async def test_who_hears_of_calls_gets_each_event_whoever_awaits_the_result(tmp_
     run = Agent(model=ScriptedModel("m", lines())).run(session(tmp_path))
     seen = [type(event).__name__ async for event in run]
     assert [name for name in seen if name in made] == made
+
+
+@pytest.mark.parametrize("reads_first", [False, True])
+async def test_no_event_is_wanted_of_a_run_whose_result_alone_is_awaited(
+    tmp_path: Path, reads_first: bool
+) -> None:
+    """From its first event on; who has begun to read gets the events until the result is awaited."""
+    result = await Agent(model=ScriptedModel("m", ["Done."])).run(session(tmp_path))
+    stream = EventStream()
+    wanted: list[bool] = []
+
+    @asynccontextmanager
+    async def begin() -> AsyncIterator[EventStream]:
+        working = asyncio.create_task(work())
+        yield stream
+        await working
+
+    async def work() -> None:
+        await asyncio.sleep(0)
+        for _ in range(2):
+            wanted.append(stream.takes_all)
+            stream.put(Warned("one"))
+            await stream.hold()
+        stream.put(RunFinished("r", result))
+        stream.end()
+
+    events = RunEvents(begin)
+    if reads_first:
+        assert await anext(events) == Warned("one")
+    assert await events is result
+    assert wanted == [reads_first, False]
