@@ -103,7 +103,9 @@ class EventStream:
 
     def put(self, event: Event) -> None:
         """Add *event*; never waits."""
-        if self._only_the_end and not isinstance(event, RunFinished):
+        if isinstance(event, RunFinished):
+            self._ended = True  # who takes it need not wait until the run has ended
+        elif self._only_the_end:
             return
         self._events.append(event)
         self._wanted.clear()
@@ -427,6 +429,8 @@ class Run:
     _watchers: list[Callable[[Event], None]] = attrs.field(factory=list, init=False)
     _is_begun: bool = attrs.field(default=False, init=False)
     """Whether its start was told."""
+    is_stopping: bool = attrs.field(default=False, init=False)
+    """Whether it was stopped before it had begun, so that it is cancelled in its first step."""
     _used_before: float | None = attrs.field(default=None, init=False)
     """Seconds that earlier processes of the run used."""
 
@@ -500,6 +504,8 @@ class Run:
         self.tell(BUDGET_WARNING, BudgetWarning(*numbers))
 
     async def _hold(self) -> None:
+        if self.is_stopping:
+            await asyncio.sleep(0)
         if not self.stream.is_wanted:
             async with self.time_limits.pause("reader"):
                 await self.stream.hold()
