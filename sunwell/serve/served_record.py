@@ -9,11 +9,14 @@ import attrs
 
 from sunwell.agent.lifecycle.run_settings import latest_settings, options_from
 from sunwell.core.message import FileChange, net_changes
+from sunwell.errors import BadRequest, QuotaExhausted, RequestTooLong, Unauthorized
 from sunwell.journal.layout import RunFile
 from sunwell.journal.reading import read_records
-from sunwell.journal.records import Record, RunClosed, RunOpened, RunResumed, ToolFinished
+from sunwell.journal.records import Failure, Record, RunClosed, RunOpened, RunResumed, ToolFinished
 from sunwell.journal.retention import is_running
 from sunwell.journal.tree import Node, tree
+
+_LASTING = frozenset(each.__name__ for each in (BadRequest, QuotaExhausted, RequestTooLong, Unauthorized))
 
 
 @attrs.frozen(slots=False)
@@ -44,6 +47,13 @@ class ServedRecord:
         """Files that have changed, each once."""
         found = (each.result.changes for each in self.records if isinstance(each, ToolFinished))
         return net_changes([change for changes in found for change in changes])
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the last call that came to nothing was refused for a reason that no wait removes: the key,
+        the account's credit, or the request itself."""
+        failures = [each for each in self.records if isinstance(each, Failure)]
+        return bool(failures) and failures[-1].error in _LASTING
 
     @property
     def status(self) -> str:

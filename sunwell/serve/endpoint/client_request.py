@@ -22,6 +22,8 @@ class Declined(Exception):
     sentence: str
     about: Mapping[str, Any] = attrs.field(factory=dict)
     """What is known of the run, if there is one."""
+    is_lasting: bool = False
+    """Whether the same request would meet the same error until somebody changes something at the server."""
 
     def __str__(self) -> str:
         return self.sentence

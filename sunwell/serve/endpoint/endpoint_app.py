@@ -128,7 +128,8 @@ class _Posted:
             finally:
                 gone.cancel()
         except Declined as declined:
-            body = _json(wire.error(declined), declined.status, _run_headers(declined.about))
+            headers = _run_headers(declined.about) | (_NOT_AGAIN if declined.is_lasting else {})
+            body = _json(wire.error(declined), declined.status, headers)
             await body(scope, receive, send)
         except ClientGone:
             pass
@@ -167,6 +168,8 @@ class _Posted:
         return self.wire.begin(ClientAnswer(run.run_id, asked.model, int(time.time())))
 
 
+_NOT_AGAIN = {"x-should-retry": "false"}
+"""What keeps the vendors' SDKs from sending a request again after a status at which they do."""
 _STREAM_HEADERS = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store"))
 
 

@@ -433,7 +433,8 @@ def _answer(
         if reason == "budget_usd":  # which names the option of a single run
             said = said.replace("--budget-usd", "--max-cost")
         again = "; the same request goes on with it" if status >= 500 else ""
-        raise Declined(status, kind, f"{_safely(said)} (run {read.run.run_id}{again})", about)
+        sentence = f"{_safely(said)} (run {read.run.run_id}{again})"
+        raise Declined(status, kind, sentence, about, is_lasting=reason == "model_error" and read.is_refused)
     return ClientAnswer(
         id=read.run.run_id,
         model=request.model,

@@ -18,6 +18,7 @@ from sunwell.budget.ledger_protocol import Budget
 from sunwell.config.resolution import Resolved, resolve
 from sunwell.config.sources import Sources
 from sunwell.context.options import Approve, RunOptions
+from sunwell.gateway.retry import RetryPolicy
 from sunwell.memory.conversation_store import ConversationStore, conversations_file
 from sunwell.serve.endpoint.endpoint_app import Endpoint, door_error
 from sunwell.serve.endpoint.requested_runs import ClientKey, RequestedRuns
@@ -46,16 +47,19 @@ class PlainSettings:
     resolved: Resolved
     options: RunOptions
     warnings: tuple[str, ...] = ()
+    attempts: int = 4
+    """How often a model is asked before a call has failed."""
 
     @classmethod
-    def of(cls, root: Path, **settings: Any) -> "PlainSettings":
+    def of(cls, root: Path, *, attempts: int = 4, **settings: Any) -> "PlainSettings":
         """Return *settings* as they are typed for *root*."""
         made = resolve(Sources(root).read().load(**settings).values)
-        return cls(made, made.options)
+        return cls(made, made.options, attempts=attempts)
 
     def agent(self) -> Agent:
         """Return an agent with the configured models."""
-        return Agent(registry=self.resolved.registry, prices=self.resolved.prices)
+        retry = RetryPolicy(attempts=self.attempts)
+        return Agent(registry=self.resolved.registry, prices=self.resolved.prices, retry=retry)
 
     def terms(self, recorded: RunOptions, approve: Approve | None) -> CallerTerms:
         """Return terms with what is allowed here."""

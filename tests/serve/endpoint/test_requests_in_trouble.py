@@ -361,3 +361,38 @@ async def test_a_cap_that_holds_no_call_names_the_option_of_the_server(root: Pat
     said = answer.json()["error"]["message"]
     assert "--max-cost 0.0" in said
     assert "--budget-usd" not in said
+
+
+@pytest.mark.parametrize(
+    ("fault", "asked"),
+    [
+        (Fault(status=401), 1),
+        (Fault(status=402), 1),
+        (Fault(unknown_fields=("messages",)), 1),
+        (Fault(status=529), 2),
+    ],
+    ids=["key", "credit", "request", "overload"],
+)
+@pytest.mark.parametrize("vendor", ["openai", "anthropic"])
+async def test_an_sdk_sends_again_what_may_succeed(
+    root: Path, simulator: Simulator, monkeypatch, fault: Fault, asked: int, vendor: str
+) -> None:
+    """Nobody asks a provider again that has refused for good; an overload passes."""
+    refusing = Simulator({"claude-haiku-5-5": brief}, faults=(FaultRule(fault),))
+    with running_simulator(refusing) as provider:
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", provider.url)
+        async with served(root, attempts=1) as endpoint:
+            with pytest.raises((openai.InternalServerError, anthropic.InternalServerError)):
+                await asked_by(vendor, endpoint)
+        assert len(provider.requests) == asked
+
+
+async def asked_by(vendor: str, endpoint: Served) -> None:
+    """Ask with the SDK of *vendor*, which sends a request once more where that may help."""
+    messages: Any = [user("How many?")]
+    if vendor == "openai":
+        async with endpoint.openai(max_retries=1) as client:
+            await client.chat.completions.create(model=MODEL, messages=messages)
+    else:
+        async with endpoint.anthropic(max_retries=1) as client:
+            await client.messages.create(model=MODEL, max_tokens=100, messages=messages)
