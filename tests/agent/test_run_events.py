@@ -24,6 +24,8 @@ from sunwell.events import (
     RunStarted,
     Warned,
 )
+from sunwell.journal import find_run, read_records
+from sunwell.journal.records import RunClosed
 from sunwell.testing import Line, ScriptedModel, completion
 
 
@@ -187,6 +189,27 @@ async def test_leaving_an_agent_stops_a_run_that_is_just_beginning(tmp_path: Pat
         reader = asyncio.create_task(agent.result(session(tmp_path)))
         await asyncio.sleep(0)
     assert (await reader).status == "cancelled"
+
+
+async def test_a_run_that_is_left_at_a_warning_before_its_first_step_has_an_end(tmp_path: Path) -> None:
+    """What is found on the way is told before the work begins; nobody is asked."""
+    options = RunOptions(delegation_model=ScriptedModel("w", []))  # which nothing uses
+    model = ScriptedModel("m", ["Never asked for."])
+    async with Agent(model=model).run(SessionContext.build(tmp_path, "Say hello", options)) as events:
+        assert isinstance(await anext(events), Warned)
+    *_, last = read_records(find_run(tmp_path, "last").path)
+    assert isinstance(last, RunClosed)
+    assert (last.status, model.calls) == ("cancelled", [])
+
+
+async def test_a_run_that_is_stopped_before_its_first_step_asks_nobody(tmp_path: Path) -> None:
+    """Also if nothing holds it up: its result alone is awaited, and the model answers at once."""
+    model = ScriptedModel("m", ["Never asked for."])
+    agent = Agent(model=model)
+    reader = asyncio.create_task(agent.result(session(tmp_path)))
+    await asyncio.sleep(0)
+    agent.stop()
+    assert ((await reader).status, model.calls) == ("cancelled", [])
 
 
 async def test_leaving_an_agent_waits_for_a_stream_that_was_dropped(tmp_path: Path) -> None:
