@@ -33,9 +33,8 @@ def _folder(
 ) -> Path:
     if environ is None:
         # As they are in the process: each run asks several times, and reading them as text takes long.
-        raw: Mapping[bytes, bytes] = getattr(os.environ, "_data", os.environb)
-        home_now = raw.get(b"HOME")
-        if home_now:
+        raw: Mapping[bytes, bytes] = getattr(os.environ, "_data", {})
+        if home_now := raw.get(b"HOME"):
             known = raw.get(b"SUNWELL_HOME"), home_now, raw.get(variable.encode())
             return _folder_now(*known, variable, default, on_mac)
     read = os.environ if environ is None else environ

@@ -211,14 +211,14 @@ def _linked_in_home() -> Iterator[tuple[str, ProtectedKind]]:
     start = resolved(home)
     try:
         with os.scandir(start) as items:
-            there = [entry for entry in items if entry.name.casefold() in _BY_FIRST]
+            there = [(one.name, one.is_symlink()) for one in items if one.name.casefold() in _BY_FIRST]
     except OSError:
         return
-    for entry in there:
-        named = _BY_FIRST[entry.name.casefold()]
-        if not entry.is_symlink():
+    for first, is_link in there:
+        named = _BY_FIRST[first.casefold()]
+        if not is_link:
             rests = {rest.casefold() for rest, _, _ in named if rest}
-            links = _links_in(entry.path, rests) if rests else ()
+            links = _links_in(f"{start}/{first}", rests) if rests else ()
             named = [one for one in named if one[0].casefold() in links] if links else []
         for _, path, kind in named:
             if os.path.lexists(f"{start}/{path}"):
