@@ -8,13 +8,17 @@ loop: it is set for the earliest of them, and looks what is left when it rings.
 import asyncio
 import contextvars
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from itertools import count
 from types import TracebackType
-from typing import Any
-from weakref import WeakValueDictionary
+from typing import Any, TypeVar, cast
+from weakref import WeakValueDictionary, ref
 
 import attrs
+
+from sunwell.core.unbroken import going_on
+
+_Result = TypeVar("_Result")
 
 
 @attrs.define(eq=False)
@@ -64,13 +68,19 @@ class Alarms:
 
 # By the number of the loop, and weak: the timer keeps its alarms, and nothing here keeps an old loop.
 _alarms: "WeakValueDictionary[int, Alarms]" = WeakValueDictionary()
+_latest: list[Callable[[], Alarms | None]] = [lambda: None]
+"""Gives those that were asked for last."""
 
 
 def alarms_of(loop: asyncio.AbstractEventLoop) -> Alarms:
     """Return the alarms of *loop*."""
+    latest = _latest[0]()
+    if latest is not None and latest._loop is loop:  # mostly a process has one loop
+        return latest
     found = _alarms.get(id(loop))
     if found is None or found._loop is not loop:
         found = _alarms[id(loop)] = Alarms(loop)
+    _latest[0] = ref(found)
     return found
 
 
@@ -118,6 +128,19 @@ class Within:
         ):
             # Only if nobody else has cancelled the task meanwhile.
             raise TimeoutError from error
+
+    async def over(self, doing: Coroutine[Any, Any, _Result]) -> _Result:
+        """Return what *doing* returns, if that comes in time. What waits for nothing costs no alarm."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            awaited = doing.send(None)
+        except StopIteration as done:
+            return cast(_Result, done.value)
+        if self._seconds is not None:
+            self._seconds -= loop.time() - began
+        with self:
+            return await going_on(doing, awaited)
 
     def expired(self) -> bool:
         """Whether the time was up before the body had ended."""

@@ -173,12 +173,16 @@ def user(text: str) -> Message:
 
 def digest_of(*texts: str, start: bytes = b"") -> bytes:
     """Return a 16-byte digest that differs if the texts, their number or their boundaries differ."""
-    return _digest_of([text.encode("utf-8", "surrogatepass") for text in texts], start)
+    return digest_of_framed(framed(*texts), start)
 
 
 def framed(*texts: str) -> bytes:
-    """Return *texts* as :func:`digest_of` hashes them, for :func:`digest_of_framed`."""
-    return b"".join(_framed([text.encode("utf-8", "surrogatepass") for text in texts]))
+    """Return *texts* as :func:`digest_of` hashes them, each after its length."""
+    try:
+        data = list(map(str.encode, texts))
+    except UnicodeEncodeError:  # half a character
+        data = [text.encode("utf-8", "surrogatepass") for text in texts]
+    return b"".join(chain.from_iterable(zip(map(_LENGTH.pack, map(len, data)), data, strict=True)))
 
 
 def digest_of_framed(texts: bytes, start: bytes) -> bytes:
@@ -186,18 +190,7 @@ def digest_of_framed(texts: bytes, start: bytes) -> bytes:
     return hashlib.blake2b(start + texts, digest_size=16).digest()
 
 
-def _framed(texts: Sequence[bytes]) -> Iterator[bytes]:
-    """Return each text after its length."""
-    return chain.from_iterable(zip(map(_LENGTH, map(len, texts)), texts, strict=True))
-
-
-_LENGTH = struct.Struct(">Q").pack
-
-
-def _digest_of(texts: Sequence[bytes], start: bytes) -> bytes:
-    return hashlib.blake2b(b"".join((start, *_framed(texts))), digest_size=16).digest()
-
-
+_LENGTH = struct.Struct(">Q")
 _MESSAGE_OVERHEAD_BYTES = 32  # role and punctuation of any wire format that we write
 
 
@@ -223,12 +216,12 @@ class History(Sequence[Message]):
 
     def _take(self, new: tuple[Message, ...]) -> None:
         self._messages += new
-        digest = self._digests[-1]
         for message in new:
-            texts = [text.encode("utf-8", "surrogatepass") for text in message.fields()]
-            digest = _digest_of(texts, digest)
-            self._digests += (digest,)
-            self._size_bytes += _MESSAGE_OVERHEAD_BYTES * (1 + len(message.parts)) + sum(map(len, texts))
+            texts = message.fields()
+            data = framed(*texts)
+            self._digests += (digest_of_framed(data, self._digests[-1]),)
+            own_bytes = len(data) - _LENGTH.size * len(texts)
+            self._size_bytes += own_bytes + _MESSAGE_OVERHEAD_BYTES * (1 + len(message.parts))
 
     def plus(self, *messages: Message) -> Self:
         """Return this history with *messages* appended."""

@@ -35,8 +35,6 @@ _ESCAPED_LETTER = re.compile(  # one class of characters at its beginning: that 
     rf"[%&\\](?:(?<=%)(?:25)?{_LETTER}|(?<=\\)(?:x|u00|U000000){_LETTER}|(?<=\\)[01][0-7]{{2}}"
     rf"|(?<=&)#(?:[xX]0{{0,5}}{_LETTER}|0{{0,5}}(?:4[89]|5[0-7]|6[5-9]|[78][0-9]|90|9[7-9]|1[01][0-9]|12[0-2]));?)"
 )
-_ANSI_CODE_IN_BYTES = re.compile(_ANSI.encode())
-_ESCAPED_LETTER_IN_BYTES = re.compile(_ESCAPED_LETTER.pattern.encode())
 _MANY_LETTERS = 3
 """Letters and digits need no escape: a text with so many of them may hide a word by escaping some of it."""
 
@@ -133,9 +131,12 @@ class Secrets:
         """Return *text* with every known secret replaced by its name."""
         if not text:
             return text
-        spans = self.spans(text)
-        if not spans:
-            return text
+        sought = self._built
+        if sought is None or self._built_at is not _latest[0]:
+            sought = self._sought()
+        if not sought.forms or sought.is_free(text):
+            return text  # nearly always
+        spans = self._spans(sought, text)
         parts: list[str] = []
         done = 0
         for start, end, shown in spans:
@@ -145,7 +146,9 @@ class Secrets:
 
     def spans(self, text: str) -> list[tuple[int, int, str]]:
         """Return where known secrets are in *text*, in their order, and what is shown in place of each."""
-        sought = self._sought()
+        sought = self._built
+        if sought is None or self._built_at is not _latest[0]:
+            sought = self._sought()
         return [] if not sought.forms or sought.is_free(text) else self._spans(sought, text)
 
     @staticmethod
@@ -215,7 +218,9 @@ class Secrets:
 
         It looks at the whole line at once, which takes less time than to gather all texts of the value.
         """
-        sought = self._sought()
+        sought = self._built
+        if sought is None or self._built_at is not _latest[0]:  # each line passes here
+            sought = self._sought()
         return bool(sought.forms) and not sought.is_free_json(line)
 
     def may_show(self, text: str) -> bool:
@@ -268,7 +273,7 @@ class _Sought:
     sources: tuple[tuple[Secrets, dict[str, tuple[_SecretForm, ...]]], ...]
     forms: tuple[_SecretForm, ...]
     anchors: tuple[str, ...] | None
-    """The anchors of all forms; ``None`` if one of them has none."""
+    """The anchors of all forms, which are in ASCII; ``None`` if one of them has none."""
 
     @classmethod
     def of(
@@ -301,11 +306,6 @@ class _Sought:
         return frozenset(one[:size] for one in plain for size in range(1, len(one) + 1))
 
     @functools.cached_property
-    def anchors_in_bytes(self) -> tuple[bytes, ...]:
-        """The anchors, which are in ASCII."""
-        return tuple(map(str.encode, self.anchors or ()))
-
-    @functools.cached_property
     def longest_prefix(self) -> int:
         """Length of the longest of them."""
         return max((len(one) for form in self.forms for one in form.prefixes), default=0)
@@ -335,25 +335,22 @@ class _Sought:
 
     def is_free_json(self, line: bytes) -> bool:
         """The same for all texts in JSON: without a backslash, only line breaks are escaped in a text."""
-        if self.anchors is None or b"%" in line or b"&" in line:
+        text = line.decode("latin-1")  # bytes in bytes: Python tries a number first, and its error takes time
+        if self.anchors is None or "%" in text or "&" in text:
             return False
-        if b"\\" in line:
-            if b"\\\\" in line or b"\\u" in line:
+        if "\\" in text:
+            if "\\\\" in text or "\\u" in text:
                 return False
-            line = line.replace(b"\\r", b"").replace(b"\\n", b"")
-        for anchor in self.anchors_in_bytes:  # noqa: SIM110 - all records pass here
-            if anchor in line:
+            text = text.replace("\\r", "").replace("\\n", "")
+        for anchor in self.anchors:  # noqa: SIM110 - all records pass here
+            if anchor in text:
                 return False
         return True
 
     def is_free_in_bytes(self, data: bytes) -> bool:
         """The same for a text in UTF-8, in which colours and escapes may be."""
-        if self.anchors is None:
-            return False
-        if b"\x1b" in data:
-            data = _ANSI_CODE_IN_BYTES.sub(b"", data)
-        data = data.replace(b"\r", b"").replace(b"\n", b"")
-        return not any(map(data.__contains__, self.anchors_in_bytes)) and not _may_hide_words_in(data)
+        squeezed = _squeezed(data.decode("latin-1"))
+        return not self.may_be_in(squeezed) and not _may_hide_words(squeezed)
 
     def may_begin_in(self, text: str) -> bool:
         """Whether a form may be in *text*, or begin in it and end in what follows."""
@@ -504,14 +501,6 @@ def _may_hide_words(squeezed: str) -> bool:
     if not ("%" in squeezed or "&" in squeezed or "\\" in squeezed):
         return False
     letters = islice(_ESCAPED_LETTER.finditer(squeezed), _MANY_LETTERS)
-    return sum(1 for _ in letters) == _MANY_LETTERS
-
-
-def _may_hide_words_in(squeezed: bytes) -> bool:
-    """The same for bytes."""
-    if not (b"%" in squeezed or b"&" in squeezed or b"\\" in squeezed):
-        return False
-    letters = islice(_ESCAPED_LETTER_IN_BYTES.finditer(squeezed), _MANY_LETTERS)
     return sum(1 for _ in letters) == _MANY_LETTERS
 
 

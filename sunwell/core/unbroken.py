@@ -1,10 +1,11 @@
 """Finishes what must be finished although whoever waits for it is cancelled."""
 
 import asyncio
-import functools
 import types
 from collections.abc import Coroutine, Generator
-from typing import Any
+from typing import Any, TypeVar, cast
+
+_Result = TypeVar("_Result")
 
 
 async def unbroken(doing: Coroutine[Any, Any, None]) -> None:
@@ -13,7 +14,7 @@ async def unbroken(doing: Coroutine[Any, Any, None]) -> None:
         awaited = doing.send(None)
     except StopIteration:  # it had nothing to wait for, as most often, and nobody could cancel us
         return
-    task = asyncio.ensure_future(_going_on(doing, awaited))
+    task = asyncio.ensure_future(going_on(doing, awaited))
     cancelled: asyncio.CancelledError | None = None
     # A loop: a run that is closed may cancel a worker that a time limit has cancelled already.
     while not task.done():
@@ -29,16 +30,15 @@ async def unbroken(doing: Coroutine[Any, Any, None]) -> None:
 
 
 @types.coroutine
-def _going_on(begun: Coroutine[Any, Any, None], awaited: Any) -> Generator[Any, Any, None]:
-    """Finish *begun*, which waits for *awaited*, as a task of its own."""
+def going_on(begun: Coroutine[Any, Any, _Result], awaited: Any) -> Generator[Any, Any, _Result]:
+    """Finish *begun*, whose first step was made by hand and which waits for *awaited* since."""
     while True:
         try:
-            got = yield awaited
+            yield awaited
         except BaseException as error:
-            step = functools.partial(begun.throw, error)
-        else:
-            step = functools.partial(begun.send, got)
-        try:
-            awaited = step()
-        except StopIteration:
-            return
+            try:
+                awaited = begun.throw(error)
+            except StopIteration as done:
+                return cast(_Result, done.value)
+        else:  # who waits is told nothing by the event loop but that it can go on
+            return cast(_Result, (yield from begun))

@@ -36,6 +36,8 @@ from sunwell.journal.records import Note, Record, RunOpened, Unknown
 FORMAT = (1, 5)
 """Major and minor version of the format written here. A newer major one is refused."""
 
+_FORMAT = b'"format":"%d.%d",' % FORMAT
+
 ENVELOPE = frozenset({"seq", "kind", "synced", "format", "escaped", "crc"})
 """Names that no field of a record may have."""
 
@@ -72,19 +74,23 @@ def encode(record: Record, seq: int, synced: int = 0) -> bytes:
     Raises :exc:`TypeError` if the record could not be read back: it is of a class that is not in
     ``sunwell.journal.records``, or has a value of a wrong type or one that is not JSON.
     """
-    kind, fields = _unknown(record) if type(record) is Unknown else _filled(record)
+    kind = type(record)
+    if kind is Unknown:
+        return _unknown(cast(Unknown, record), seq, synced)
     try:
-        members = _ENCODER.encode(fields)
-    except UnicodeEncodeError:
-        members = b'{"escaped":true,' + _encode_anything(_walk(msgspec.to_builtins(fields), _escape))[1:]
-    except OverflowError:  # an integer of more than 64 bits
-        members = _encode_anything(msgspec.to_builtins(fields))
-    if type(record) is RunOpened:
-        members = b'{"format":"%d.%d",%b' % (*FORMAT, members[1:])
-    head = b'{"seq":%d,"kind":%b,"synced":%d' % (seq, kind, synced)
-    if members != b"{}":  # only an unknown record can be without fields
-        head += b"," + members[1:-1]
-    return _with_checksum(head)
+        line, form, free = _record_forms()[kind]
+    except KeyError:
+        raise TypeError(f"a journal has no kind of record for {kind.__name__}") from None
+    try:
+        fields = msgspec.convert(
+            record, form, from_attributes=True, builtin_types=_NOT_FROM_TEXT, dec_hook=_part_to_write
+        )
+    except ValueError as error:  # also text that UTF-8 cannot carry, if it should be a word of a list
+        said = str(error).replace("Invalid enum value", "Expected a word of its list, got")
+        raise TypeError(f"{kind.__name__} could not be read back: {said}") from None
+    if free:
+        _look_at_json(record, fields, free)
+    return _with_checksum(line % (seq, synced, _members(fields)[1:]))
 
 
 def without_checksum(line: bytes) -> bytes:
@@ -94,8 +100,7 @@ def without_checksum(line: bytes) -> bytes:
 
 def with_mark(line: bytes, mark: str) -> bytes:
     """Return the first *line* of a journal with the *mark* of whose run it is."""
-    head = b'%b,"mark":"%b"' % (without_checksum(line), mark.encode())
-    return _with_checksum(head)
+    return _with_checksum(b'%b,"mark":"%b"}' % (without_checksum(line), mark.encode()))
 
 
 def decode(line: bytes) -> Line | None:
@@ -169,16 +174,23 @@ class _PartForm:
 
 @functools.cache
 def _record_forms() -> Mapping[type, tuple[bytes, type[_Form], tuple[str, ...]]]:
-    """Return kind as JSON, form, and names of the fields that hold any JSON, for every class of records."""
+    """Return line, form, and names of the fields that hold any JSON, for every class of records.
+
+    The line has places for the numbers and for the fields, without the brace that opens them.
+    """
     known: Mapping[str, Any] = kinds()
     return {
         cls: (
-            _ENCODER.encode(kind),
+            _line(kind.encode(), _FORMAT if cls is RunOpened else b""),
             _form(cls),
             tuple(field.name for field in attrs.fields(cls) if field.type in (Any, Mapping[str, Any])),
         )
         for kind, cls in known.items()
     }
+
+
+def _line(kind: bytes, version: bytes) -> bytes:
+    return b'{"seq":%%d,"kind":"%b","synced":%%d,%b%%b' % (kind, version)
 
 
 @functools.cache
@@ -189,14 +201,17 @@ def _part_forms() -> Mapping[type | str, type[_Form]]:
 
 
 @functools.cache
-def _short_part_forms() -> Mapping[type, tuple[tuple[str, ...], type[_Form]]]:
-    """Return the sparse fields, and the form without them, of each part of a message that has such fields."""
-    found = {cls: _sparse(cls) for cls in get_args(Part)}
-    return {
-        cls: (sparse, _form(cls, (("part", str),), (_PartForm,), is_short=True))
-        for cls, sparse in found.items()
-        if sparse
-    }
+def _forms_to_write(cls: Any) -> tuple[type[_Form], tuple[str, ...], type[_Form]]:
+    """Return the form of a part of a message, its sparse fields, and the form without them.
+
+    Raises :exc:`TypeError` if *cls* is no part of a message.
+    """
+    form = _part_forms().get(cls)
+    if form is None:
+        raise TypeError(f"a part of a message cannot be {cls.__name__}")
+    sparse = _sparse(cls)
+    short = _form(cls, (("part", str),), (_PartForm,), is_short=True) if sparse else form
+    return form, sparse, short
 
 
 def _sparse(cls: Any) -> tuple[str, ...]:
@@ -260,19 +275,8 @@ def _type_in_form(of: Any, *, is_signed: bool = False) -> Any:
     return _form(of) if attrs.has(of) else of
 
 
-def _filled(record: Record) -> tuple[bytes, _Form]:
-    """Return kind and form of *record*, with values that are all of the right type."""
-    try:
-        kind, form, free = _record_forms()[type(record)]
-    except KeyError:
-        raise TypeError(f"a journal has no kind of record for {type(record).__name__}") from None
-    try:
-        made = msgspec.convert(
-            record, form, from_attributes=True, builtin_types=_NOT_FROM_TEXT, dec_hook=_part_to_write
-        )
-    except ValueError as error:  # also text that UTF-8 cannot carry, if it should be a word of a list
-        said = str(error).replace("Invalid enum value", "Expected a word of its list, got")
-        raise TypeError(f"{type(record).__name__} could not be read back: {said}") from None
+def _look_at_json(record: Record, made: _Form, free: tuple[str, ...]) -> None:
+    """Refuse what *record* has in its fields *free* if it is no JSON; *made* gets copies of it."""
     for name in free:
         setattr(made, name, _plain_again(getattr(made, name)))
     if type(record) is Note:
@@ -280,20 +284,27 @@ def _filled(record: Record) -> tuple[bytes, _Form]:
             check_note(record.name, record.value)
         except ValueError as error:
             raise TypeError(f"the note {record.name!r} could not be read back: {error}") from None
-    return kind, made
+
+
+def _members(fields: Any) -> bytes:
+    """Return *fields*, a form or a mapping, as JSON."""
+    try:
+        return _ENCODER.encode(fields)
+    except (UnicodeEncodeError, OverflowError):  # or an integer of more than 64 bits; it may have both
+        plain = msgspec.to_builtins(fields)
+    try:
+        return _encode_anything(plain)
+    except UnicodeEncodeError:
+        return b'{"escaped":true,' + _encode_anything(_walk(plain, _escape))[1:]
 
 
 def _part_to_write(_: type, part: Any) -> _Form:
-    form = _part_forms().get(type(part))
-    if form is None:
-        raise TypeError(f"a part of a message cannot be {type(part).__name__}")
-    sparse, short = _short_part_forms().get(type(part), ((), form))
+    kind: Any = type(part)
+    form, sparse, short = _forms_to_write(kind)
     for name in sparse:
         if getattr(part, name):
-            break
-    else:
-        form = short
-    return msgspec.convert(part, form, from_attributes=True)
+            return msgspec.convert(part, form, from_attributes=True)
+    return msgspec.convert(part, short, from_attributes=True)
 
 
 def _part_that_was_read(_: type, fields: Any) -> _Form:
@@ -388,14 +399,16 @@ def _require_amount(value: Any) -> None:
             _require_amount(item)
 
 
-def _unknown(record: Unknown) -> tuple[bytes, dict[str, Any]]:
+def _unknown(record: Unknown, seq: int, synced: int) -> bytes:
     if record.name in kinds() or not ENVELOPE.isdisjoint(record.fields):
         raise TypeError(f"a record of the known kind {record.name!r} is not written as unknown")
-    return _ENCODER.encode(record.name), plain_json(record.fields)
+    head = b'{"seq":%d,"kind":%b,"synced":%d' % (seq, _ENCODER.encode(record.name), synced)
+    members = _members(plain_json(record.fields))
+    return _with_checksum(head + (b"}" if members == b"{}" else b"," + members[1:]))
 
 
-def _with_checksum(head: bytes) -> bytes:
-    return b'%b,"crc":"%08x"}' % (head, zlib.crc32(b"}", zlib.crc32(head)))
+def _with_checksum(line: bytes) -> bytes:
+    return b'%b,"crc":"%08x"}' % (line[:-1], zlib.crc32(line))
 
 
 def _checked(line: bytes) -> dict[str, Any] | None:

@@ -27,7 +27,8 @@ _STEP_BYTES = 1 << 20  # one allocation serves many calls
 _CLOSING_BYTES = 64 << 10  # what a run writes about its end once no answer fits any more
 
 _Attempt = tuple[str, int, int]
-_OF_CALLS = (Intent, Answer, Failure, RunClosed)
+_OF_ATTEMPTS = frozenset({Intent, Answer, Failure})
+_OF_CALLS = _OF_ATTEMPTS | {RunClosed}
 """Records that wait for no other kind of record."""
 
 
@@ -239,11 +240,6 @@ _SIZE_BITS = LONGEST_LINE_BYTES.bit_length()
 _SIZE_MASK = (1 << _SIZE_BITS) - 1
 
 
-def _place(offset: int, size_bytes: int) -> int:
-    """Return both as one number: an object less for each record, all of which live as long as the run."""
-    return offset << _SIZE_BITS | size_bytes
-
-
 @attrs.define(eq=False)
 class FileJournal:
     """The record of a run in ``journal.jsonl``; made by :meth:`create` or :meth:`open`.
@@ -262,7 +258,8 @@ class FileJournal:
     _size: int = 0
     _count: int = 0
     _index: dict[str, dict[Key, int]] = attrs.field(factory=dict)
-    """Offset and length of the latest line for each kind and key, as one number: see :func:`_place`."""
+    """Offset and length of the latest line for each kind and key, as one number: an object less for each
+    record, all of which live as long as the run."""
     _key: bytes | None = None
     """What marks the first line as this user's; ``None``: nothing does."""
     unmarked: str = ""
@@ -323,7 +320,7 @@ class FileJournal:
         for entry in scan:
             record = entry.line.record
             if record.key is not None:
-                index.setdefault(record.kind, {})[record.key] = _place(entry.offset, entry.size)
+                index.setdefault(record.kind, {})[record.key] = entry.offset << _SIZE_BITS | entry.size
             if isinstance(record, RunOpened) and entry.line.seq == 0:
                 run_id = record.run_id
         size = scan.end
@@ -348,15 +345,16 @@ class FileJournal:
         :exc:`TypeError` for a record that could not be read back.
         """
         self._refuse_if_ended()
-        # Only calls append at the same moment as others do, and this one may be the only one. Then the way
-        # through the event loop, on which others would join, costs more than the sync. At its end a run has
-        # nobody else.
-        is_alone = isinstance(record, _OF_CALLS) and self._space.calls <= 1
-        self._write(record)
         if durable is not True:
+            self._write(record)
             if durable == "soon":
                 self._sync.soon()
             return
+        # Only calls append at the same moment as others do, and this one may be the only one. Then the way
+        # through the event loop, on which others would join, costs more than the sync. At its end a run has
+        # nobody else.
+        is_alone = type(record) in _OF_CALLS and self._space.calls <= 1
+        self._write(record)
         is_durable = self._sync.at_once() if is_alone else None
         if is_durable is None:
             is_durable = await self._sync.coming(is_alone=is_alone)
@@ -426,11 +424,16 @@ class FileJournal:
             self._disk.close()
 
     def _write(self, record: Record) -> None:
-        is_first = not self._count
-        if is_first and not (isinstance(record, RunOpened) and record.run_id == self.run_id):
-            raise JournalError(f"the journal {self.path} begins with the record of run {self.run_id}")
-        record, line = self._encoded(record)
-        if is_first and self._key is not None:
+        if not self._count:
+            self._require_beginning(record)
+        try:
+            line = encode(record, self._count, self._sync.synced)
+        except TypeError:  # its sentence may name a value of the record
+            record = self.secrets.cleaned(record)
+            line = encode(record, self._count, self._sync.synced)
+        if self.secrets.may_be_in_json(line) and (clean := self.secrets.cleaned(record)) is not record:
+            record, line = clean, encode(clean, self._count, self._sync.synced)
+        if not self._count and self._key is not None:
             line = marked(line, self._key, self.path)
         size = len(line)
         if size > LONGEST_LINE_BYTES:
@@ -447,25 +450,15 @@ class FileJournal:
             raise JournalError(self._refusal) from error
         key = record.key
         if key is not None:
-            of_kind = self._index.get(record.kind)
-            if of_kind is None:
-                of_kind = self._index[record.kind] = {}
-            of_kind[key] = _place(self._size, size)
+            self._index.setdefault(record.kind, {})[key] = self._size << _SIZE_BITS | size
         self._size += size + 1
         self._count += 1
-        if isinstance(record, (Intent, Answer, Failure)):
-            self._space.note(record)
+        if type(record) in _OF_ATTEMPTS:
+            self._space.note(cast(Intent | Answer | Failure, record))
 
-    def _encoded(self, record: Record) -> tuple[Record, bytes]:
-        """Return *record* without secrets, and its line."""
-        try:
-            line = encode(record, self._count, self._sync.synced)
-        except TypeError:  # its sentence may name a value of the record
-            record = self.secrets.cleaned(record)
-            return record, encode(record, self._count, self._sync.synced)
-        if self.secrets.may_be_in_json(line) and (clean := self.secrets.cleaned(record)) is not record:
-            return clean, encode(clean, self._count, self._sync.synced)
-        return record, line
+    def _require_beginning(self, record: Record) -> None:
+        if not (isinstance(record, RunOpened) and record.run_id == self.run_id):
+            raise JournalError(f"the journal {self.path} begins with the record of run {self.run_id}")
 
     def _refuse_if_ended(self) -> None:
         failure = self._sync.failure

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
+import msgspec
 
 from sunwell.core.message import ToolCall
 from sunwell.core.model import ToolSpec
@@ -68,8 +69,11 @@ def read_arguments(call: ToolCall, spec: ToolSpec) -> dict[str, Any]:
     A missing property that may be ``null`` is ``None``. Raises :exc:`~sunwell.errors.ToolError`, which
     says what is wrong and which keys are required.
     """
+    latest, _latest[0] = _latest[0], None  # whoever gets the arguments has them alone
+    if latest is not None and latest[0] is call and latest[1] is spec:
+        return latest[2]
     try:
-        given = _as_repaired(call, spec)
+        given = _mended_arguments(_parsed(call.arguments), spec)
         if not isinstance(given, dict):
             raise ToolError(f"the arguments must be a JSON object, got {_called(given)}")
         checked: dict[str, Any] = _checked(given, spec.parameters, "", 0)
@@ -90,31 +94,43 @@ def repaired(call: ToolCall, spec: ToolSpec) -> ToolCall:
     """
     try:
         given = _parsed(call.arguments)
-        mended = _mended_arguments(given, spec)
-        if isinstance(mended, dict):
+        checked = _fitting(given, spec.parameters)
+        mended = given if checked is not None else _mended_arguments(given, spec)
+        if isinstance(mended, dict) and (checked is None or len(checked) != len(mended)):
             mended = _with_nulls(mended, spec.parameters)
-        if _is_same(mended, given):
-            _latest[0] = (call, spec, mended)
-            return call
-        written = json.dumps(mended, ensure_ascii=False)
+        if mended is not given and not _is_same(mended, given):
+            call = attrs.evolve(call, arguments=_written(mended))
     except (ToolError, RecursionError):
         return call
+    if checked is not None:
+        _latest[0] = (call, spec, checked)
+    return call
+
+
+_latest: list[tuple[ToolCall, ToolSpec, dict[str, Any]] | None] = [None]
+"""A call whose arguments fitted, and what :func:`read_arguments` gives for it: it is mostly read in the next
+moment."""
+
+
+def _fitting(given: Any, schema: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the arguments that *given* stands for if it fits *schema* as it is, so that nothing is to be
+    mended; ``None`` if it may not."""
+    if type(given) is not dict or not isinstance(schema.get("properties"), _OBJECT) or "anyOf" in schema:
+        return None
     try:
-        written.encode()
+        checked: dict[str, Any] = _checked(given, schema, "", 0)
+    except ToolError:
+        return None
+    return checked
+
+
+def _written(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode()
     except UnicodeEncodeError:  # half a character: as an escape it stays valid text
-        written = json.dumps(mended)
-    return attrs.evolve(call, arguments=written)
-
-
-_latest: list[tuple[ToolCall, ToolSpec, Any] | None] = [None]
-"""A call that needed no repair, and what its arguments are: it is mostly read in the next moment."""
-
-
-def _as_repaired(call: ToolCall, spec: ToolSpec) -> Any:
-    latest, _latest[0] = _latest[0], None  # whoever gets the arguments has them alone
-    if latest is not None and latest[0] is call and latest[1] is spec:
-        return latest[2]
-    return _mended_arguments(_parsed(call.arguments), spec)
+        return json.dumps(value)
+    return text
 
 
 _FILE_NAMES = ("file_path", "file", "filename", "target_file", "relative_path", "absolute_path")
@@ -346,11 +362,16 @@ def _refuse_constant(name: str) -> Any:
     raise ToolError(f"the arguments are not valid JSON: {name} is not a JSON value")
 
 
+_QUICK = msgspec.json.Decoder()
 # Not strict: some gateways leave raw line breaks in strings.
 _DECODER = json.JSONDecoder(strict=False, parse_constant=_refuse_constant)
 
 
 def _parsed(text: str) -> Any:
+    try:
+        return _QUICK.decode(text)
+    except (ValueError, RecursionError):  # the other one takes more, and says what is wrong
+        pass
     if not text.strip():
         return {}  # several providers send this for a call without arguments
     try:
@@ -368,7 +389,9 @@ def _checked(value: Any, schema: Any, where: str, depth: int) -> Any:
         return value
     if "anyOf" in schema:
         return _any_of(value, schema["anyOf"], where, depth)
-    value = _typed(value, schema, where)
+    wanted = schema.get("type")
+    if wanted is not None and not (type(wanted) is str and type(value) is _EXACT.get(wanted)):  # seldom
+        value = _typed(value, wanted, where)
     if "enum" in schema and not any(_is_same(value, one) for one in schema["enum"]):
         allowed = ", ".join(json.dumps(one, ensure_ascii=False) for one in schema["enum"])
         raise ToolError(f"{where} must be one of {allowed}, got {json.dumps(value)[:100]}")
@@ -392,10 +415,7 @@ def _any_of(value: Any, schemas: list[Mapping[str, Any]], where: str, depth: int
     raise ToolError(" or ".join(dict.fromkeys(errors)))
 
 
-def _typed(value: Any, schema: Mapping[str, Any], where: str) -> Any:
-    wanted = schema.get("type")
-    if wanted is None or (type(wanted) is str and type(value) is _EXACT.get(wanted)):  # nearly always
-        return value
+def _typed(value: Any, wanted: Any, where: str) -> Any:
     kinds = [wanted] if isinstance(wanted, str) else list(wanted)
     for kind in kinds:
         if kind == "integer" and isinstance(value, float) and value.is_integer():

@@ -40,6 +40,9 @@ class _Parameter:
         return self.convert(given, self.name)
 
 
+_NOTHING: tuple[None, dict[str, Any]] = (None, {})
+
+
 @attrs.define(eq=False)
 class FunctionTool:
     """A function as a :class:`~sunwell.core.tool.Tool`. It can still be called like the function."""
@@ -54,6 +57,9 @@ class FunctionTool:
     needs_object: bool = False
     """Whether it is a method that was decorated in its class: only the method of an object is a tool."""
     _is_async: bool = attrs.field(init=False)
+
+    _checked: tuple[Mapping[str, Any] | None, dict[str, Any]] = attrs.field(default=_NOTHING, init=False)
+    """The arguments that were checked last, with their values: mostly they are what is called with next."""
 
     @_is_async.default
     def _look_at_function(self) -> bool:
@@ -70,7 +76,9 @@ class FunctionTool:
 
     async def run(self, arguments: Mapping[str, Any]) -> str:
         """Call the function, in a thread unless it is async; a result that is not a string becomes JSON."""
-        values = self._values(arguments)
+        (checked, values), self._checked = self._checked, _NOTHING  # whoever gets the values has them alone
+        if checked is not arguments:
+            values = self._values(arguments)
         if self._is_async:
             return as_text(await self.function(**values))
         said = await in_thread(self.function, **values)
@@ -78,7 +86,7 @@ class FunctionTool:
 
     def require_valid(self, arguments: Mapping[str, Any]) -> None:
         """Raise :exc:`~sunwell.errors.ToolError`, with the place, if a value cannot be converted."""
-        self._values(arguments)
+        self._checked = (arguments, self._values(arguments))
 
     def _values(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         try:

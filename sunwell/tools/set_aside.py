@@ -49,19 +49,25 @@ _seen: ContextVar["list[LeftFile] | None"] = ContextVar("left_behind", default=N
 class SeenLeftBehind:
     """Gives a list that gets all that commands in the body leave behind, also those that are cancelled.
 
-    A command that is cancelled has no result that could tell of it. Each tool call has such a body: so this
-    is a class, which takes less time than a generator.
+    *tell* is called with it if the body is cancelled or fails: a command that is cancelled has no result that
+    could tell of it. Each tool call has such a body: so this is a class, which takes less time than a
+    generator.
     """
 
-    __slots__ = ("_token", "seen")
+    __slots__ = ("_tell", "_token", "seen")
+
+    def __init__(self, tell: Callable[[list[LeftFile]], None]) -> None:
+        self._tell = tell
 
     def __enter__(self) -> list[LeftFile]:
         self.seen: list[LeftFile] = []
         self._token = _seen.set(self.seen)
         return self.seen
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         _seen.reset(self._token)
+        if kind is not None:
+            self._tell(self.seen)
 
 
 def left_behind(

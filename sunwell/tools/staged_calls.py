@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import ContextVar
-from inspect import isawaitable
+from inspect import isawaitable, iscoroutine
 from typing import Any, Protocol
 
 import attrs
@@ -277,8 +277,12 @@ class StagedRun:
         # Not every event loop accepts an infinite delay.
         limit = Within(None if math.isinf(seconds) else seconds)
         try:
-            with limit:
-                gave = await self.tool.run(self.arguments)
+            doing = self.tool.run(self.arguments)
+            if iscoroutine(doing):
+                gave = await limit.over(doing)
+            else:
+                with limit:
+                    gave = await doing
             return gave if isinstance(gave, Outcome) else Outcome(guarded(as_text(gave)))
         except ToolError:
             raise

@@ -333,7 +333,7 @@ class Toolbox:
                 require_valid(arguments)  # before anybody is asked to approve it
         except ToolError as error:
             return StagedAnswer(self._terms.refusal(call, error.sentence))
-        if isinstance(tool, WriteFile | EditFile):
+        if isinstance(tool, (WriteFile, EditFile)):
             assert self._terms.view is not None
             try:
                 if self._claimant is not None:

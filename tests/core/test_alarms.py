@@ -22,6 +22,18 @@ async def by_us(seconds: float | None, body: Awaitable[object]) -> object:
         return f"late: {limit.expired()}"
 
 
+async def over_us(seconds: float | None, body: Awaitable[object]) -> object:
+    limit = Within(seconds)
+
+    async def whole() -> object:
+        return await body
+
+    try:
+        return await limit.over(whole())
+    except TimeoutError:
+        return f"late: {limit.expired()}"
+
+
 async def by_asyncio(seconds: float | None, body: Awaitable[object]) -> object:
     limit = asyncio.timeout(seconds)
     try:
@@ -31,7 +43,7 @@ async def by_asyncio(seconds: float | None, body: Awaitable[object]) -> object:
         return f"late: {limit.expired()}"
 
 
-@pytest.mark.parametrize("limit", [by_us, by_asyncio])
+@pytest.mark.parametrize("limit", [by_us, over_us, by_asyncio])
 @pytest.mark.parametrize(
     ("seconds", "needed", "said"),
     [
@@ -54,7 +66,7 @@ def test_a_body_ends_at_its_limit(limit: Limit, seconds, needed, said) -> None:
     assert run_virtual(limit(seconds, body())) == said
 
 
-@pytest.mark.parametrize("limit", [by_us, by_asyncio])
+@pytest.mark.parametrize("limit", [by_us, over_us, by_asyncio])
 def test_of_two_limits_the_earlier_one_ends(limit: Limit) -> None:
     """Whichever is the inner one; the other goes on."""
 
@@ -67,7 +79,7 @@ def test_of_two_limits_the_earlier_one_ends(limit: Limit) -> None:
     assert run_virtual(main()) == ["late: True", "late: True"]
 
 
-@pytest.mark.parametrize("limit", [by_us, by_asyncio])
+@pytest.mark.parametrize("limit", [by_us, over_us, by_asyncio])
 def test_a_cancellation_from_outside_is_none_of_the_limit(limit: Limit) -> None:
     """It passes, also if the time is up at the same moment."""
 
@@ -80,6 +92,43 @@ def test_a_cancellation_from_outside_is_none_of_the_limit(limit: Limit) -> None:
 
     assert run_virtual(main(False)) == (True, 1.0)
     assert run_virtual(main(True)) == (True, 2.0)
+
+
+async def test_what_was_done_before_the_first_wait_takes_its_part_of_the_time() -> None:
+    """A body that has used up its time when it begins to wait is not waited for."""
+    loop = asyncio.get_running_loop()
+
+    async def body(seconds: float) -> str:
+        until = loop.time() + seconds
+        while loop.time() < until:
+            pass
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return "done"
+
+    limit = Within(0.02)
+    with pytest.raises(TimeoutError):
+        await limit.over(body(0.03))
+    assert limit.expired()
+    assert await Within(60.0).over(body(0.0)) == "done"
+
+
+async def test_a_body_that_goes_on_after_it_was_stopped_is_waited_for() -> None:
+    """It may have something to put away, and that may take its time."""
+    steps: list[str] = []
+
+    async def body() -> str:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            await asyncio.sleep(0)
+            steps.append("put away")
+            raise
+        return "done"
+
+    with pytest.raises(TimeoutError):
+        await Within(0.0).over(body())
+    assert steps == ["put away"]
 
 
 def test_each_of_many_limits_ends_its_own_body_in_time() -> None:

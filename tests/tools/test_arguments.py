@@ -322,23 +322,75 @@ def test_repairing_valid_arguments_changes_nothing(case):
     assert repaired(call, spec) is call
 
 
-@given(
-    SCHEMAS,
-    st.recursive(
-        st.none()
-        | st.booleans()
-        | st.integers()
-        | st.text()
-        | st.sampled_from(["3", "true", "[1]", '{"a": "1"}']),
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "AB", "x"]), inner),
-        max_leaves=6,
-    ),
+WRITTEN = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text()
+    | st.sampled_from(["3", "true", "[1]", '{"a": "1"}']),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "AB", "x"]), inner),
+    max_leaves=6,
 )
+
+
+@given(SCHEMAS, WRITTEN)
 def test_repairing_twice_is_repairing_once(schema, value):
     """A recorded call that is run again runs with the same arguments."""
     spec = ToolSpec("act", "", closed({"value": schema}))
     once = repaired(ToolCall("1", "act", json.dumps({"value": value})), spec)
     assert repaired(once, spec) == once
+
+
+@given(SCHEMAS, WRITTEN)
+def test_a_call_reads_the_same_whether_it_was_repaired_before_or_not(schema, value):
+    """Arguments that are remembered from the repair are those that a reader would find by himself."""
+    spec = ToolSpec("act", "", closed({"value": schema, "other": nullable({"type": "integer"})}))
+    call = ToolCall("1", "act", json.dumps({"value": value}))
+
+    def found(one: ToolCall) -> str:
+        try:
+            return repr(read_arguments(one, spec))
+        except ToolError as error:
+            return error.sentence
+
+    assert found(repaired(call, spec)) == found(ToolCall("2", "act", call.arguments))
+
+
+ANYTHING = ToolSpec("act", "", closed({"value": {}}))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        pytest.param("1e400", id="larger-than-a-float"),
+        pytest.param("1" * 400, id="long-integer"),
+        pytest.param("-0", id="minus-nothing"),
+        pytest.param("2.2250738585072011e-308", id="smallest-normal-float"),
+        pytest.param('"\\ud800"', id="half-a-character"),
+        pytest.param('"a\tb\nc"', id="raw-white-space"),
+        pytest.param('{"a": 1, "b": 2, "a": 3}', id="name-twice"),
+        pytest.param('["\\u00e9", "\\ud83d\\ude00"]', id="escapes"),
+    ],
+)
+def test_unusual_json_is_read_as_python_reads_it(written):
+    """What one reader of JSON does not take, the other one reads, and both read the same."""
+    call = ToolCall("1", "act", f'{{"value": {written}}}')
+    assert repr(read_arguments(call, ANYTHING)["value"]) == repr(json.loads(written, strict=False))
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+        max_leaves=8,
+    ),
+    st.booleans(),
+)
+def test_json_is_read_as_python_reads_it(value, is_ascii):
+    """Numbers and texts come out exactly as they were written."""
+    written = json.dumps({"value": value}, ensure_ascii=is_ascii).replace("Infinity", "1e999")
+    got = read_arguments(ToolCall("1", "act", written), ANYTHING)
+    assert repr(got) == repr(json.loads(written))
 
 
 def test_who_reads_a_repaired_call_has_its_arguments_alone():

@@ -162,6 +162,22 @@ async def test_a_default_stands_in_for_what_is_not_given(sent, got):
     assert json.loads(result.content) == got
 
 
+async def test_each_call_has_values_of_its_own():
+    """What the function does with them changes neither those of another call nor the arguments."""
+
+    @tool
+    async def act(items: list[str]) -> str:
+        items.append("b")
+        return " ".join(items)
+
+    arguments = {"items": ["a"]}
+    act.require_valid(arguments)
+    assert [await act.run(arguments), await act.run(arguments)] == ["a b", "a b"]
+    act.require_valid(arguments)
+    assert await act.run({"items": ["c"]}) == "c b"
+    assert arguments == {"items": ["a"]}
+
+
 def no_type(value):
     return value
 

@@ -1,6 +1,7 @@
 """A conversation at its end as the harness saw it, and the facts about it."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Literal
 
 import attrs
@@ -19,18 +20,19 @@ _KNOWN = _WRITERS | {RUN_COMMAND, "list_files", "read_file", "search_files", "ex
 _SAID_CHARACTERS = 300
 
 
+_path_of = attrgetter("path")
+
+
 def seen_call(call: ToolCall, result: ToolResult, started: ToolStarted | None) -> SeenCall:
     """Return *call* with its *result*, as facts are told by; *started*: how it began, if it did."""
-    foretold = tuple(change.path for change in started.changes) if started is not None else ()
-    named = (str(arguments_of(call).get("path") or ""),) if call.name in _WRITERS else ()
-    writes = foretold or tuple(path for path in named if path)
-    is_planned = is_only_planned(result)
-    command = command_of(call, result)
+    writes = () if started is None else tuple(map(_path_of, started.changes))
+    if not writes and call.name in _WRITERS and (path := arguments_of(call).get("path")):
+        writes = (str(path),)
     return SeenCall(
         call.name,
         writes,
-        writes if is_planned else tuple(change.path for change in result.changes),
-        command,
+        writes if is_only_planned(result) else tuple(map(_path_of, result.changes)),
+        command_of(call, result),
         result.exit_code,
         result.is_error,
         result.content[:_SAID_CHARACTERS] if result.is_error else "",

@@ -83,11 +83,11 @@ def with_sound_ids(message: Message, turn: int) -> Message:
 
     Some servers leave ids out or give one twice; results could then not be told apart.
     """
-    calls = message.tool_calls
-    seen: set[str] = set()
-    taken = {call.id for call in calls}
-    if len(taken) == len(calls) and "" not in taken:
+    ids = [part.id for part in message.parts if isinstance(part, ToolCall)]
+    taken = set(ids)
+    if len(taken) == len(ids) and "" not in taken:
         return message
+    seen: set[str] = set()
     parts: list[Part] = []
     for index, part in enumerate(message.parts):
         if isinstance(part, ToolCall):
@@ -133,12 +133,14 @@ class CallRunner:
         calls = [self.tools.repaired(call) for call in calls]
         self._message = tuple(calls)
         results: list[ToolResult] = []
-        parallel = [self.tools.is_parallel(call) for call in calls]
-        for is_parallel, group in groupby(enumerate(calls), lambda item: parallel[item[0]]):
-            if is_parallel:
-                results += await self._side_by_side(list(group), turn)
+        for is_parallel, of_kind in groupby(enumerate(calls), lambda item: self.tools.is_parallel(item[1])):
+            group = list(of_kind)
+            if is_parallel and len(group) > 1:
+                results += await self._side_by_side(group, turn)
             else:
-                results += [await self._one(call, turn, index) for index, call in group]
+                for index, call in group:
+                    recorded = self._recorded(call, turn, index)
+                    results.append(recorded or await self._new(call, turn, index))
         return Message("tool", tuple(self._notice_repeats(calls, results)))
 
     async def _side_by_side(self, group: Sequence[tuple[int, ToolCall]], turn: int) -> list[ToolResult]:
@@ -153,10 +155,9 @@ class CallRunner:
             results |= {index: task.result() for (index, _), task in zip(open_calls, made, strict=True)}
         return [result for result in results.values() if result is not None]
 
-    async def _one(self, call: ToolCall, turn: int, index: int) -> ToolResult:
-        return self._recorded(call, turn, index) or await self._new(call, turn, index)
-
     def _recorded(self, call: ToolCall, turn: int, index: int) -> ToolResult | None:
+        if not self.run.resumed:  # each place is new, and nothing is on record there
+            return None
         finished = self.run.journal.find(ToolFinished, (self.span.path, turn, index))
         if finished is None:
             return None
@@ -181,25 +182,32 @@ class CallRunner:
             raise
 
     async def _carried_out(self, call: ToolCall, key: tuple[str, int, int], begun: float) -> ToolResult:
-        started = self.run.journal.find(ToolStarted, key)
+        started = self.run.journal.find(ToolStarted, key) if self.run.resumed else None
         with self.run.noting_left_behind() as seen:
             if started is not None:
                 result = await self._take_up(call, key, started)
             else:
                 result, started = await self._start(call, key)
-        redact = self.run.gateway.redact
-        # An error in place of the result has lost what its command left.
-        left = tuple(map(redact, result.left_behind or (one.for_user for one in seen)))
+        redact, left = self.run.gateway.secrets.redact, result.left_behind
+        if left or seen:  # an error in place of the result has lost what its command left
+            left = tuple(map(redact, left or (one.for_user for one in seen)))
         if (content := redact(result.content)) != result.content or left != result.left_behind:
             result = attrs.evolve(result, content=content, left_behind=left)
-        result = await self._with_known_files(result, started)
+        if started is not None and not started.repeatable and not started.changes:
+            # What the run's own call left of the files, so that nobody else is blamed for it.
+            reads = await self.run.files.look_again()
+            if reads != result.reads:
+                result = attrs.evolve(result, reads=reads)
+        if result.reads or result.changes:
+            self.run.files.take(result)
         seconds = asyncio.get_running_loop().time() - begun
         # Not synced on its own: the intent of the next model call is, and it comes later in the file.
         record = ToolFinished(*key, call.name, result, seconds)
         await self.run.journal.append(record, durable=False)
         self._count(call, result, started, seconds)
         self._tell_finished(call, key, result, seconds)
-        self.run.note_left_behind(left)
+        if left:
+            self.run.note_left_behind(left)
         return result
 
     async def _start(
@@ -289,23 +297,14 @@ class CallRunner:
         text = f"{CALL_UNKNOWN} Changed by somebody else meanwhile: {paths}."
         return ToolResult(call.id, text, is_error=True)
 
-    async def _with_known_files(self, result: ToolResult, started: ToolStarted | None) -> ToolResult:
-        """Note what the run's own call left of the files, so that nobody else is blamed for it."""
-        if started is not None and not started.repeatable and not started.changes:
-            reads = await self.run.files.look_again()
-            if reads != result.reads:
-                result = attrs.evolve(result, reads=reads)
-        self.run.files.take(result)
-        return result
-
     def _count(self, call: ToolCall, result: ToolResult, started: ToolStarted | None, seconds: float) -> None:
         if not result.refused:
             self.called[call.name] += 1
         self.changes += result.changes
-        self.seen.append(seen_call(call, result, started))
-        command = command_of(call, result)
-        if command is not None:
-            self.commands.append(CommandRun(command, result.exit_code, seconds))
+        seen = seen_call(call, result, started)
+        self.seen.append(seen)
+        if seen.command is not None:
+            self.commands.append(CommandRun(seen.command, result.exit_code, seconds))
 
     def _notice_repeats(self, calls: Sequence[ToolCall], results: Sequence[ToolResult]) -> list[ToolResult]:
         noticed = []

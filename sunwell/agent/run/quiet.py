@@ -22,19 +22,6 @@ class Quiet:
         """Let the body change files; wait until no check runs or waits."""
         return _Writing(self)
 
-    async def _begin(self) -> None:
-        if self._checks:
-            async with self._changed:
-                await self._changed.wait_for(lambda: not self._checks)
-                self._writing += 1
-        else:  # nearly always: nobody to wait for, and nobody can come between
-            self._writing += 1
-
-    async def _end(self) -> None:
-        self._writing -= 1
-        if self._checks:  # else nobody waits for it
-            await self._tell()
-
     @asynccontextmanager
     async def checking(self) -> AsyncIterator[None]:
         """Let the body check; wait until nobody writes and no other check runs."""
@@ -63,7 +50,15 @@ class _Writing:
     _quiet: Quiet
 
     async def __aenter__(self) -> None:
-        await self._quiet._begin()
+        quiet = self._quiet
+        if quiet._checks:
+            async with quiet._changed:
+                await quiet._changed.wait_for(lambda: not quiet._checks)
+                quiet._writing += 1
+        else:  # nearly always: nobody to wait for, and nobody can come between
+            quiet._writing += 1
 
     async def __aexit__(self, *error: Any) -> None:
-        await self._quiet._end()
+        self._quiet._writing -= 1
+        if self._quiet._checks:  # else nobody waits for it
+            await self._quiet._tell()

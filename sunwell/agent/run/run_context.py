@@ -93,19 +93,14 @@ class EventStream:
     _wanted: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _ended: bool = attrs.field(default=False, init=False)
     _abandoned: bool = attrs.field(default=False, init=False)
-    _only_the_end: bool = attrs.field(default=False, init=False)
-    """Whether the consumer wants nothing but the last event."""
-
-    @property
-    def takes_all(self) -> bool:
-        """Whether the consumer wants every event, and not the last one alone."""
-        return not self._only_the_end
+    takes_all: bool = attrs.field(default=True, init=False)
+    """Whether the consumer wants every event, and not the last one alone."""
 
     def put(self, event: Event) -> None:
         """Add *event*; never waits."""
         if isinstance(event, RunFinished):
             self._ended = True  # who takes it need not wait until the run has ended
-        elif self._only_the_end:
+        elif not self.takes_all:
             return
         self._events.append(event)
         self._wanted.clear()
@@ -113,7 +108,7 @@ class EventStream:
 
     def skip_to_the_end(self) -> None:
         """Drop every event but the last from now on: to wake a consumer for each takes time."""
-        self._only_the_end = True
+        self.takes_all = False
 
     def end(self) -> None:
         """Let the consumer go once it has taken all there is."""
@@ -128,7 +123,7 @@ class EventStream:
     @property
     def is_wanted(self) -> bool:
         """Whether the consumer has taken every event that it wants, and asks for more."""
-        return self._only_the_end or self._wanted.is_set()
+        return not self.takes_all or self._wanted.is_set()
 
     async def hold(self) -> None:
         """Wait until the consumer has taken every event and asks for more.
@@ -464,7 +459,10 @@ class Run:
 
         Otherwise it is in the result of the body.
         """
-        return _NotingLeftBehind(self)
+        return SeenLeftBehind(self._note_left_files)
+
+    def _note_left_files(self, left: Iterable[LeftFile]) -> None:
+        self.note_left_behind(self.gateway.redact(one.for_user) for one in left)
 
     def hears(self, signal: NamedSignal) -> bool:
         """Whether anybody would be told of an event of *signal* now: if not, it need not be made.
@@ -687,18 +685,6 @@ class Run:
             left_behind=tuple(dict.fromkeys(self.left_behind)),
         )
         return self.gateway.secrets.cleaned_in_json(result)
-
-
-class _NotingLeftBehind(SeenLeftBehind):
-    __slots__ = ("_run",)
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-
-    def __exit__(self, *error: object) -> None:
-        super().__exit__(*error)
-        if error[0] is not None:
-            self._run.note_left_behind(self._run.gateway.redact(one.for_user) for one in self.seen)
 
 
 def _closed(result: TaskResult) -> RunClosed:
