@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -102,8 +101,8 @@ class AgentLoop:
     """Who works under the lens; ``None``: ``model``."""
     second_model: ModelProtocol | None = attrs.field(default=None, validator=optional(_model))
     """Who tries before the smart model does, on the ladder; ``None``: nobody."""
-    _running: set[asyncio.Task[TaskResult]] = attrs.field(factory=set, init=False)
-    _begun: weakref.WeakSet[asyncio.Task[TaskResult]] = attrs.field(factory=weakref.WeakSet, init=False)
+    _running: dict[asyncio.Task[TaskResult], Run] = attrs.field(factory=dict, init=False)
+    _begun: set[asyncio.Task[TaskResult]] = attrs.field(factory=set, init=False)
     """Those of them that have taken their first step."""
 
     async def run(
@@ -227,17 +226,22 @@ class AgentLoop:
     ) -> AsyncIterator[EventStream]:
         """Carry *run* out while the body takes its events; if the body is left early, the run is stopped."""
         working = asyncio.create_task(self._to_the_end(run, batch, lens_only))
-        self._running.add(working)
-        working.add_done_callback(self._running.discard)
-        working.add_done_callback(lambda _: run.stream.end())
+        self._running[working] = run
+        working.add_done_callback(partial(self._ended, run.stream))
         try:
-            await asyncio.sleep(0)  # a task that is cancelled before it begins has no end to tell
             yield run.stream
             await working  # a bug surfaces here
         finally:
+            if not (working.done() or working in self._begun):
+                await asyncio.sleep(0)  # a task that is cancelled before it begins has no end to tell
             await _stopped(working)
             if run.lookup is not None:
                 await run.lookup.close()
+
+    def _ended(self, stream: EventStream, working: asyncio.Task[TaskResult]) -> None:
+        del self._running[working]
+        self._begun.discard(working)
+        stream.end()
 
     async def _to_the_end(self, run: Run, batch: Batch | None, lens_only: bool) -> TaskResult:
         """Carry *run* out and return its result; tell its end, whichever it is."""
@@ -532,10 +536,11 @@ class AgentLoop:
 
     def stop(self) -> None:
         """End all runs of this loop: no new call starts, and each yields its cancelled result."""
-        for working in self._running:
+        for working, run in self._running.items():
             if working in self._begun:
                 working.cancel()
             else:  # one that is cancelled before it begins has no result to yield
+                run.is_stopping = True
                 working.get_loop().call_soon(working.cancel)
 
     @property

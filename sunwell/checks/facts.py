@@ -4,7 +4,7 @@ Pure functions on values: no model is asked, and the same work gives the same fa
 rather than complete: where the work may be sound, there is no fact.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import attrs
@@ -91,26 +91,38 @@ class SeenWork:
     """Whether it had any tool. Without one, the answer is the work, and there are no facts."""
 
 
-def facts_of(work: SeenWork) -> tuple[Fact, ...]:
-    """Return the facts that do not fit a finished task, those of commands first; mostly there are none."""
+def facts_of(
+    work: SeenWork, with_task: Callable[[SeenWork], SeenWork] = lambda work: work
+) -> tuple[Fact, ...]:
+    """Return the facts that do not fit a finished task, those of commands first; mostly there are none.
+
+    *with_task* adds what the task asks for to the work. It is called only if that can matter: to find it out
+    takes longer than all else here.
+    """
     if not work.has_tools or not work.answer.strip():
         return ()
     if len(work.answer) > _MOST_READ:
         half = _MOST_READ // 2
         work = attrs.evolve(work, answer=f"{work.answer[:half]}\n{work.answer[-half:]}")
+    claim, announced = passing_claim_in(work.answer), announcement_in(work.answer)
+    shows_changes = work.may_write and not any(call.is_opaque for call in work.calls)
+    is_doubtful = any(call.command is not None or (call.is_error and call.writes) for call in work.calls)
+    if not (claim or announced or shows_changes or is_doubtful):
+        return ()
+    work = with_task(work)
     commands = [_Run(call, kind_of(call.command)) for call in work.calls if call.command is not None]
     refused = tuple(_refused_writes(work))
     return (
-        *_of_commands(work, commands),
+        *_of_commands(work, commands, claim),
         *refused,
         *_of_files(work, commands, {path for path, _ in _open_writes(work)}),
-        *_announced(work),
+        *_announced("" if work.is_prose else announced),
     )
 
 
 def announced_facts(answer: str) -> tuple[Fact, ...]:
     """Return the one fact about *answer* alone: whether it announces an action in place of a report."""
-    return _announced(SeenWork(answer))
+    return _announced(announcement_in(answer))
 
 
 def told_of(facts: Sequence[Fact]) -> str:
@@ -148,8 +160,7 @@ class _Run:
         return "was killed at its time limit" if code is None else f"ended with exit code {code}"
 
 
-def _of_commands(work: SeenWork, commands: Sequence[_Run]) -> Iterator[Fact]:
-    claim = passing_claim_in(work.answer)
+def _of_commands(work: SeenWork, commands: Sequence[_Run], claim: str) -> Iterator[Fact]:
     failed = _open_failure(commands)
     is_tested = any(run.kind.is_test and run.ended_well for run in commands)
     if claim and failed is not None and (failed.kind.is_test or not is_tested):
@@ -325,8 +336,7 @@ def _covers(target: str, path: str) -> bool:
 # ---- The end of the answer ----
 
 
-def _announced(work: SeenWork) -> tuple[Fact, ...]:
-    said = "" if work.is_prose else announcement_in(work.answer)
+def _announced(said: str) -> tuple[Fact, ...]:
     if not said:
         return ()
     shown = one_line(said)

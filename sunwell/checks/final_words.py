@@ -124,11 +124,10 @@ def announcement_in(answer: str) -> str:
     while items < len(lines) and re.match(_LIST_ITEM, lines[-1 - items]):
         items += 1
     if items and items < len(lines):
-        lead = _plain(_sentences(lines[-1 - items])[-1:])
+        lead = _plain(_last_sentences(lines[-1 - items])[-1:])
         if lead and re.match(_LEAD, lead[-1]) and not re.search(_NO_ANNOUNCEMENT, lead[-1]):
             return lead[-1]
-    last = _sentences(lines[-1])
-    for sentence in _plain(last[-2:] if len(lines[-1]) < 400 or len(last) > 1 else last[-1:]):
+    for sentence in _plain(_last_sentences(lines[-1])):
         if _is_announcement(sentence, is_item=items > 0):
             return sentence
     return ""
@@ -167,7 +166,18 @@ def _prose(answer: str) -> str:
 
 
 def _sentences(text: str) -> list[str]:
-    return [one.strip() for one in re.split(_SENTENCE, text) if one and one.strip()]
+    return [plain for one in re.split(_SENTENCE, text) if one and (plain := one.strip())]
+
+
+def _last_sentences(text: str) -> list[str]:
+    """Return the last two sentences of *text*, or all if there are fewer."""
+    found: list[str] = []
+    for one in reversed(re.split(_SENTENCE, text)):
+        if one and (plain := one.strip()):
+            found.insert(0, plain)
+            if len(found) == 2:
+                break
+    return found
 
 
 def _plain(sentences: list[str]) -> list[str]:

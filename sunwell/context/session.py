@@ -7,6 +7,7 @@ from typing import Self
 import attrs
 
 from sunwell.context.options import RunOptions
+from sunwell.core.real_paths import real_path
 from sunwell.errors import ConfigurationError
 
 
@@ -33,10 +34,11 @@ class SessionContext:
             raise TypeError(f"the goal is a sentence that says what is to be done, got {goal!r}")
         if options is not None and not isinstance(options, RunOptions):
             raise TypeError(f"options are RunOptions(...), got {options!r}")
-        folder = _path(workspace).expanduser()
+        folder = real_path(workspace)
         if not folder.is_dir():
             kind = "is a file" if folder.exists() else "does not exist"
-            raise ConfigurationError(f"the workspace {folder} {kind}: name an existing folder")
+            named = Path(os.path.expanduser(workspace))  # noqa: PTH111 - an unknown user is no error
+            raise ConfigurationError(f"the workspace {named} {kind}: name an existing folder")
         if not goal.strip():
             raise ConfigurationError("the task is empty: say in a sentence what is to be done")
-        return cls(folder.resolve(), goal, options or RunOptions())
+        return cls(folder, goal, options or RunOptions())

@@ -51,22 +51,23 @@ class Surroundings:
 
 
 def look_around(
-    root: Path,
+    place: Path | Workspace,
     *,
     secrets: Secrets,
     reads_advice: bool = True,
     today: datetime.date | None = None,
     ignore: Iterable[str] = (),
 ) -> Surroundings:
-    """Return the surroundings of work in the folder *root*. Known *secrets* are replaced.
+    """Return the surroundings of work in the folder *place*. Known *secrets* are replaced.
 
     The upper files are listed in at most 400 bytes, without what ignore files or the patterns *ignore* hide.
     Advice is read from ``AGENTS.md`` and ``CLAUDE.md`` of the folder itself; a file that is hidden or not
     text, or a link that leads out of the workspace, is left out.
     """
-    workspace = Workspace(root, ignore=ignore)
+    workspace = place.hiding(ignore) if isinstance(place, Workspace) else Workspace(place, ignore=ignore)
+    folder = place.root if isinstance(place, Workspace) else place
     return Surroundings(
-        secrets.redact(on_one_line(str(root))),
+        secrets.redact(on_one_line(str(folder))),
         f"{platform.system()} {platform.machine()}".strip(),
         (today or datetime.datetime.now(datetime.UTC).astimezone().date()).isoformat(),
         secrets.redact(_listed(workspace)),
@@ -119,6 +120,8 @@ def _advice(workspace: Workspace, secrets: Secrets) -> tuple[Advice, ...]:
 
 
 def _text(workspace: Workspace, name: str) -> str | None:
+    if not workspace.may_have(name):
+        return None
     try:
         content = workspace.read(name, _MOST_ADVICE_BYTES)
         return None if content is None else text_of(name, content.data).text.strip()

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, Self, get_args, runtime_checkable
 import attrs
 
 from sunwell.core.kept import kept_by_identity
-from sunwell.core.message import History, Message, Part, Text, ToolCall, digest_of_framed, framed
+from sunwell.core.message import History, Message, Part, Text, ToolCall, digest_of, digest_of_framed, framed
 
 
 @attrs.frozen
@@ -109,6 +109,11 @@ class ToolSpec:
         import json
 
         return json.dumps(self.parameters, ensure_ascii=False, separators=(",", ":"))
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """A digest of all that a model is told of the tool, in hex."""
+        return digest_of(self.name, self.description, self.schema_text).hex()
 
 
 @attrs.frozen

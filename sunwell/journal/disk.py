@@ -138,7 +138,7 @@ class PosixDisk:
 
     @classmethod
     def _locked(cls, path: Path, doing: str, flags: int, threaded: bool, folder: int) -> Self:
-        with as_journal_error(path, doing):
+        try:
             if not flags:  # without a journal, no lock is left behind
                 os.close(open_file(path, folder=folder))
             lock = _take_lock(path, folder)  # first: two processes must not both find the file and repair it
@@ -147,6 +147,8 @@ class PosixDisk:
             except (OSError, JournalError):
                 os.close(lock)
                 raise
+        except OSError as error:
+            raise JournalError(sentence(path, doing, error)) from error
         return cls(path, file, lock, threaded)
 
     def size(self) -> int:
@@ -234,7 +236,7 @@ def _sync_drive(file: int) -> None:
 
 def _take_lock(path: Path, folder: int) -> int:
     # A file of its own: it can name the holder, and readers of the journal never meet it.
-    lock = open_file(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, folder=folder)
+    lock = open_file(f"{_without_ending(path)}.lock", os.O_RDWR | os.O_CREAT, folder=folder)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -248,6 +250,11 @@ def _take_lock(path: Path, folder: int) -> int:
         os.ftruncate(lock, 0)
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     return lock
+
+
+def _without_ending(path: Path) -> str:
+    text = os.fspath(path)
+    return text[: len(text) - len(path.suffix)]
 
 
 def _allocate_blocks(file: int, offset: int, size: int) -> bool:

@@ -16,7 +16,7 @@ from sunwell.core.secrets import Secrets
 from sunwell.errors import JournalError
 from sunwell.journal.codec import decode, encode
 from sunwell.journal.disk import Disk, PosixDisk, as_journal_error, sentence
-from sunwell.journal.folders import FOLDER, open_folder, require_folders
+from sunwell.journal.folders import FOLDER, make_run_folder
 from sunwell.journal.layout import journal_path
 from sunwell.journal.ownership import key_or_doubt, marked, unmarked_warning
 from sunwell.journal.protocol import Durability, R
@@ -287,13 +287,10 @@ class FileJournal:
         """
         path = journal_path(directory, run_id)
         if disk is None:
-            with as_journal_error(directory / FOLDER, "kept there"):
-                folder = open_folder(path.parent, make=True)
-                try:
-                    require_folders(directory)
-                except BaseException:
-                    os.close(folder)
-                    raise
+            try:
+                folder = make_run_folder(os.fspath(path.parent))
+            except OSError as error:
+                raise JournalError(sentence(directory / FOLDER, "kept there", error)) from error
             disk = PosixDisk.create(path, threaded=threaded, folder=folder)
         key, doubt = key_or_doubt(make=True)
         return cls(run_id, path, disk, key=key, unmarked=doubt and unmarked_warning(doubt))
@@ -418,8 +415,10 @@ class FileJournal:
             self._sync.close()
             if not failed_before:
                 self._refuse_if_ended()
-                with as_journal_error(self.path, "closed"):
+                try:
                     self._space.give_back(self._size)
+                except OSError as error:
+                    raise JournalError(sentence(self.path, "closed", error)) from error
         finally:
             self._refusal = f"the journal {self.path} is closed"
             self._disk.close()

@@ -42,19 +42,29 @@ def open_folder(path: Path, *, make: bool = False, above: int | None = None) -> 
     return _open_steps(str(path), make=make)
 
 
-def _open_steps(path: str, *, make: bool = False) -> int:
-    start, names = _divided(path)
+def _open_steps(path: str, *, make: bool = False, needed_later: bool = False) -> int:
+    start, names = divided(path)
     if make and not names:
         Path(start).mkdir(0o700, parents=True, exist_ok=True)
     here = os.open(start, _OPEN)
     last = len(names) - 1
     for number, name in enumerate(names):
         try:
+            if needed_later and number == 1:  # here is .sunwell
+                _require_later(here, start)
             below = _step(here, name, path, make=make, durably=number < last)
         finally:
             os.close(here)
         here = below
     return here
+
+
+def make_run_folder(path: str) -> int:
+    """Make the folder *path* of a run and return a descriptor of it, as :func:`open_folder` does.
+
+    The folders that a run may need later are checked on the way, see :func:`require_folders`.
+    """
+    return _open_steps(path, make=True, needed_later=True)
 
 
 def require_folders(directory: Path) -> None:
@@ -67,7 +77,12 @@ def require_folders(directory: Path) -> None:
         os.close(_open_steps(f"{directory}/{FOLDER}/{SET_ASIDE}"))
 
 
-def open_file(path: Path, flags: int = os.O_RDONLY, *, folder: int | None = None) -> int:
+def _require_later(ours: int, start: str) -> None:
+    with suppress(FileNotFoundError):
+        os.close(_step(ours, SET_ASIDE, f"{start}{FOLDER}/{SET_ASIDE}", make=False, durably=False))
+
+
+def open_file(path: Path | str, flags: int = os.O_RDONLY, *, folder: int | None = None) -> int:
     """Return a descriptor of the file *path*, opened with *flags*; the caller closes it.
 
     A file below ``.sunwell`` is reached as by :func:`open_folder`, must belong to this user, and gets mode
@@ -75,14 +90,18 @@ def open_file(path: Path, flags: int = os.O_RDONLY, *, folder: int | None = None
     the open folder that it is in, if there is one already. Raises as :func:`open_folder` does, and
     :exc:`~sunwell.errors.JournalError` for anything that is not a file.
     """
-    place, name = os.path.split(path)
+    place, slash, name = os.fspath(path).rpartition("/")
     is_ours = FOLDER in place.split("/")
-    above = _open_steps(place or ".") if folder is None else folder
+    above = _open_steps(place or slash or ".") if folder is None else folder
     try:
-        _require_file(above, name, path, follows=not is_ours)
+        if not flags & os.O_EXCL:  # then nothing that is there is opened
+            _require_file(above, name, path, follows=not is_ours)
         # Links elsewhere may be followed: whoever names a file of their own means what it leads to.
         flags |= _FILE if is_ours else _FILE & ~os.O_NOFOLLOW
         file = os.open(name, flags, 0o600, dir_fd=above)
+    except FileExistsError:
+        _require_file(above, name, path, follows=not is_ours)
+        raise
     finally:
         if folder is None:
             os.close(above)
@@ -117,7 +136,7 @@ def read_file(path: Path, most_bytes: int) -> bytes:
         os.close(file)
 
 
-def _divided(path: str) -> tuple[str, list[str]]:
+def divided(path: str) -> tuple[str, list[str]]:
     """Return what is above the last ``.sunwell`` of *path*, and the names from there on."""
     parts = path.split("/")
     if FOLDER not in parts:
@@ -157,7 +176,7 @@ def _step(above: int, name: str, path: str, *, make: bool, durably: bool) -> int
 
 def _place(path: str, name: str) -> Path:
     """Return the part of *path* down to the folder *name* in it, as far as ``.sunwell`` or below."""
-    start, names = _divided(path)
+    start, names = divided(path)
     return Path(start, *names[: names.index(name) + 1])
 
 
@@ -174,7 +193,7 @@ def _made(above: int, name: str, *, durably: bool) -> int:
     return os.open(name, _STEP, dir_fd=above)
 
 
-def _require_file(above: int, name: str, path: Path, *, follows: bool) -> None:
+def _require_file(above: int, name: str, path: Path | str, *, follows: bool) -> None:
     """Refuse what is no file before it is opened: opening a device may already do something."""
     try:
         kind = os.stat(name, dir_fd=above, follow_symlinks=follows).st_mode
@@ -186,7 +205,7 @@ def _require_file(above: int, name: str, path: Path, *, follows: bool) -> None:
         raise JournalError(f"{path} is not a file: move it out of the way")
 
 
-def _close_to_others(opened: int, status: os.stat_result, place: Path) -> None:
+def _close_to_others(opened: int, status: os.stat_result, place: Path | str) -> None:
     """Refuse what belongs to another user, and take from others what they may do with it."""
     if status.st_uid != os.geteuid():
         raise JournalError(

@@ -47,7 +47,7 @@ def journal_path(root: Path, run_id: str) -> Path:
     """
     if not _RUN_ID.match(run_id):
         raise JournalError(f"{run_id!r} is not a run id: use letters, digits, dots, dashes and underscores")
-    return Path(os.path.join(root, FOLDER, "runs", run_id, FILE))  # noqa: PTH118 - in one step
+    return Path(f"{root}/{FOLDER}/runs/{run_id}/{FILE}")
 
 
 def list_runs(root: Path) -> tuple[RunFile, ...]:

@@ -10,13 +10,15 @@ import hashlib
 import os
 import re
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
+from sunwell.core.real_paths import resolved
 from sunwell.core.user_folders import state_folder
 from sunwell.errors import JournalError
 from sunwell.journal.codec import with_mark, without_checksum
 from sunwell.journal.disk import as_journal_error
-from sunwell.journal.folders import open_file, read_file
+from sunwell.journal.folders import divided, open_file, read_file
 from sunwell.journal.layout import RunFile, find_run
 from sunwell.journal.reading import first_line, read_records
 from sunwell.journal.user_state import file_doubt, state_doubt
@@ -30,7 +32,12 @@ _REPAIR = "Repair that, or set SUNWELL_HOME"
 
 
 def _key_file() -> Path:
-    return state_folder() / _KEY
+    return _key_in(state_folder())
+
+
+@lru_cache(maxsize=4)  # each run asks, and mostly for the same
+def _key_in(folder: Path) -> Path:
+    return folder / _KEY
 
 
 def user_key(*, make: bool = False) -> bytes | None:
@@ -110,7 +117,8 @@ def mark_of(line: bytes, key: bytes, journal: Path) -> str:
 
     It holds in this place only: a journal that was published could stand in any workspace otherwise.
     """
-    place = os.fsencode(os.path.realpath(journal.parent))
+    above, names = divided(str(journal.parent))  # from .sunwell on, no link is followed
+    place = os.fsencode("/".join((resolved(above.rstrip("/") or above).rstrip("/"), *names)))
     return hashlib.blake2b(place + b"\0" + line, key=key, digest_size=_MARK_BYTES).hexdigest()
 
 

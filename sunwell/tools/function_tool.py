@@ -203,7 +203,9 @@ def as_tool(value: Any) -> Tool:
     """
     if isinstance(value, types.MethodType) and isinstance(value.__func__, FunctionTool):
         value = value.__func__.__get__(value.__self__)  # @classmethod around @tool
-    if isinstance(value, FunctionTool) and value.needs_object:
+    if isinstance(value, FunctionTool):  # before the protocol, which takes long to ask
+        if not value.needs_object:
+            return value
         raise ConfigurationError(
             f"the tool {value.spec.name} is a method: pass it from an object, such as thing.{value.spec.name}"
         )

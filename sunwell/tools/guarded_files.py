@@ -333,7 +333,7 @@ class LinkedKinds:
     root: Path
     _kinds: dict[Identity, ProtectedKind] = attrs.field(factory=dict, init=False)
     _looked_ns: int = attrs.field(default=0, init=False)
-    _inside: Counter[Identity] = attrs.field(factory=Counter, init=False)
+    _inside: Counter[Identity] = attrs.field(init=False)
     _counted_ns: int = attrs.field(default=0, init=False)
 
     def kind_of(self, status: os.stat_result) -> ProtectedKind | None:

@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Iterable, Iterator
 from functools import cached_property
-from os import fsdecode, fsencode, geteuid
+from os import fsdecode, fsencode, fspath, geteuid, stat
 from os.path import lexists
 from pathlib import Path
 
@@ -190,14 +190,17 @@ def exclude_of(folder: Path) -> bytes | None:
 
 def _repository_of(root: Path) -> tuple[Path, Path, Path] | None:
     try:
-        device, owner = root.stat().st_dev, root.stat().st_uid
-        for folder in (root, *root.parents):
-            status = folder.stat()
-            if status.st_dev != device:
+        status = of_root = root.stat()
+        place = fspath(root)
+        # Texts in place of paths: each run asks, and mostly there is none.
+        while status.st_dev == of_root.st_dev:
+            if lexists(f"{place}/.git") and (found := _git_folders(Path(place or "/"))) is not None:
+                is_trusted = status.st_uid in (of_root.st_uid, geteuid(), 0)
+                return (Path(place or "/"), *found) if is_trusted else None
+            if not place.strip("/"):
                 return None
-            found = _git_folders(folder)
-            if found is not None:
-                return (folder, *found) if status.st_uid in (owner, geteuid(), 0) else None
+            place = place.rpartition("/")[0]
+            status = stat(place or "/")  # noqa: PTH116
     except OSError:
         return None
     return None
@@ -206,8 +209,6 @@ def _repository_of(root: Path) -> tuple[Path, Path, Path] | None:
 def _git_folders(folder: Path) -> tuple[Path, Path] | None:
     """Return git's folder for the working tree *folder*, and the one that its working trees share."""
     git = folder / ".git"
-    if not lexists(git):  # as in most folders above a workspace
-        return None
     said = read_beside(git, 4_096)
     if said is not None and said.startswith(b"gitdir:"):
         git = folder / fsdecode(said.removeprefix(b"gitdir:").strip(b" \n"))

@@ -1,5 +1,6 @@
 """Keeps the original content of files before a run, restores it, and shows what has changed since."""
 
+import functools
 import hashlib
 import json
 import os
@@ -8,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import attrs
 
@@ -100,10 +101,6 @@ class Keeper(Protocol):
         ...
 
 
-def _path(value: str | os.PathLike[str]) -> Path:
-    return value if isinstance(value, Path) else Path(value)
-
-
 @attrs.define(eq=False)
 class Originals:
     """Originals in *folder*: one file per content, named by its hash, and an index of paths.
@@ -113,8 +110,18 @@ class Originals:
     folder, and the first original of a path stays.
     """
 
-    folder: Path = attrs.field(converter=_path)
+    _named: str | os.PathLike[str] = attrs.field(alias="folder")
     _kept: set[str] | None = attrs.field(default=None, init=False)
+
+    @classmethod
+    def of_run(cls, journal: Path) -> Self:
+        """Return those of the run whose journal is the file *journal*."""
+        return cls(f"{os.fspath(journal).rpartition('/')[0]}/originals")
+
+    @functools.cached_property
+    def folder(self) -> Path:
+        """Where they are. Made on first use: most runs change no file."""
+        return Path(self._named)
 
     def keep(self, path: str, before_hash: str | None, content: bytes | None) -> None:
         """Keep the content of *path*, ``None`` if there was no file; only the first call counts."""

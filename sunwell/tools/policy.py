@@ -68,7 +68,6 @@ def under_rules(executor: ToolExecutor, rules: Rules) -> ToolExecutor:
     if it has no workspace.
     """
     if isinstance(executor, Toolbox):
-        is_here = executor.workspace is None or executor.workspace.root == rules.workspace.root
         return executor.under(
             allow_shell=rules.allow_shell,
             allow_python=rules.allow_python,
@@ -78,7 +77,7 @@ def under_rules(executor: ToolExecutor, rules: Rules) -> ToolExecutor:
             allow_network=rules.allow_network,
             secrets=rules.secrets,
             # Paths are relative: originals of another folder would be restored into this one.
-            originals=rules.originals if is_here else None,
+            originals=rules.originals if _is_in(executor, rules.workspace) else None,
             allow_write=rules.allow_write,
             ignore=rules.ignore,
         )
@@ -111,6 +110,19 @@ def under_rules(executor: ToolExecutor, rules: Rules) -> ToolExecutor:
             "dry_run out, or add the methods of StagingExecutor to the executor"
         )
     return _governed(executor, terms, files)
+
+
+def keep_originals(executor: ToolExecutor, originals: Originals, workspace: Workspace) -> None:
+    """Have *executor*, which is under rules for *workspace*, keep *originals* as one of them says."""
+    if isinstance(executor, Toolbox):
+        if _is_in(executor, workspace):
+            executor.keep_originals(originals)
+    elif isinstance(executor, GovernedExecutor) and executor.terms.originals is None:
+        executor.terms.originals = originals
+
+
+def _is_in(box: Toolbox, workspace: Workspace) -> bool:
+    return box.workspace is None or box.workspace.root == workspace.root
 
 
 def _require_no_toolbox_rule(rules: Rules, kind: str) -> None:

@@ -64,7 +64,7 @@ READING_TOOLS = ("list_files", "read_file", "search_files")
 """Tools of a workspace that change nothing."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, slots=False)  # copied for each run: a dictionary is copied in one step
 class Toolbox:
     """Tools of a workspace and tools of the caller, as a :class:`~sunwell.core.tool.StagingExecutor`.
 
@@ -130,10 +130,12 @@ class Toolbox:
                 asks=self.approve is not None,
             )
         )
-        self._terms = CallTerms(self.limits, self.secrets, self.dry_run, self.approve, self.originals, view)
         built_in = [tool for tool in self._built_in(view) if tool.spec.name in offered]
-        self._by_name = _named([*built_in, *self.tools])
-        self._claims = Claims(self._sha256)
+        vars(self).update(  # past the checks of an assignment, of which there are none for these
+            _terms=CallTerms(self.limits, self.secrets, self.dry_run, self.approve, self.originals, view),
+            _by_name=_named([*built_in, *self.tools]),
+            _claims=Claims(self._sha256),
+        )
 
     def specs(self) -> tuple[ToolSpec, ...]:
         """Return all tools in a fixed order, including those that are not granted."""
@@ -238,25 +240,29 @@ class Toolbox:
                 f"{name}: add it there, or leave {option} out"
             )
         hides = self.workspace is not None and (patterns := tuple(ignore))
-        rules = {
-            "allow_shell": self.allow_shell or allow_shell,
-            "allow_python": self.allow_python or allow_python,
-            "approve": both_approve(self.approve, approve),
-            "dry_run": self.dry_run or dry_run,
-            "sandbox": "off" if "off" in (self.sandbox, sandbox) else "required",
-            "allow_network": self.allow_network or allow_network,
-            "allow_write": (*self.allow_write, *allow_write),
-            "workspace": self.workspace.hiding(patterns) if self.workspace and hides else self.workspace,
-            "secrets": self.secrets if secrets is None else self.secrets.joined(secrets),
-            "originals": originals if self.originals is None else self.originals,
-        }
-        for name, value in rules.items():
-            object.__setattr__(box, name, value)  # each is checked already: it need not be once more
+        vars(box).update(  # each is checked already: it need not be once more
+            allow_shell=self.allow_shell or allow_shell,
+            allow_python=self.allow_python or allow_python,
+            approve=both_approve(self.approve, approve),
+            dry_run=self.dry_run or dry_run,
+            sandbox="off" if "off" in (self.sandbox, sandbox) else "required",
+            allow_network=self.allow_network or allow_network,
+            allow_write=(*self.allow_write, *allow_write),
+            workspace=self.workspace.hiding(patterns) if self.workspace and hides else self.workspace,
+            secrets=self.secrets if secrets is None else self.secrets.joined(secrets),
+            originals=originals if self.originals is None else self.originals,
+        )
         own = {tool.spec.name for tool in self.tools}
         box._set_up((self._by_name.keys() - own) | added)
-        box._granted = self._granted if is_narrowed else frozenset(box._by_name)
-        box._claimant = None
+        granted = self._granted if is_narrowed else frozenset(box._by_name)
+        vars(box).update(_granted=granted, _claimant=None)
         return box
+
+    def keep_originals(self, originals: Keeper) -> None:
+        """Use *originals* from now on if this toolbox has none. No call may have been staged before."""
+        if self.originals is None:
+            self._terms.originals = originals
+            vars(self).update(originals=originals)
 
     def adding(self, tools: Iterable[Tool]) -> "Toolbox":
         """Return this toolbox with *tools* added at the end, all of them granted.

@@ -8,11 +8,12 @@ import os
 import stat
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
+from sunwell.core.real_paths import resolved
 from sunwell.core.user_folders import cache_folder, settings_folder, state_folder
 from sunwell.errors import ConfigurationError
 from sunwell.tools.protected import MADE_FOLDERS, PROTECTED, ProtectedKind, kind_of_name, strongest
@@ -39,10 +40,11 @@ _NAMED = tuple(
     if "*" not in pattern and pattern.startswith(".")
 )
 """What the table names from a folder on: in the home folder, a program keeps it there."""
-_BY_FIRST: dict[str, list[tuple[str, ProtectedKind]]] = {}
-"""The same by the first name of each path, in small letters."""
+_BY_FIRST: dict[str, list[tuple[str, str, ProtectedKind]]] = {}
+"""The same by the first name of each path, in small letters, with what follows that in the path."""
 for _path, _kind in _NAMED:
-    _BY_FIRST.setdefault(_path.partition("/")[0].casefold(), []).append((_path, _kind))
+    _first, _, _rest = _path.partition("/")
+    _BY_FIRST.setdefault(_first.casefold(), []).append((_rest, _path, _kind))
 _MOST_OWN = 1_000
 _MOST_ASKED = 1_000
 """Files that are looked at in a folder that may have very many: of an editor, an agent, a repository."""
@@ -52,15 +54,15 @@ _MOST_IN_FOLDER = 200
 _SEARCH_SECONDS = 60.0
 
 
-def _own_folder(found: Callable[[], Path]) -> Path | None:
+def _own_folder(found: Callable[[], Path]) -> str | None:
     try:
-        return Path(os.path.realpath(found()))
+        return resolved(os.fspath(found()))
     except ConfigurationError:  # this user has no home folder
         return None
 
 
-def _own_folders() -> Iterator[tuple[Path, ProtectedKind, tuple[str, ...], ProtectedKind]]:
-    """Yield each folder of Sunwell's own, its kind, the files in it that are known, and their kind."""
+def _own_folders() -> Iterator[tuple[str, ProtectedKind, tuple[str, ...], ProtectedKind]]:
+    """Yield each folder of Sunwell's own, links resolved, its kind, known files in it, and their kind."""
     settings, state = _own_folder(settings_folder), _own_folder(state_folder)
     cache = _own_folder(cache_folder)
     if settings is not None:
@@ -78,29 +80,41 @@ def of_user_in(root: Path) -> dict[str, ProtectedKind]:
     These are the folders and files of Sunwell's own, and what links in the home folder lead to that have
     names of the table: a folder of dot files may be a workspace.
     """
+    # Texts in place of paths: each run asks, and a path of an object takes longer than the look at the file.
     found: dict[str, ProtectedKind] = {}
+    top = os.fspath(root)
+    inside = f"{top.rstrip('/')}/"
 
-    def note(place: Path, kind: ProtectedKind) -> None:
-        if place != root and place.is_relative_to(root):
-            path = place.relative_to(root).as_posix()
+    def note(place: str, kind: ProtectedKind) -> None:
+        path = place.removeprefix(inside)
+        if path and path != place:
             found[path] = strongest(found.get(path), kind) or kind
 
     for folder, kind, names, inner in _own_folders():
         note(folder, kind)
-        is_apart = kind is not inner or folder == root
-        for name in names:
+        is_apart = kind is not inner or folder == top
+        links = _links_in(folder, names)
+        for name in names if is_apart else links:
             own = f"{folder}/{name}"
-            # The folder's own links are resolved already. Each run asks, and mostly none of these is a link.
-            if os.path.islink(own):  # noqa: PTH114 - without a path for each
-                real = Path(os.path.realpath(own))
-                if is_apart or real.parent != folder:
-                    note(real, inner)
-            elif is_apart:
-                note(Path(own), inner)
-    for path, kind in _named_in_home():
-        if (place := Path(os.path.realpath(path))) != path:
+            if name not in links:
+                note(own, inner)
+            elif (real := os.path.realpath(own)).rpartition("/")[0] != folder or is_apart:
+                note(real, inner)
+    for path, kind in _linked_in_home():
+        if (place := os.path.realpath(path)) != path:
             note(place, kind)
     return found
+
+
+def _links_in(folder: str, names: Collection[str]) -> Collection[str]:
+    """Return which of *names*, in small letters, are links in *folder*; all where one cannot tell."""
+    try:
+        with os.scandir(folder) as items:
+            return {entry.name.casefold() for entry in items if entry.is_symlink()}.intersection(names)
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    except OSError:
+        return names
 
 
 def own_kind_of(file: Path) -> ProtectedKind | None:
@@ -109,7 +123,7 @@ def own_kind_of(file: Path) -> ProtectedKind | None:
     found = []
     for folder, kind, names, inner in _own_folders():
         found += [kind] if real.is_relative_to(folder) else []
-        found += [inner for name in names if real == Path(os.path.realpath(folder / name))]
+        found += [inner for name in names if str(real) == os.path.realpath(f"{folder}/{name}")]
     return strongest(*found)
 
 
@@ -123,7 +137,7 @@ def linked_of_user(device: int) -> Iterator[tuple[os.stat_result, ProtectedKind]
     for folder, kind, names, inner in _own_folders():
         for name in names:
             with suppress(OSError):
-                yield from _if_several((folder / name).stat(), inner)
+                yield from _if_several(os.stat(f"{folder}/{name}"), inner)  # noqa: PTH116
         for status in several_names_below(folder, _MOST_OWN):
             yield status, kind
     for path, kind in _named_in_home():
@@ -139,7 +153,7 @@ def linked_of_user(device: int) -> Iterator[tuple[os.stat_result, ProtectedKind]
     home = _home()
     if home is None:
         return
-    for place, kind in _searched(os.fspath(home), device, int(time.monotonic() // _SEARCH_SECONDS)):
+    for place, kind in _searched(home, device, int(time.monotonic() // _SEARCH_SECONDS)):
         with suppress(OSError):
             yield from _if_several(os.lstat(place), kind)
 
@@ -166,11 +180,9 @@ def _if_several(
         yield status, kind
 
 
-def _home() -> Path | None:
-    try:
-        return Path.home()
-    except RuntimeError:  # this user has none
-        return None
+def _home() -> str | None:
+    found = os.path.expanduser("~")  # noqa: PTH111 - as a text
+    return None if found.startswith("~") else found  # this user has none
 
 
 def _named_in_home() -> Iterator[tuple[Path, ProtectedKind]]:
@@ -178,20 +190,42 @@ def _named_in_home() -> Iterator[tuple[Path, ProtectedKind]]:
     home = _home()
     if home is None:
         return
-    start = os.path.realpath(home)
+    start = resolved(home)
     # The names are looked up in a list of the folder, for this is done for each workspace. A file system may
     # not tell capitals from small letters.
     with suppress(OSError):
         there = {name.casefold() for name in os.listdir(start)}  # noqa: PTH208 - names are enough
         for first, named in _BY_FIRST.items():
             if first in there:
-                for name, kind in named:
+                for _, name, kind in named:
                     place = f"{start}/{name}"
                     if os.path.lexists(place):
                         yield Path(place), kind
 
 
-def several_names_below(folder: Path, most: int | None = None) -> Iterator[os.stat_result]:
+def _linked_in_home() -> Iterator[tuple[str, ProtectedKind]]:
+    """Yield what there is of it that may be a link or in one: what lists of the folders do not rule out."""
+    home = _home()
+    if home is None:
+        return
+    start = resolved(home)
+    try:
+        with os.scandir(start) as items:
+            there = [(one.name, one.is_symlink()) for one in items if one.name.casefold() in _BY_FIRST]
+    except OSError:
+        return
+    for first, is_link in there:
+        named = _BY_FIRST[first.casefold()]
+        if not is_link:
+            rests = {rest.casefold() for rest, _, _ in named if rest}
+            links = _links_in(f"{start}/{first}", rests) if rests else ()
+            named = [one for one in named if one[0].casefold() in links] if links else []
+        for _, path, kind in named:
+            if os.path.lexists(f"{start}/{path}"):
+                yield f"{start}/{path}", kind
+
+
+def several_names_below(folder: str | Path, most: int | None = None) -> Iterator[os.stat_result]:
     """Yield the status of each file below *folder* that has several names; with *most*, of so many files."""
     seen = 0
     for place, folders, files in os.walk(folder):

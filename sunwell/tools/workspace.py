@@ -12,7 +12,7 @@ import sys
 import unicodedata
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice, pairwise
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,7 @@ from typing import Literal
 
 import attrs
 
+from sunwell.core.real_paths import real_path
 from sunwell.errors import ConfigurationError, ToolError
 from sunwell.tools.folder_walk import FOLDER
 from sunwell.tools.guarded_files import LinkedKinds, NamedKinds
@@ -500,11 +501,22 @@ class FolderEntry:
     size_bytes: int = 0
 
 
-def _given(value: str | os.PathLike[str]) -> Path:
-    path = (value if isinstance(value, Path) else Path(value)).expanduser()
-    if not path.is_dir():
-        raise ConfigurationError(f"the workspace {path} is not a folder: name an existing one")
-    return path
+def _status_of_folder(root: Path, given: str | os.PathLike[str]) -> os.stat_result:
+    with suppress(OSError, ValueError):
+        status = root.stat()
+        if stat.S_ISDIR(status.st_mode):
+            return status
+    path = Path(os.path.expanduser(given))  # noqa: PTH111 - an unknown user is no error
+    raise ConfigurationError(f"the workspace {path} is not a folder: name an existing one")
+
+
+def _folds_case(root: str, status: os.stat_result) -> bool:
+    """Whether another spelling of *root*, which has *status*, leads there, too."""
+    swapped = root.swapcase()
+    try:
+        return swapped != root and os.path.samestat(os.stat(swapped), status)  # noqa: PTH116 - as texts
+    except OSError:
+        return False
 
 
 def _hidden(patterns: Iterable[str]) -> HiddenFiles:
@@ -535,18 +547,16 @@ class Workspace:
     hidden: HiddenFiles
 
     def __init__(self, root: str | os.PathLike[str], *, ignore: Iterable[str] = ()) -> None:
-        given = _given(root)
-        self.root = given.resolve()
-        absolute = os.path.abspath(given)  # noqa: PTH100 - links must stay in it
+        self.root = real_path(root)
+        status = _status_of_folder(self.root, root)
+        self.identity = identity_of(status)
         real = str(self.root)
-        self._aliases = tuple({real.rstrip("/"), absolute.rstrip("/")})
-        swapped = real.swapcase()
-        # Without paths for each: every run has a workspace.
-        self._folds_case = (
-            swapped != real and os.path.exists(swapped) and os.path.samefile(swapped, real)  # noqa: PTH110,PTH121
-        )
+        self._aliases = (real.rstrip("/"),)
+        if root is not self.root:  # it may be another name of it, by links
+            absolute = os.path.abspath(os.path.expanduser(root))  # noqa: PTH100,PTH111 - they must stay
+            self._aliases = tuple({real.rstrip("/"), absolute.rstrip("/")})
+        self._folds_case = _folds_case(real, status)
         self._links = LinkedKinds(self.root)
-        self.identity = identity_of(self.root.stat())
         self._named = NamedKinds(self.root)
         self.hidden = _hidden(ignore)
 
@@ -591,6 +601,10 @@ class Workspace:
         with self._descent() as descent:
             place = descent.to(path)
             return place.status is not None and not place.is_folder
+
+    def may_have(self, name: str) -> bool:
+        """Whether there is anything called *name* in the root; sooner than to look for it as a path."""
+        return os.path.lexists(f"{self.root}/{name}")
 
     def exists(self, path: str) -> bool:
         """Whether there is a file or folder at *path*."""

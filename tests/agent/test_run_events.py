@@ -1,7 +1,8 @@
 """A run gives its events to who iterates and its result to who awaits."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import attrs
@@ -9,7 +10,7 @@ import pytest
 
 from sunwell import Agent, RunOptions, SessionContext
 from sunwell.agent.orchestrator import Orchestrator
-from sunwell.agent.run.run_context import RunEvents
+from sunwell.agent.run.run_context import EventStream, RunEvents
 from sunwell.core import Completion, Request, ToolCall
 from sunwell.errors import ConfigurationError, JournalError
 from sunwell.events import (
@@ -21,7 +22,10 @@ from sunwell.events import (
     ModelCallStarted,
     RunFinished,
     RunStarted,
+    Warned,
 )
+from sunwell.journal import find_run, read_records
+from sunwell.journal.records import RunClosed
 from sunwell.testing import Line, ScriptedModel, completion
 
 
@@ -187,6 +191,27 @@ async def test_leaving_an_agent_stops_a_run_that_is_just_beginning(tmp_path: Pat
     assert (await reader).status == "cancelled"
 
 
+async def test_a_run_that_is_left_at_a_warning_before_its_first_step_has_an_end(tmp_path: Path) -> None:
+    """What is found on the way is told before the work begins; nobody is asked."""
+    options = RunOptions(delegation_model=ScriptedModel("w", []))  # which nothing uses
+    model = ScriptedModel("m", ["Never asked for."])
+    async with Agent(model=model).run(SessionContext.build(tmp_path, "Say hello", options)) as events:
+        assert isinstance(await anext(events), Warned)
+    *_, last = read_records(find_run(tmp_path, "last").path)
+    assert isinstance(last, RunClosed)
+    assert (last.status, model.calls) == ("cancelled", [])
+
+
+async def test_a_run_that_is_stopped_before_its_first_step_asks_nobody(tmp_path: Path) -> None:
+    """Also if nothing holds it up: its result alone is awaited, and the model answers at once."""
+    model = ScriptedModel("m", ["Never asked for."])
+    agent = Agent(model=model)
+    reader = asyncio.create_task(agent.result(session(tmp_path)))
+    await asyncio.sleep(0)
+    agent.stop()
+    assert ((await reader).status, model.calls) == ("cancelled", [])
+
+
 async def test_leaving_an_agent_waits_for_a_stream_that_was_dropped(tmp_path: Path) -> None:
     """The event loop closes it; the journal is free once the agent is left."""
     async with Agent(model=ScriptedModel("m", ["Never asked for."])) as agent:
@@ -245,3 +270,34 @@ async def test_who_hears_of_calls_gets_each_event_whoever_awaits_the_result(tmp_
     run = Agent(model=ScriptedModel("m", lines())).run(session(tmp_path))
     seen = [type(event).__name__ async for event in run]
     assert [name for name in seen if name in made] == made
+
+
+@pytest.mark.parametrize("reads_first", [False, True])
+async def test_no_event_is_wanted_of_a_run_whose_result_alone_is_awaited(
+    tmp_path: Path, reads_first: bool
+) -> None:
+    """From its first event on; who has begun to read gets the events until the result is awaited."""
+    result = await Agent(model=ScriptedModel("m", ["Done."])).run(session(tmp_path))
+    stream = EventStream()
+    wanted: list[bool] = []
+
+    @asynccontextmanager
+    async def begin() -> AsyncIterator[EventStream]:
+        working = asyncio.create_task(work())
+        yield stream
+        await working
+
+    async def work() -> None:
+        await asyncio.sleep(0)
+        for _ in range(2):
+            wanted.append(stream.takes_all)
+            stream.put(Warned("one"))
+            await stream.hold()
+        stream.put(RunFinished("r", result))
+        stream.end()
+
+    events = RunEvents(begin)
+    if reads_first:
+        assert await anext(events) == Warned("one")
+    assert await events is result
+    assert wanted == [reads_first, False]

@@ -2,6 +2,7 @@
 
 import time
 
+import attrs
 import pytest
 
 from sunwell.checks.facts import SeenCall, SeenWork, facts_of, told_of
@@ -246,3 +247,39 @@ def test_no_text_takes_long(piece: str) -> None:
     facts_of(changing(text, refused("a.py"), ran(text[:20_000], 1)))
     wanted_changes(text)
     assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("work", "matters"),
+    [
+        (SeenWork("Done.", (SeenCall("note", is_opaque=True),)), False),
+        (SeenWork("Done.", (SeenCall("note", is_opaque=True),), may_write=True), False),
+        (SeenWork("Done.", (SeenCall("read_file", is_error=True),)), False),
+        (SeenWork("Done.", may_write=True), True),
+        (SeenWork("Done.", (ran("make", 0),)), True),
+        (SeenWork("Done.", (refused("a.py"),)), True),
+        (SeenWork("All tests pass."), True),
+        (SeenWork("Now I will fix it:"), True),
+    ],
+    ids=[
+        "opaque",
+        "opaque-beside-a-writer",
+        "error",
+        "no-change",
+        "command",
+        "refused",
+        "claim",
+        "announced",
+    ],
+)
+def test_what_the_task_asks_for_is_found_out_where_facts_depend_on_it(work: SeenWork, matters: bool) -> None:
+    """Only then: that takes longer than the rest. What is found out counts as if it had been there before."""
+    asked: list[SeenWork] = []
+
+    def with_task(seen: SeenWork) -> SeenWork:
+        asked.append(seen)
+        return attrs.evolve(seen, wish="change", targets=("a.py",))
+
+    found = facts_of(work, with_task)
+    assert asked == [work] * matters
+    assert found == facts_of(attrs.evolve(work, wish="change", targets=("a.py",)))

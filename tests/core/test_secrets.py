@@ -8,15 +8,24 @@ import pickle
 import shlex
 import textwrap
 from collections.abc import Callable
+from typing import Any, get_args
 from urllib.parse import quote, quote_plus
 
+import attrs
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sunwell.core.secrets import Secrets, SecretStream
+from sunwell.core.task import Bill, TaskResult
+from sunwell.core.verdict import Verification
 
 KEY = 'sk-"abc/def+ghi?jkl'
+
+
+@attrs.frozen
+class Budgets:
+    of: dict[str, tuple[str, ...]]
 
 
 def known(*values: str) -> Secrets:
@@ -395,3 +404,34 @@ def test_a_secret_that_is_learned_later_counts_wherever_it_is_joined():
     second.add("second-secret-value", "LATER")
     assert outer.redact(text) == both.redact(text) == "[KEY_0] [LATER]"
     assert first.redact(text) == "[KEY_0] second-secret-value"
+
+
+def test_a_value_that_json_shows_all_of_is_cleaned_as_any_other() -> None:
+    """A secret in it is replaced, however deep; without one it is the value itself, with objects or not."""
+    secrets = known("a-secret-word")
+    for text, shown in (
+        ("plain", "plain"),
+        ("a-secret-word", "[KEY_0]"),
+        ("a-secret\nword", "a-secret\nword"),
+    ):
+        for value in ({"a": [text, 1]}, Budgets({"x": (text,)}), {"a": object(), "b": text}):
+            clean = secrets.cleaned_in_json(value)
+            assert clean == secrets.cleaned(value)
+            assert (clean is value) == (shown == text)
+    assert secrets.cleaned_in_json(Budgets({"x": ("a-secret-word",)})) == Budgets({"x": ("[KEY_0]",)})
+
+
+def test_the_result_of_a_run_has_no_private_field() -> None:
+    """JSON leaves those out, and a secret in one would not be found."""
+    waiting: list[Any] = [TaskResult]
+    seen: set[Any] = set()
+    while waiting:
+        kind = waiting.pop()
+        waiting += get_args(kind)
+        if not isinstance(kind, type) or not attrs.has(kind) or kind in seen:
+            continue
+        seen.add(kind)
+        fields = attrs.fields(attrs.resolve_types(kind))
+        assert [field.name for field in fields if field.name.startswith("_")] == []
+        waiting += [field.type for field in fields]
+    assert {TaskResult, Bill, Verification} <= seen

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from click.testing import CliRunner, Result
 
 from sunwell.cli.main import cli
 from sunwell.errors import JournalError
+from sunwell.journal.file import FileJournal
 from sunwell.journal.folders import open_folder
 from sunwell.journal.ownership import adopt
 from sunwell.journal.retention import prune
@@ -358,3 +360,37 @@ def test_a_place_without_the_folder_is_opened_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "real" / ".sunwell").symlink_to(tmp_path)
     with pytest.raises(JournalError, match="is a link"):
         open_folder(tmp_path / "link" / ".sunwell")
+
+
+@pytest.mark.parametrize("kind", ["link", "file"])
+def test_a_folder_that_a_run_may_need_later_is_refused_when_it_opens(tmp_path: Path, kind: str) -> None:
+    """Before there is anything of the run: else what a command leaves behind could not be set aside."""
+    place = tmp_path / ".sunwell" / "set-aside"
+    place.parent.mkdir()
+    if kind == "link":
+        place.symlink_to(tmp_path)
+    else:
+        place.touch()
+    with pytest.raises(JournalError, match=f"{re.escape(str(place))} is (a link|not a folder)"):
+        FileJournal.create(tmp_path, "r1")
+    assert not (tmp_path / ".sunwell/runs").exists()
+
+
+def test_what_stands_in_the_place_of_a_new_journal_is_named(tmp_path: Path) -> None:
+    """A link is not followed, whether it leads anywhere or not; a file stays as it is."""
+    place = tmp_path / ".sunwell/runs/r1/journal.jsonl"
+    place.parent.mkdir(parents=True)
+    for target in (tmp_path / "a", tmp_path / "none"):
+        place.symlink_to(target)
+        with pytest.raises(JournalError, match="is a link, which journals do not follow"):
+            FileJournal.create(tmp_path, "r1")
+        place.unlink()
+    place.mkdir()
+    with pytest.raises(JournalError, match="is not a file: move it out of the way"):
+        FileJournal.create(tmp_path, "r1")
+    place.rmdir()
+    place.write_text("mine")
+    with pytest.raises(JournalError, match="take that run up, or give the new one another id"):
+        FileJournal.create(tmp_path, "r1")
+    assert place.read_text() == "mine"
+    assert not (tmp_path / "none").exists()

@@ -13,6 +13,7 @@ from sunwell.core.secrets import Secrets
 from sunwell.tools import Toolbox, Workspace, tool
 from sunwell.tools.originals import Originals, undo
 from sunwell.tools.protected import kind_of_name, kind_of_path
+from sunwell.tools.user_files import _NAMED, _links_in
 from tests.bubblewrap import WHY, needs_bubblewrap
 
 from .test_protected_tools import arguments_for, make, sha256
@@ -409,3 +410,27 @@ async def test_a_call_that_may_change_links_opens_no_file_of_the_users(folder, h
     box = Toolbox(folder, (move,), secrets=Secrets(), approve=agree)
     assert (await ask(box, "move")).content == "moved"
     assert CANARY not in (await ask(box, "read_file", path="a.txt")).content
+
+
+@pytest.mark.parametrize("name", [".config/gh", ".cargo/credentials", ".Netrc"])
+async def test_a_link_in_a_folder_of_the_home_folder_counts(folder, home, name) -> None:
+    """The folder itself is none. A name in other capitals is the file where the system does not tell them."""
+    make(folder, {"dots/a.txt": f"{CANARY}\n"})
+    make(home, {f"{Path(name).parent}/beside": ""})
+    target = folder / "dots" if name == ".config/gh" else folder / "dots/a.txt"
+    (home / name).symlink_to(target)
+    is_other = not (home / name.lower()).exists()
+    said = await asked_of_all(folder, "dots/a.txt", allow_write=())
+    assert (CANARY in said) is is_other
+
+
+def test_names_of_a_folder_that_cannot_be_listed_may_all_be_links(home) -> None:
+    """They are looked at one by one; in a folder that is not there, none is."""
+    (home / "round").symlink_to("round")
+    assert set(_links_in(str(home / "round"), {"gh", "hub"})) == {"gh", "hub"}
+    assert set(_links_in(str(home / "none"), {"gh", "hub"})) == set()
+
+
+def test_no_name_of_the_table_goes_deeper_than_a_folder_of_the_home_folder() -> None:
+    """Links are looked for there and in its folders."""
+    assert {path.count("/") for path, _ in _NAMED} == {0, 1}

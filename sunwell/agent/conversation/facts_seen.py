@@ -56,18 +56,19 @@ class FactsAsked:
             return ()
         if self.wanted == "announced":
             return announced_facts(answer)
+        may_write = not tools.granted.isdisjoint(_WRITERS)
+        return facts_of(SeenWork(answer, tuple(calls), may_write=may_write), self._with_task)
+
+    def _with_task(self, work: SeenWork) -> SeenWork:
+        """Return *work* with what the task asks for."""
         from sunwell.agent.policy.wanted_changes import wanted_changes
 
         wish = wanted_changes(self.task)
         about = self.targets if wish.wish == "change" else ()
-        return facts_of(
-            SeenWork(
-                answer,
-                tuple(calls),
-                wish.wish,
-                tuple(dict.fromkeys((*about, *wish.files))),
-                wish.is_prose,
-                wish.expects_failure,
-                not tools.granted.isdisjoint(_WRITERS),
-            )
+        return attrs.evolve(
+            work,
+            wish=wish.wish,
+            targets=tuple(dict.fromkeys((*about, *wish.files))),
+            is_prose=wish.is_prose,
+            expects_failure=wish.expects_failure,
         )

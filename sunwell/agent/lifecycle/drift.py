@@ -10,7 +10,6 @@ from sunwell.agent.prompts import (
     WORK_PROMPT_VERSION,
 )
 from sunwell.agent.run.toolset import Toolset
-from sunwell.core.message import digest_of
 from sunwell.core.model import ToolSpec
 
 _ASKED = ("enable_delegation", "system_prompt", "work_prompt", "effort")
@@ -33,7 +32,7 @@ def code_of(tools: Toolset) -> dict[str, Any]:
 
 def digests_of(specs: Iterable[ToolSpec]) -> list[list[str]]:
     """Return the name of each tool, with a digest of all that a model is told of it."""
-    return [[spec.name, digest_of(spec.name, spec.description, spec.schema_text).hex()] for spec in specs]
+    return [[spec.name, spec.digest] for spec in specs]
 
 
 def changes_between(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

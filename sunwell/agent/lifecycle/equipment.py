@@ -5,7 +5,7 @@ Whichever it is, the run's options hold for it.
 
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -47,23 +47,25 @@ class Equipment:
     """The tools of the servers that this run has started, or has recorded."""
     problems: tuple[str, ...] = ()
     """A sentence for each server, and each tool of one, that cannot be used."""
-    server_secrets: Secrets = attrs.field(factory=Secrets, repr=False)
+    server_secrets: Secrets | None = attrs.field(default=None, repr=False)
 
-    @asynccontextmanager
-    async def serving(self, workspace: Path) -> AsyncIterator["Equipment"]:
+    def serving(self, workspace: Path) -> AbstractAsyncContextManager["Equipment"]:
         """Start the servers for a run in *workspace* and yield this with their tools; end them afterwards.
 
         Raises :exc:`~sunwell.errors.ConfigurationError` if the caller's own executor cannot have the tools.
         """
         if self.servers is None or not self.servers.tool_names:
-            yield self
-            return
+            return nullcontext(self)
+        return self._served_by(self.servers, workspace)
+
+    @asynccontextmanager
+    async def _served_by(self, servers: McpServers, workspace: Path) -> AsyncIterator["Equipment"]:
         if self.executor is not None and not isinstance(self.executor, Toolbox):
             raise ConfigurationError(
                 f"MCP servers add their tools to a Toolbox, and the executor {type(self.executor).__name__} "
                 "is none: leave the servers out, or use a Toolbox"
             )
-        async with self.servers.served(Workspace(workspace).root) as found:
+        async with servers.served(Workspace(workspace).root) as found:
             yield attrs.evolve(
                 self, served=found.tools, problems=found.problems, server_secrets=found.secrets
             )
@@ -120,17 +122,19 @@ class Equipment:
     def executor_for(
         self,
         session: SessionContext,
-        journal: Journal,
+        journal: Journal | None,
         secrets: Secrets,
         workspace: Workspace | None = None,
     ) -> ToolExecutor:
         """Return who carries out the tool calls of the run in *journal*, under the rules of *session*.
 
+        Without a journal, no originals are kept until :func:`~sunwell.tools.policy.keep_originals` says so.
         *workspace* is that of *session*, if it is known already.
         Raises :exc:`~sunwell.errors.ConfigurationError` for rules that the executor cannot be held to.
         """
-        kept = Originals(journal.path.parent / "originals") if journal.path else None
-        secrets.join(self.server_secrets)
+        kept = Originals.of_run(journal.path) if journal and journal.path else None
+        if self.server_secrets is not None:
+            secrets.join(self.server_secrets)
         return self._ruled(session, secrets, kept, workspace)
 
     def preview(self, session: SessionContext, workspace: Workspace | None = None) -> ToolExecutor:
@@ -161,11 +165,21 @@ class Equipment:
             executor, own = DescribedExecutor(executor, tuple(tool.spec for tool in own)), ()
         self._require_carried_out(own)
         if executor is None:
-            executor = Toolbox(workspace, self.plugged(options).tools, secrets=secrets)
-        if own and isinstance(executor, Toolbox):
-            executor = executor.adding(own)
-        if self.served and isinstance(executor, Toolbox):
-            executor = executor.adding(self.served)
+            return Toolbox(
+                workspace.hiding(options.ignore),
+                (*self.plugged(options).tools, *own, *self.served),
+                allow_shell=options.allow_shell,
+                allow_python=options.allow_python,
+                approve=options.approve,
+                dry_run=options.dry_run,
+                sandbox=options.sandbox,
+                allow_network=options.allow_network,
+                secrets=secrets,
+                originals=kept,
+                allow_write=options.allow_write,
+            )
+        if isinstance(executor, Toolbox) and (own or self.served):
+            executor = executor.adding((*own, *self.served))
         rules = Rules(
             workspace,
             allow_shell=options.allow_shell,

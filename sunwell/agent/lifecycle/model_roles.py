@@ -63,16 +63,18 @@ def resolve_roles(
     """
     reason = ""
     warnings: list[str] = []
-    found: dict[str, ModelProtocol | None] = {}
+    found: dict[str, ModelProtocol | None] = dict.fromkeys(MODEL_ROLES)
     for role in MODEL_ROLES:
         first, second = getattr(agent, role), getattr(options, role)
         chosen = first if first is not None else second
+        if chosen is None:
+            continue
         try:
-            found[role] = None if chosen is None else resolve_model(chosen, registry)
+            found[role] = resolve_model(chosen, registry)
         except (UnknownModelError, MissingKeyError, ConfigurationError) as error:
             if role != "delegation_model" or fallback != "parent":
                 raise
-            found[role], reason = None, str(error)
+            reason = str(error)
         if first is not None and second is not None and _name(first) != _name(second):
             warnings.append(f"{role}: the agent's {_name(first)} is used, not the options' {_name(second)}")
         warnings += _retirement_warning(chosen)
@@ -106,8 +108,6 @@ def _name(reference: ModelReference) -> str:
     return reference if isinstance(reference, str) else reference.name
 
 
-def _retirement_warning(reference: ModelReference | None) -> list[str]:
-    if reference is None:
-        return []
+def _retirement_warning(reference: ModelReference) -> list[str]:
     retirement = retirement_of(_name(reference).rpartition("/")[2])
     return [retirement.sentence] if retirement else []

@@ -78,7 +78,7 @@ from sunwell.memory.outcome_store import outcomes_file
 from sunwell.models.connection import Connection
 from sunwell.tools.environment import secrets_from_environment
 from sunwell.tools.originals import Originals
-from sunwell.tools.policy import approver_of, is_dry_run
+from sunwell.tools.policy import approver_of, is_dry_run, keep_originals
 from sunwell.tools.sandbox import OFF_WARNING
 from sunwell.tools.toolbox import Toolbox
 from sunwell.tools.workspace import Workspace
@@ -231,6 +231,8 @@ class RunStart:
     """Whether receivers of the signals hear of the run."""
     workspace: Workspace | None = None
     """That of the session, if it is known already."""
+    tools: Toolset | None = None
+    """Those of the executor, if they are known already."""
     asked: AskedContexts | None = None
     """The long contexts that the task is a question about; ``None``: it is none."""
 
@@ -280,7 +282,7 @@ class RunStart:
         if self.settings is None and self.continuation is not None:
             settings |= self.continuation.settings()
         elif self.settings is None:
-            settings["surroundings"] = surroundings_of(session, tools.granted, self.secrets)
+            settings["surroundings"] = surroundings_of(session, tools.granted, self.secrets, self.workspace)
         else:  # as they were when the run opened: what follows must begin with the same bytes
             settings["surroundings"] = self.settings.get("surroundings", "")
         own = self.equipment.own_tools(session.options)
@@ -320,7 +322,7 @@ class RunStart:
         for name in ("system_prompt", "work_prompt"):
             if text := getattr(session.options, name):
                 settings["options"][name] = self.secrets.redact(text)
-        return self.secrets.cleaned(settings)
+        return self.secrets.cleaned_in_json(settings)
 
     def _confinement(self, session: SessionContext) -> Confinement:
         """Return how commands are confined; of a run that is played again, how they were."""
@@ -343,7 +345,7 @@ class RunStart:
 
     def _tools(self, session: SessionContext, lookup: ContextLookup | None = None) -> Toolset:
         """Return the tools of the run, which ask *lookup*; ``None``: they are only described."""
-        tools = Toolset.of(self.equipment.names(session.options), self.executor)
+        tools = self.tools or Toolset.of(self.equipment.names(session.options), self.executor)
         if self.recorded_only:  # as it was, whoever plays it again
             had = [name for name, _ in (self.settings or {}).get("code", {}).get("tools", ())]
             offers = "run_checks" in had
@@ -358,7 +360,7 @@ class RunStart:
         return tools.joined(RunChecksTool(self.checks, self.journal, goal, self.secrets))
 
     def _ladder_terms(self, session: SessionContext) -> LadderTerms:
-        kept = Originals(self.journal.path.parent / "originals") if self.journal.path else None
+        kept = Originals.of_run(self.journal.path) if self.journal.path else None
         return LadderTerms(
             workspace=(self.workspace or Workspace(session.workspace)).hiding(session.options.ignore),
             secrets=self.secrets,
@@ -565,15 +567,16 @@ def open_new(
     that is none, and if commands are allowed and there is no sandbox for them; there is no journal then.
     """
     workspace = Workspace(session.workspace)
-    preview = equipment.preview(session, workspace)
-    equipment.require_sandbox(session, preview)
-    Toolset.of(equipment.names(session.options), preview)
     secrets = learn_keys(secrets_from_environment(), roles)
+    executor = equipment.executor_for(session, None, secrets, workspace)
+    equipment.require_sandbox(session, executor)
+    tools = Toolset.of(equipment.names(session.options), executor)
     lookup_of(session, secrets)
     if (checks := chosen_checks(session, batch, secrets)) is not None:
         checks.require_sandbox()
     journal = journals.create(session.workspace, new_run_id())
-    executor = equipment.executor_for(session, journal, secrets, workspace)
+    if journal.path is not None:
+        keep_originals(executor, Originals.of_run(journal.path), workspace)
     if batch is not None:
         batch = batch.redacted(secrets.redact)
     return RunStart(
@@ -586,6 +589,7 @@ def open_new(
         lens_only=lens_only,
         checks=checks,
         workspace=workspace,
+        tools=tools,
         asked=asked,
     )
 
@@ -694,12 +698,12 @@ def require_approver(settings: Mapping[str, Any], executor: ToolExecutor) -> Non
 
 def learn_keys(secrets: Secrets, roles: Roles) -> Secrets:
     """Add the keys that the models were given to *secrets*, and return them."""
-    named = [
-        getattr(model, "connection", None)
-        for model in (roles.own, roles.smart, roles.worker, roles.second, roles.judge)
-    ]
-    connections = [one for one in named if isinstance(one, Connection)]
-    for value in dict.fromkeys([value for one in connections for value in one.secret_values()]):
+    values: dict[str, None] = {}
+    for model in (roles.own, roles.smart, roles.worker, roles.second, roles.judge):
+        connection = None if model is None else getattr(model, "connection", None)
+        if isinstance(connection, Connection):
+            values |= dict.fromkeys(connection.secret_values())
+    for value in values:
         secrets.add(value, "API key")
     return secrets
 

@@ -18,6 +18,7 @@ from sunwell.context.session import SessionContext
 from sunwell.context.surroundings import look_around
 from sunwell.core.lens import EphemeralLens
 from sunwell.core.secrets import Secrets
+from sunwell.tools.workspace import Workspace
 
 TOOLS_OF_THE_WORKSPACE = frozenset(
     {"list_files", "read_file", "search_files", "write_file", "edit_file", "run_command"}
@@ -82,13 +83,21 @@ class Guidance:
         return _written(self.caller, ORCHESTRATOR_PROMPT, self.surroundings, place, read)
 
 
-def surroundings_of(session: SessionContext, tools: Collection[str], secrets: Secrets) -> str:
-    """Return the surroundings of work in the workspace of *session*; empty if no tool looks at it."""
+def surroundings_of(
+    session: SessionContext, tools: Collection[str], secrets: Secrets, workspace: Workspace | None = None
+) -> str:
+    """Return the surroundings of work in the workspace of *session*; empty if no tool looks at it.
+
+    *workspace* is that of *session*, if it is known already.
+    """
     if TOOLS_OF_THE_WORKSPACE.isdisjoint(tools):
         return ""
     options = session.options
     seen = look_around(
-        session.workspace, secrets=secrets, reads_advice=options.workspace_advice, ignore=options.ignore
+        workspace or session.workspace,
+        secrets=secrets,
+        reads_advice=options.workspace_advice,
+        ignore=options.ignore,
     )
     return surroundings_text(seen)
 

@@ -1,7 +1,7 @@
 """What an :class:`~sunwell.agent.loop.AgentLoop` is told once. Public in ``sunwell.agent.loop``."""
 
 from operator import attrgetter
-from typing import Any, Self
+from typing import Self
 
 import attrs
 
@@ -23,12 +23,12 @@ NOT_OF_A_LOOP = (
 )  # fmt: skip
 """Options that whoever makes a loop decides: its models, its executor, and what its ``run`` is given."""
 _others_of = attrgetter(*NOT_OF_A_LOOP)
-_OTHERS = tuple(attrs.fields_dict(RunOptions)[name].default for name in NOT_OF_A_LOOP)
-_OF_A_LOOP = tuple(name for name in attrs.fields_dict(RunOptions) if name not in NOT_OF_A_LOOP)
-_options_of = attrgetter(*_OF_A_LOOP)
+_USUAL = {name: attrs.fields_dict(RunOptions)[name].default for name in NOT_OF_A_LOOP}
+_OTHERS = tuple(_USUAL.values())
+_RETRY = RetryPolicy()
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)
 class LoopConfig(RunOptions):
     """The options of a run as a loop reads them, with what the runs of a loop share.
 
@@ -37,7 +37,7 @@ class LoopConfig(RunOptions):
     :exc:`~sunwell.errors.ConfigurationError`.
     """
 
-    retry: RetryPolicy = attrs.field(default=RetryPolicy(), kw_only=True)
+    retry: RetryPolicy = attrs.field(default=_RETRY, kw_only=True)
     prices: PriceBook = attrs.field(factory=PriceBook, kw_only=True)
     lessons: CacheLessons = attrs.field(factory=CacheLessons, kw_only=True)
     """What providers' caches have shown so far; shared by the runs of an agent."""
@@ -47,7 +47,7 @@ class LoopConfig(RunOptions):
     def __attrs_post_init__(self) -> None:
         if _others_of(self) == _OTHERS:
             return
-        for name, usual in zip(NOT_OF_A_LOOP, _OTHERS, strict=True):
+        for name, usual in _USUAL.items():
             if getattr(self, name) != usual:
                 raise ConfigurationError(
                     f"a LoopConfig does not take {name}: give it to the AgentLoop, to its executor or "
@@ -55,9 +55,24 @@ class LoopConfig(RunOptions):
                 )
 
     @classmethod
-    def of(cls, options: RunOptions, **shared: Any) -> Self:
-        """Return the loop's part of *options*; *shared* are this class's own fields."""
-        return cls(**dict(zip(_OF_A_LOOP, _options_of(options), strict=True)), **shared)
+    def of(
+        cls,
+        options: RunOptions,
+        prices: PriceBook | None = None,
+        retry: RetryPolicy = _RETRY,
+        lessons: CacheLessons | None = None,
+    ) -> Self:
+        """Return the loop's part of *options*, with what the runs of a loop share."""
+        made = object.__new__(cls)
+        # Each value was checked when the options were made: it need not be once more.
+        vars(made).update(
+            vars(options) | _USUAL,
+            retry=retry,
+            prices=PriceBook() if prices is None else prices,
+            lessons=CacheLessons() if lessons is None else lessons,
+            earlier=(),
+        )
+        return made
 
     @property
     def ceilings(self) -> Budget:

@@ -98,7 +98,9 @@ class EventStream:
 
     def put(self, event: Event) -> None:
         """Add *event*; never waits."""
-        if not self.takes_all and not isinstance(event, RunFinished):
+        if isinstance(event, RunFinished):
+            self._ended = True  # who takes it need not wait until the run has ended
+        elif not self.takes_all:
             return
         self._events.append(event)
         self._wanted.clear()
@@ -120,8 +122,8 @@ class EventStream:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether the consumer has taken every event and asks for more."""
-        return self._wanted.is_set()
+        """Whether the consumer has taken every event that it wants, and asks for more."""
+        return not self.takes_all or self._wanted.is_set()
 
     async def hold(self) -> None:
         """Wait until the consumer has taken every event and asks for more.
@@ -144,6 +146,21 @@ class EventStream:
             self._wanted.set()
             await self._arrived.wait()
         return self._events.popleft()
+
+
+@attrs.define(eq=False)
+class _Wish:
+    """What a reader wants of the events of one run, which may not have begun."""
+
+    stream: EventStream | None = None
+    """The stream of the run, once it has begun."""
+    only_the_end: bool = False
+
+    def skip_to_the_end(self) -> None:
+        """Have every event but the last dropped from now on."""
+        self.only_the_end = True
+        if self.stream is not None:
+            self.stream.skip_to_the_end()
 
 
 @attrs.define(eq=False, repr=False)
@@ -171,17 +188,16 @@ class RunEvents(AsyncGenerator[Event, None]):
     # One reader at a time: drain() may come while another task waits for the next event, and an
     # asynchronous generator refuses a second caller.
     _reading: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
-    _opened: list[EventStream] = attrs.field(factory=list, init=False)
-    """The stream of the run, once it has begun."""
+    _wish: _Wish = attrs.field(factory=_Wish, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._events = _events_of(self._begin, self._going, self._opened)
+        self._events = _events_of(self._begin, self._going, self._wish)
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Event:
-        if not self._opened:
+        if self._wish.stream is None:
             self._started.add(self)
         # For each event, and so without "async with" and without _next(), which cost more than the rest.
         await self._reading.acquire()
@@ -212,10 +228,11 @@ class RunEvents(AsyncGenerator[Event, None]):
         Asked again, it returns the same. Raises what the run raises before anything is spent, and
         :exc:`RuntimeError` if the stream was closed before the run had ended.
         """
+        if not self._reading.locked():  # another task that reads wants what has happened until now
+            self._wish.skip_to_the_end()
         try:
             async for _ in self:
-                for stream in self._opened:
-                    stream.skip_to_the_end()
+                self._wish.skip_to_the_end()
         finally:
             if not self._reading.locked():  # another task that reads keeps the run
                 await self.aclose()
@@ -244,8 +261,8 @@ class RunEvents(AsyncGenerator[Event, None]):
 
     async def aclose(self) -> None:
         """Stop the run if it is still going, and wait until it is booked. Another task's reading ends."""
-        for stream in self._opened:
-            stream.abandon()
+        if self._wish.stream is not None:
+            self._wish.stream.abandon()
         async with self._reading:
             await self._events.aclose()
 
@@ -262,14 +279,16 @@ class RunEvents(AsyncGenerator[Event, None]):
 async def _events_of(
     begin: Callable[[], AbstractAsyncContextManager[EventStream]],
     going: "set[asyncio.Future[None]]",
-    opened: list[EventStream],
+    wish: _Wish,
 ) -> AsyncGenerator[Event, None]:
     # No reference to the stream: it is closed by the event loop if whoever held it lets it go.
     ended = asyncio.get_running_loop().create_future()
     going.add(ended)
     try:
         async with begin() as events:
-            opened.append(events)
+            wish.stream = events
+            if wish.only_the_end:
+                events.skip_to_the_end()
             async for event in events:
                 yield event
     finally:
@@ -405,6 +424,8 @@ class Run:
     _watchers: list[Callable[[Event], None]] = attrs.field(factory=list, init=False)
     _is_begun: bool = attrs.field(default=False, init=False)
     """Whether its start was told."""
+    is_stopping: bool = attrs.field(default=False, init=False)
+    """Whether it was stopped before it had begun, so that it is cancelled in its first step."""
     _used_before: float | None = attrs.field(default=None, init=False)
     """Seconds that earlier processes of the run used."""
 
@@ -481,15 +502,23 @@ class Run:
         self.tell(BUDGET_WARNING, BudgetWarning(*numbers))
 
     async def _hold(self) -> None:
+        if self.is_stopping:
+            await asyncio.sleep(0)
         if not self.stream.is_wanted:
             async with self.time_limits.pause("reader"):
                 await self.stream.hold()
 
     def tell_start(self, model: ModelProtocol) -> None:
         """Tell that the run has started, and how its commands are confined if any may run."""
+        self._is_begun = True
+        if self.hears(RUN_STARTED):
+            self._tell_start(model)
+        if self.confinement.sandbox != "none" and not self.gateway.recorded_only:
+            self.tell(SANDBOX_CHOSEN, SandboxChosen(self.confinement))
+
+    def _tell_start(self, model: ModelProtocol) -> None:
         path = str(self.journal.path) if self.journal.path else None
         earlier = self.tally.bill(self.root.path) if self.resumed else Bill()
-        self._is_begun = True
         self.tell(
             RUN_STARTED,
             RunStarted(
@@ -502,8 +531,6 @@ class Run:
                 earlier.uncertain_usd,
             ),
         )
-        if self.confinement.sandbox != "none" and not self.gateway.recorded_only:
-            self.tell(SANDBOX_CHOSEN, SandboxChosen(self.confinement))
 
     def take(self, workers: tuple[TaskResult, ...]) -> None:
         """Keep the results of *workers*, with all conflicts that they were a side of."""
@@ -657,7 +684,7 @@ class Run:
             confinement=self.confinement,
             left_behind=tuple(dict.fromkeys(self.left_behind)),
         )
-        return self.gateway.secrets.cleaned(result)
+        return self.gateway.secrets.cleaned_in_json(result)
 
 
 def _closed(result: TaskResult) -> RunClosed:

@@ -45,15 +45,19 @@ class Toolset:
     def __attrs_post_init__(self) -> None:
         # Asking whether it fits a protocol takes long: once for each executor is enough.
         self._by_name = {spec.name: spec for spec in self.specs}
-        found = self._executors.items()
-        each = {id(one): one for one in self._executors.values()}.values()
-        staging = {id(one) for one in each if has_methods_of(one, StagingExecutor)}
-        placed = {id(one) for one in each if has_methods_of(one, PlacedExecutor)}
-        self._staging = {name: cast(StagingExecutor, one) for name, one in found if id(one) in staging}
-        self._placed = {name: cast(PlacedExecutor, one) for name, one in found if id(one) in placed}
+        each = list({id(one): one for one in self._executors.values()}.values())
+        self._staging = self._with_methods_of(StagingExecutor, each)
+        self._placed = self._with_methods_of(PlacedExecutor, each)
         self._parallel = frozenset([name for name, one in self._staging.items() if one.is_parallel(name)])
         shared = [one for one in each if has_methods_of(one, SharedExecutor)]
         self._shared = tuple(cast(list[SharedExecutor], shared))
+
+    def _with_methods_of(self, protocol: type, each: list[ToolExecutor]) -> dict[str, Any]:
+        """Return the executors that have all methods of *protocol*, by tool, where *each* is one of them."""
+        fitting = {id(one) for one in each if has_methods_of(one, protocol)}
+        if len(fitting) == len(each):  # mostly there is one, which has all tools
+            return self._executors
+        return {name: one for name, one in self._executors.items() if id(one) in fitting}
 
     @classmethod
     def of(cls, tools: Sequence[Tool | str] | None, executor: ToolExecutor | None) -> "Toolset":

@@ -30,3 +30,12 @@ def test_a_run_is_held_until_its_consumer_asks_for_more() -> None:
         assert steps == ["after one, 60 seconds later"]
 
     run_virtual(main())
+
+
+def test_who_wants_only_the_end_holds_nothing_up() -> None:
+    """There is nothing to take before it, so nobody has to wait until it is asked for."""
+    stream = EventStream()
+    assert not stream.is_wanted
+    stream.skip_to_the_end()
+    stream.put(Warned("one"))
+    assert (stream.is_wanted, stream.takes_all) == (True, False)
