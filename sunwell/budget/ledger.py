@@ -34,6 +34,24 @@ class _Held:
     reserve_number: int
 
 
+class _NearestAccounts(dict[str, Account]):
+    """The account that holds for each path: its own, or the nearest one above. Each call asks many times."""
+
+    def __init__(self, opened: dict[str, Account], root: str) -> None:
+        super().__init__()
+        self._opened = opened
+        self._root = root
+
+    def __missing__(self, path: str) -> Account:
+        at = path
+        while at:
+            if (account := self._opened.get(at)) is not None:
+                self[path] = account
+                return account
+            at = at.rpartition("/")[0]
+        raise RuntimeError(f"{path} is not in the tree of {self._root}")
+
+
 @attrs.define(eq=False)
 class TreeLedger:
     """Implements :class:`~sunwell.budget.ledger_protocol.Ledger` on one event loop.
@@ -63,8 +81,8 @@ class TreeLedger:
     clock: Clock = attrs.field(factory=Clock)
     _accounts: dict[str, Account] = attrs.field(factory=dict, init=False)
     _inner: set[str] = attrs.field(factory=set, init=False)
-    _found: dict[str, Account] = attrs.field(factory=dict, init=False)
-    """The nearest account of each path that was asked for since the latest account was opened."""
+    _nearest: _NearestAccounts = attrs.field(init=False)
+    """Those that were asked for since the latest account was opened."""
     _open: dict[int, _Held] = attrs.field(factory=dict, init=False)
     _lines: Lines = attrs.field(init=False)
     _past: Past = attrs.field(factory=Past, init=False)
@@ -74,6 +92,7 @@ class TreeLedger:
         account = Account(self.root)
         account.chain = (account,)
         self._accounts[self.root] = account
+        self._nearest = _NearestAccounts(self._accounts, self.root)
         self._lines = Lines(self._judge, self._book, self.release, self.clock)
 
     def open(self, path: str, budget: Budget, *, new_tokens: int | None = None) -> None:
@@ -98,7 +117,7 @@ class TreeLedger:
 
     async def reserve(self, path: str, claim: Claim) -> Reservation:
         """Hold room for one attempt; see the class for who gets what, and who waits."""
-        account = self._found.get(path) or self._nearest(path)
+        account = self._nearest[path]
         output = claim.max_output_tokens
         usd = claim.most_usd(output)
         # Only if nobody waits: a claim that came later and fits would take the room that comes free for one
@@ -125,7 +144,7 @@ class TreeLedger:
         # another call may have been billed above its bound, and what it used beyond it was promised to
         # this one.
         path = reservation.account
-        for account in (self._found.get(path) or self._nearest(path)).chain:
+        for account in self._nearest[path].chain:
             if limit := account.passed_limit():
                 self.release(reservation)
                 raise overtaken(reservation, account, limit)
@@ -164,7 +183,7 @@ class TreeLedger:
 
     def take_turn(self, path: str) -> None:
         """Count one turn, or raise :exc:`~sunwell.errors.BudgetExhausted`."""
-        chain = (self._found.get(path) or self._nearest(path)).chain
+        chain = self._nearest[path].chain
         # All are checked before any is counted: a turn refused below must not count above.
         for account in chain:
             if account.turns.ceiling is not None and account.turns.room(later=False) < 1:
@@ -176,12 +195,12 @@ class TreeLedger:
     def hold_back(self, path: str, tokens: int, usd: Decimal | None, seconds: float = 0.0) -> None:
         """Set the closing reserve of the account of *path*; see the protocol."""
         calls = 1 if tokens or usd or seconds else 0
-        account = self._found.get(path) or self._nearest(path)
+        account = self._nearest[path]
         self._set_reserve(account, (usd or Decimal(0), tokens, calls, tokens), seconds)
 
     def restore(self, path: str, amount: Amount) -> None:
         """Add what earlier processes of the same run used at *path*; see the protocol."""
-        nearest = self._nearest(path)
+        nearest = self._nearest[path]
         for account in nearest.chain:
             book(account, amount)
         if nearest.path == path:
@@ -199,12 +218,12 @@ class TreeLedger:
 
     def used(self, path: str) -> Amount:
         """Return what the account of *path* has used; its seconds are those of its own clock."""
-        account = self._nearest(path)
+        account = self._nearest[path]
         return account.amount(self.clock.elapsed_seconds(account))
 
     def held_back(self, path: str) -> Amount:
         """Return, as reserved, what ordinary calls must leave for closing calls at the account of *path*."""
-        account = self._nearest(path)
+        account = self._nearest[path]
         return Amount(
             reserved_usd=account.usd.kept,
             reserved_tokens=account.tokens.kept,
@@ -215,7 +234,7 @@ class TreeLedger:
     def standing(self, path: str, limit: str) -> Standing | None:
         """Return where the ceiling on *limit* stands that leaves least room at *path*; see the protocol."""
         found = []
-        for account in self._nearest(path).chain:
+        for account in self._nearest[path].chain:
             gauge = getattr(account, limit)
             if gauge.ceiling is not None:
                 found.append(standing_of(limit, gauge, account.path))
@@ -223,7 +242,7 @@ class TreeLedger:
 
     def kept_usd(self, path: str) -> Decimal:
         """Return what is kept of the account's ceiling in US dollars for closing calls; see the protocol."""
-        usd = (self._found.get(path) or self._nearest(path)).usd
+        usd = self._nearest[path].usd
         return usd.zero if usd.ceiling is None else max(usd.zero, min(usd.kept, usd.ceiling - usd.booked))
 
     def tokens_left(self, path: str) -> int | None:
@@ -243,7 +262,7 @@ class TreeLedger:
 
     def seconds_left(self, path: str) -> float | None:
         """Return the time that all ceilings above *path* still allow; ``None``: no ceiling."""
-        return self.clock.least_left_seconds((self._found.get(path) or self._nearest(path)).chain)
+        return self.clock.least_left_seconds(self._nearest[path].chain)
 
     def ceilings(self, path: str) -> tuple[CeilingLeft, ...]:
         """Return the ceilings in dollars or tokens that hold at *path*, from the top down."""
@@ -253,14 +272,14 @@ class TreeLedger:
                 None if account.usd.ceiling is None else account.usd.room(later=True),
                 None if account.tokens.ceiling is None else account.tokens.room(later=True),
             )
-            for account in self._nearest(path).chain
+            for account in self._nearest[path].chain
             if account.usd.ceiling is not None or account.tokens.ceiling is not None
         )
 
     def _least_room(self, path: str, limit: str) -> Any:
         """Return what an ordinary claim may still take of *limit*; ``None``: no ceiling."""
         least = None
-        for account in (self._found.get(path) or self._nearest(path)).chain:
+        for account in self._nearest[path].chain:
             gauge = getattr(account, limit)
             if gauge.ceiling is not None:
                 room = max(gauge.room(later=False), gauge.zero)
@@ -268,7 +287,7 @@ class TreeLedger:
         return least
 
     def _add(self, path: str) -> Account:
-        above = self._nearest(path)
+        above = self._nearest[path]
         # The accounts below have their chains already, and would be booked past a new one above them.
         if path in self._inner:
             raise RuntimeError(f"accounts are opened from the top down, and there is one below {path}")
@@ -277,7 +296,7 @@ class TreeLedger:
         # A resume restores what the journal tells before any worker opens its account again.
         self._past.give(account)
         self._accounts[path] = account
-        self._found.clear()
+        self._nearest.clear()
         self._inner.update(upwards(path))
         return account
 
@@ -289,17 +308,6 @@ class TreeLedger:
             self._lines.set_timers(account)
         if self._lines.waiting:
             self._lines.stir(account.chain)
-
-    def _nearest(self, path: str) -> Account:
-        if (account := self._found.get(path)) is not None:
-            return account
-        at = path
-        while at:
-            if (account := self._accounts.get(at)) is not None:
-                self._found[path] = account
-                return account
-            at = at.rpartition("/")[0]
-        raise RuntimeError(f"{path} is not in the tree of {self.root}")
 
     def _has_room(self, account: Account, claim: Claim, usd: Decimal | None) -> bool:
         """Say whether an ordinary claim, which costs *usd* at most, fits in full, at every account."""
