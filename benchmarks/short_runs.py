@@ -160,18 +160,17 @@ async def in_turns(ours: Work, theirs: Work, measure: Callable[[Work], Awaitable
     return found
 
 
-async def measured(wire: str, kind: str, ports: tuple[int, int]) -> dict[str, Any]:
+async def measured(wire: str, kind: str, ports: tuple[int, int], folder: Path) -> dict[str, Any]:
     """Measure one wire format with one kind of tools: a run by itself, then many at once."""
     found: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        specs = tools_of(folder, kind)
-        async with LOOPS[wire](ports[0], specs) as theirs:
-            ours = run_of(wire, ports[0], folder, kind, CALLS)
-            found["cpu_us"] = await in_turns(ours, theirs, lambda work: cpu_us(work, CALLS), REPETITIONS)
-        async with LOOPS[wire](ports[1], specs) as theirs:
-            ours = run_of(wire, ports[1], folder, kind, CALLS_OF_MANY)
-            found["wall_ms"] = await in_turns(ours, theirs, lambda work: wall_ms(work, RUNS), ROUNDS)
+    folder.mkdir()
+    specs = tools_of(folder, kind)
+    async with LOOPS[wire](ports[0], specs) as theirs:
+        ours = run_of(wire, ports[0], folder, kind, CALLS)
+        found["cpu_us"] = await in_turns(ours, theirs, lambda work: cpu_us(work, CALLS), REPETITIONS)
+    async with LOOPS[wire](ports[1], specs) as theirs:
+        ours = run_of(wire, ports[1], folder, kind, CALLS_OF_MANY)
+        found["wall_ms"] = await in_turns(ours, theirs, lambda work: wall_ms(work, RUNS), ROUNDS)
     await close_clients()
     return found
 
@@ -192,9 +191,13 @@ async def main() -> None:
     """Measure, print and write the result; fail where a call takes more than the aim."""
     found: dict[str, Any] = {"calls": CALLS, "repetitions": REPETITIONS, "runs": RUNS}
     found |= {"calls_of_each": CALLS_OF_MANY, "delay_ms": DELAY_SECONDS * 1000, "rounds": ROUNDS}
-    with server(CALLS, 0) as at_once, server(CALLS_OF_MANY) as slow:
+    # Removed at the end: a file system may take long for new folders where others have just been removed.
+    with server(CALLS, 0) as at_once, server(CALLS_OF_MANY) as slow, tempfile.TemporaryDirectory() as name:
         for wire in LOOPS:
-            found[wire] = {kind: await measured(wire, kind, (at_once, slow)) for kind in ("own", "workspace")}
+            found[wire] = {
+                kind: await measured(wire, kind, (at_once, slow), Path(name) / f"{wire}-{kind}")
+                for kind in ("own", "workspace")
+            }
     print(json.dumps(found, indent=2))
     print(record("short_runs", found))
     if said := missed(found):
