@@ -359,7 +359,7 @@ def _names_of(cls: type) -> frozenset[str]:
     return frozenset(attrs.fields_dict(cls))
 
 
-@attrs.frozen(field_transformer=_checked, slots=False)  # LoopConfig takes all values over in one step
+@attrs.frozen(field_transformer=_checked)
 class RunOptions:
     """Options for one run; the first four are RFC-137's.
 

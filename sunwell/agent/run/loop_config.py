@@ -1,5 +1,7 @@
 """What an :class:`~sunwell.agent.loop.AgentLoop` is told once. Public in ``sunwell.agent.loop``."""
 
+from collections import deque
+from itertools import repeat
 from operator import attrgetter
 from typing import Self
 
@@ -25,10 +27,13 @@ NOT_OF_A_LOOP = (
 _others_of = attrgetter(*NOT_OF_A_LOOP)
 _USUAL = {name: attrs.fields_dict(RunOptions)[name].default for name in NOT_OF_A_LOOP}
 _OTHERS = tuple(_USUAL.values())
+_TAKEN = tuple(name for name in attrs.fields_dict(RunOptions) if name not in _USUAL)
+_taken_from = attrgetter(*_TAKEN)
+_NAMES = (*_TAKEN, *_USUAL, "retry", "prices", "lessons", "earlier")
 _RETRY = RetryPolicy()
 
 
-@attrs.frozen(slots=False)
+@attrs.frozen
 class LoopConfig(RunOptions):
     """The options of a run as a loop reads them, with what the runs of a loop share.
 
@@ -63,15 +68,12 @@ class LoopConfig(RunOptions):
         lessons: CacheLessons | None = None,
     ) -> Self:
         """Return the loop's part of *options*, with what the runs of a loop share."""
+        prices = PriceBook() if prices is None else prices
+        lessons = CacheLessons() if lessons is None else lessons
         made = object.__new__(cls)
         # Each value was checked when the options were made: it need not be once more.
-        vars(made).update(
-            vars(options) | _USUAL,
-            retry=retry,
-            prices=PriceBook() if prices is None else prices,
-            lessons=CacheLessons() if lessons is None else lessons,
-            earlier=(),
-        )
+        values = (*_taken_from(options), *_OTHERS, retry, prices, lessons, ())
+        deque(map(object.__setattr__, repeat(made), _NAMES, values), maxlen=0)
         return made
 
     @property
