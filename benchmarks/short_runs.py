@@ -7,6 +7,9 @@ alone, or that and all tools of the workspace. Their results are awaited, and no
 those of calls are then not made. The SDK is called as its documentation shows, with the same messages and
 the same tools.
 
+The CPU is measured a second time with the workspace in memory, where the system has such a file system:
+what differs is what the disk costs, which is another on each machine.
+
 One process measures both sides in turns against one server, which is a process of its own. Both sides
 have loaded everything and use open connections. An agent is made for each run; the SDK's client is not.
 """
@@ -18,6 +21,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +40,7 @@ from sunwell.tools.workspace import Workspace
 CALLS, REPETITIONS = 11, 25
 RUNS, CALLS_OF_MANY, ROUNDS = 200, 3, 5
 OPTIONS = RunOptions(budget=BUDGET)
+MEMORY = Path("/dev/shm")
 AIM = {"chat": 0.35, "messages": 0.8}
 """The most CPU that a call of a short run should take, to the SDK's."""
 
@@ -167,10 +172,15 @@ async def measured(wire: str, kind: str, ports: tuple[int, int], folder: Path) -
     specs = tools_of(folder, kind)
     async with LOOPS[wire](ports[0], specs) as theirs:
         ours = run_of(wire, ports[0], folder, kind, CALLS)
-        found["cpu_us"] = await in_turns(ours, theirs, lambda work: cpu_us(work, CALLS), REPETITIONS)
+        found["cpu_us"] = await in_turns(ours, theirs, partial(cpu_us, calls=CALLS), REPETITIONS)
+        if MEMORY.is_dir():
+            with tempfile.TemporaryDirectory(dir=MEMORY) as name:
+                ours = run_of(wire, ports[0], Path(name), kind, CALLS)
+                measure = partial(cpu_us, calls=CALLS)
+                found["cpu_us_in_memory"] = await in_turns(ours, theirs, measure, REPETITIONS)
     async with LOOPS[wire](ports[1], specs) as theirs:
         ours = run_of(wire, ports[1], folder, kind, CALLS_OF_MANY)
-        found["wall_ms"] = await in_turns(ours, theirs, lambda work: wall_ms(work, RUNS), ROUNDS)
+        found["wall_ms"] = await in_turns(ours, theirs, partial(wall_ms, runs=RUNS), ROUNDS)
     await close_clients()
     return found
 

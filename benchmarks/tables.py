@@ -50,6 +50,8 @@ def short_runs(found: Found) -> list[str]:
         "tools",
         f"a call of {found['calls']}, CPU, µs",
         "to the SDK",
+        "in memory, µs",
+        "to the SDK",
         f"{found['runs']} runs, ms",
         "to the SDK",
     )
@@ -59,6 +61,7 @@ def short_runs(found: Found) -> list[str]:
             kind,
             f"{row['cpu_us']['median_run']:,.0f}",
             row["cpu_us"]["median_to_sdk"],
+            *_in_memory(row),
             f"{row['wall_ms']['median_run']:,.0f}",
             row["wall_ms"]["median_to_sdk"],
         ]
@@ -66,6 +69,11 @@ def short_runs(found: Found) -> list[str]:
         for kind, row in found[wire].items()
     )
     return rows(head, body)
+
+
+def _in_memory(row: Found) -> list[object]:
+    found = row.get("cpu_us_in_memory")
+    return [f"{found['median_run']:,.0f}", found["median_to_sdk"]] if found else ["", ""]
 
 
 def delegation(found: Found) -> list[str]:
