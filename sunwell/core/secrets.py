@@ -35,6 +35,8 @@ _ESCAPED_LETTER = re.compile(  # one class of characters at its beginning: that 
     rf"[%&\\](?:(?<=%)(?:25)?{_LETTER}|(?<=\\)(?:x|u00|U000000){_LETTER}|(?<=\\)[01][0-7]{{2}}"
     rf"|(?<=&)#(?:[xX]0{{0,5}}{_LETTER}|0{{0,5}}(?:4[89]|5[0-7]|6[5-9]|[78][0-9]|90|9[7-9]|1[01][0-9]|12[0-2]));?)"
 )
+_ANSI_CODE_IN_BYTES = re.compile(_ANSI.encode())
+_ESCAPED_LETTER_IN_BYTES = re.compile(_ESCAPED_LETTER.pattern.encode())
 _MANY_LETTERS = 3
 """Letters and digits need no escape: a text with so many of them may hide a word by escaping some of it."""
 
@@ -306,6 +308,11 @@ class _Sought:
         return frozenset(one[:size] for one in plain for size in range(1, len(one) + 1))
 
     @functools.cached_property
+    def anchors_in_bytes(self) -> tuple[bytes, ...]:
+        """The anchors for :meth:`is_free_in_bytes`."""
+        return tuple(map(str.encode, self.anchors or ()))
+
+    @functools.cached_property
     def longest_prefix(self) -> int:
         """Length of the longest of them."""
         return max((len(one) for form in self.forms for one in form.prefixes), default=0)
@@ -348,9 +355,13 @@ class _Sought:
         return True
 
     def is_free_in_bytes(self, data: bytes) -> bool:
-        """The same for a text in UTF-8, in which colours and escapes may be."""
-        squeezed = _squeezed(data.decode("latin-1"))
-        return not self.may_be_in(squeezed) and not _may_hide_words(squeezed)
+        """The same for a text in UTF-8, in which colours and escapes may be; it may have megabytes."""
+        if self.anchors is None:
+            return False
+        if b"\x1b" in data:
+            data = _ANSI_CODE_IN_BYTES.sub(b"", data)
+        data = data.replace(b"\r", b"").replace(b"\n", b"")
+        return not any(map(data.__contains__, self.anchors_in_bytes)) and not _may_hide_words_in(data)
 
     def may_begin_in(self, text: str) -> bool:
         """Whether a form may be in *text*, or begin in it and end in what follows."""
@@ -501,6 +512,14 @@ def _may_hide_words(squeezed: str) -> bool:
     if not ("%" in squeezed or "&" in squeezed or "\\" in squeezed):
         return False
     letters = islice(_ESCAPED_LETTER.finditer(squeezed), _MANY_LETTERS)
+    return sum(1 for _ in letters) == _MANY_LETTERS
+
+
+def _may_hide_words_in(squeezed: bytes) -> bool:
+    """The same for bytes."""
+    if not (b"%" in squeezed or b"&" in squeezed or b"\\" in squeezed):
+        return False
+    letters = islice(_ESCAPED_LETTER_IN_BYTES.finditer(squeezed), _MANY_LETTERS)
     return sum(1 for _ in letters) == _MANY_LETTERS
 
 
