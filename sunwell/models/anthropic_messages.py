@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import attrs
 
-from sunwell.core.kept import kept_by_identity
 from sunwell.core.message import History, Message, Part, Text, Thinking, ToolCall, ToolResult
 from sunwell.core.model import (
     CacheLife,
@@ -17,7 +16,6 @@ from sunwell.core.model import (
     Delta,
     Effort,
     Request,
-    ResponseSchema,
     ToolSpec,
 )
 from sunwell.models.answers import (
@@ -40,7 +38,7 @@ from sunwell.models.http_model import UNTUNED, HttpModel, Tuning
 from sunwell.models.learning import Lesson, asked_in_words, learned, lesson, without
 from sunwell.models.returned import goes_back, origin_of, sound_arguments, sound_name
 from sunwell.models.usage import NO_USAGE, UsageReading, count, stated_cost_usd, usage_of
-from sunwell.models.written import RequestFrame, kept_without_schema, utf8, write_json, write_text
+from sunwell.models.written import RequestFrame, kept_frames, utf8, write_json, write_text
 
 FORMAT = "anthropic-messages"
 ORIGIN = "anthropic"
@@ -108,18 +106,11 @@ def encode_request(
     *origin* names the model that is asked: what it thought goes back to it. With *counting*, the fields are
     left out that the endpoint does not accept which only counts.
     """
-    schema = request.response_schema
-    frame = (_kept_frame if schema is None else _frame)(  # a schema is the caller's, and may have changed
-        request.system,
-        request.tools,
+    frame = _frame(
+        request,
         features,
-        schema,
-        caching=request.caching,  # by value: some conversations make one for each request
         model_id=model_id,
         origin=origin,
-        max_output_tokens=request.max_output_tokens,
-        effort=request.effort,
-        tool_choice=request.tool_choice,
         thinking_tokens=thinking_tokens,
         streaming=streaming,
         counting=counting,
@@ -135,42 +126,27 @@ def encode_request(
     return (*frame.before, opening + b"," if opening and messages else opening, messages, frame.after)
 
 
+@kept_frames
 def _frame(
-    system: tuple[str, ...],
-    tools: tuple[ToolSpec, ...],
+    request: Request,
     features: MessagesFeatures,
-    schema: ResponseSchema | None,
     *,
-    caching: Caching,
     model_id: str,
     origin: str,
-    max_output_tokens: int | None,
-    effort: Effort | None,
-    tool_choice: str,
     thinking_tokens: int | None,
     streaming: bool,
     counting: bool,
 ) -> RequestFrame:
-    sections = _written_sections(system) + asked_in_words(schema, features.schema)
-    life = caching.prefix if features.cache else None
+    sections = _written_sections(request.system) + asked_in_words(request, features.schema)
+    life = request.caching.prefix if features.cache else None
     prefix_mark = "" if life is None else _cache_control(life if features.cache_life else None)
     returned = origin if features.returns_thinking else ""
-    tail = _tail(
-        max_output_tokens,
-        effort,
-        caching,
-        features,
-        thinking_tokens,
-        streaming,
-        counting,
-        bool(tools) and tool_choice == "none",
-        schema if features.schema == "json_schema" else None,
-    )
+    tail = _tail(request, features, thinking_tokens, streaming=streaming, counting=counting)
     return RequestFrame(
         before=(
             b'{"model":',
             utf8(write_text(model_id)),
-            _tools(tools, "" if sections else prefix_mark),
+            _tools(request.tools, "" if sections else prefix_mark),
             _system(sections, prefix_mark),
             b',"messages":[',
         ),
@@ -178,9 +154,6 @@ def _frame(
         message_format=f"{FORMAT}|{returned}",
         encode=partial(encode_message, origin=returned),
     )
-
-
-_kept_frame = kept_by_identity(_frame)
 
 
 def _with_mark_after(messages: History, index: int, encode: Callable[[Message], bytes], mark: str) -> bytes:
@@ -259,18 +232,15 @@ def _conversation_mark(caching: Caching, features: MessagesFeatures) -> str:
     return _cache_control((caching.prefix or "5m") if features.cache_life else None)
 
 
-@kept_without_schema
 def _tail(
-    asked: int | None,
-    effort: Effort | None,
-    caching: Caching,
+    request: Request,
     features: MessagesFeatures,
     thinking_tokens: int | None,
+    *,
     streaming: bool,
     counting: bool,
-    is_without_tools: bool,
-    schema: ResponseSchema | None,
 ) -> bytes:
+    asked, effort, caching = request.max_output_tokens, request.effort, request.caching
     limit = DEFAULT_MAX_OUTPUT_TOKENS if asked is None else asked
     # What only counts accepts neither the limit nor a stream.
     fields: dict[str, Any] = {} if counting else {"max_tokens": limit}
@@ -280,13 +250,13 @@ def _tail(
         fields["thinking"] = (
             {"type": "adaptive"} if is_adaptive else {"type": "enabled", "budget_tokens": budget}
         )
-    if is_without_tools:
+    if request.tools and request.tool_choice == "none":
         fields["tool_choice"] = {"type": "none"}
     output: dict[str, Any] = {}
     if effort is not None and features.effort:
         output["effort"] = _EFFORTS.get(effort, effort)
-    if schema is not None:
-        output["format"] = {"type": "json_schema", "schema": schema.schema}
+    if request.response_schema is not None and features.schema == "json_schema":
+        output["format"] = {"type": "json_schema", "schema": request.response_schema.schema}
     if output:
         fields["output_config"] = output
     if streaming and not counting:

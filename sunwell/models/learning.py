@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 import attrs
 
-from sunwell.core.model import ResponseSchema
+from sunwell.core.model import Request
 from sunwell.models.written import write_json
 
 SCHEMA_IN_WORDS = "Answer with one JSON object and nothing else. It must obey this JSON schema:"
@@ -62,8 +62,9 @@ def learned(features: Features, refusal: str, lessons: Sequence[Lesson[Features]
     return None
 
 
-def asked_in_words(schema: ResponseSchema | None, enforced: str) -> tuple[str, ...]:
-    """Return *schema* as an instruction, unless the server enforces it: ``json_schema``."""
+def asked_in_words(request: Request, enforced: str) -> tuple[str, ...]:
+    """Return the schema of *request* as an instruction, unless the server enforces it: ``json_schema``."""
+    schema = request.response_schema
     if schema is None or enforced == "json_schema":
         return ()
     return (f"{SCHEMA_IN_WORDS}\n{write_json(schema.schema)}",)

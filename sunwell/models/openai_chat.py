@@ -8,9 +8,8 @@ from typing import Any
 
 import attrs
 
-from sunwell.core.kept import kept_by_identity
 from sunwell.core.message import Message, Part, Text, Thinking, ToolCall, ToolResult
-from sunwell.core.model import Caching, Completion, Delta, Effort, Request, ResponseSchema, Stop, ToolSpec
+from sunwell.core.model import Completion, Delta, Request, Stop, ToolSpec
 from sunwell.errors import BadRequest
 from sunwell.models.answers import (
     ErrorInAnswer,
@@ -44,7 +43,7 @@ from sunwell.models.returned import (
     thinking_of,
 )
 from sunwell.models.usage import ANY_CHAT, UsageDialect, UsageReading, stated_cost_usd
-from sunwell.models.written import RequestFrame, kept_without_schema, utf8, write_json, write_text
+from sunwell.models.written import RequestFrame, kept_frames, utf8, write_json, write_text
 
 ORIGIN = "openai-chat"
 _LONGEST_NAME = 64
@@ -58,65 +57,30 @@ def encode_request(
 
     *origin* names the model that is asked: what it wrote goes back to it.
     """
-    schema = request.response_schema
-    frame = (_kept_frame if schema is None else _frame)(  # a schema is the caller's, and may have changed
-        request.system,
-        request.tools,
-        quirks,
-        schema,
-        caching=request.caching,  # by value: some conversations make one for each request
-        model_id=model_id,
-        origin=origin,
-        max_output_tokens=request.max_output_tokens,
-        effort=request.effort,
-        tool_choice=request.tool_choice,
-        streaming=streaming,
-    )
+    frame = _frame(request, quirks, model_id=model_id, origin=origin, streaming=streaming)
     messages = request.messages.encoded(frame.message_format, frame.encode)
     return (*frame.before, b"," if frame.before[-1] and messages else b"", messages, frame.after)
 
 
+@kept_frames
 def _frame(
-    system: tuple[str, ...],
-    tools: tuple[ToolSpec, ...],
-    quirks: ChatQuirks,
-    schema: ResponseSchema | None,
-    *,
-    caching: Caching,
-    model_id: str,
-    origin: str,
-    max_output_tokens: int | None,
-    effort: Effort | None,
-    tool_choice: str,
-    streaming: bool,
+    request: Request, quirks: ChatQuirks, *, model_id: str, origin: str, streaming: bool
 ) -> RequestFrame:
-    asked = asked_in_words(schema, quirks.schema)
-    sections = tuple(section for section in system if section) + asked
-    mark = quirks.breakpoints and caching.prefix is not None
-    tail = _tail(
-        max_output_tokens,
-        effort,
-        caching,
-        quirks,
-        streaming,
-        bool(tools) and tool_choice == "none",
-        None if quirks.schema == "none" else schema,
-    )
+    asked = asked_in_words(request, quirks.schema)
+    sections = tuple(section for section in request.system if section) + asked
+    mark = quirks.breakpoints and request.caching.prefix is not None
     return RequestFrame(
         before=(
             b'{"model":',
             utf8(write_text(model_id)),
-            _tools(tools, quirks.strict_tools),
+            _tools(request.tools, quirks.strict_tools),
             b',"messages":[',
             _system(sections, quirks.system_parts, mark),
         ),
-        after=b"]" + tail + b"}",
+        after=b"]" + _tail(request, quirks, streaming=streaming) + b"}",
         message_format=quirks.message_format(origin),
         encode=partial(encode_message, quirks=quirks, origin=origin),
     )
-
-
-_kept_frame = kept_by_identity(_frame)
 
 
 def encode_message(message: Message, quirks: ChatQuirks = COMPATIBLE, origin: str = ORIGIN) -> bytes:
@@ -236,31 +200,23 @@ def _tools(tools: tuple[ToolSpec, ...], strict: bool) -> bytes:
     return utf8(f',"tools":[{",".join(written)}]')
 
 
-@kept_without_schema
-def _tail(
-    max_output_tokens: int | None,
-    effort: Effort | None,
-    caching: Caching,
-    quirks: ChatQuirks,
-    streaming: bool,
-    is_without_tools: bool,
-    schema: ResponseSchema | None,
-) -> bytes:
+def _tail(request: Request, quirks: ChatQuirks, *, streaming: bool) -> bytes:
     fields: dict[str, Any] = {}
-    if max_output_tokens is not None:
-        fields[quirks.token_limit] = max_output_tokens
-    if is_without_tools:
+    if request.max_output_tokens is not None:
+        fields[quirks.token_limit] = request.max_output_tokens
+    if request.tools and request.tool_choice == "none":
         fields["tool_choice"] = "none"
-    if effort is not None and quirks.effort:
-        fields["reasoning_effort"] = effort
+    if request.effort is not None and quirks.effort:
+        fields["reasoning_effort"] = request.effort
+    schema = None if quirks.schema == "none" else request.response_schema
     if schema is not None and quirks.schema == "json_schema":
         described = {"name": schema.name, "schema": schema.schema, "strict": True}
         fields["response_format"] = {"type": "json_schema", "json_schema": described}
     elif schema is not None:
         fields["response_format"] = {"type": "json_object"}
-    if quirks.cache_key and caching.key:
-        fields["prompt_cache_key"] = caching.key
-    if quirks.breakpoints and not caching.conversation:
+    if quirks.cache_key and request.caching.key:
+        fields["prompt_cache_key"] = request.caching.key
+    if quirks.breakpoints and not request.caching.conversation:
         fields["prompt_cache_options"] = {"mode": "explicit"}  # no write for the end of the messages
     if streaming:
         fields["stream"] = True

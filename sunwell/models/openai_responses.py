@@ -7,9 +7,8 @@ from typing import Any, Literal
 
 import attrs
 
-from sunwell.core.kept import kept_by_identity
 from sunwell.core.message import Message, Part, Text, Thinking, ToolCall, ToolResult
-from sunwell.core.model import Caching, Completion, Delta, Effort, Request, ResponseSchema, Stop, ToolSpec
+from sunwell.core.model import Completion, Delta, Request, Stop, ToolSpec
 from sunwell.models.answers import (
     ErrorInAnswer,
     NotAnAnswer,
@@ -36,7 +35,7 @@ from sunwell.models.returned import (
     sound_name,
 )
 from sunwell.models.usage import OPENAI_RESPONSES, stated_cost_usd
-from sunwell.models.written import RequestFrame, kept_without_schema, utf8, write_json, write_text
+from sunwell.models.written import RequestFrame, kept_frames, utf8, write_json, write_text
 
 FORMAT = "openai-responses"
 ORIGIN = "openai-responses"
@@ -86,59 +85,33 @@ def encode_request(
     *origin* names the model that is asked: what it wrote goes back to it. With *counting*, the fields are
     left out that the endpoint does not accept which only counts.
     """
-    schema = request.response_schema
-    frame = (_kept_frame if schema is None else _frame)(  # a schema is the caller's, and may have changed
-        request.system,
-        request.tools,
-        features,
-        schema,
-        caching=request.caching,  # by value: some conversations make one for each request
-        model_id=model_id,
-        origin=origin,
-        max_output_tokens=request.max_output_tokens,
-        effort=request.effort,
-        tool_choice=request.tool_choice,
-        streaming=streaming,
-        counting=counting,
+    frame = _frame(
+        request, features, model_id=model_id, origin=origin, streaming=streaming, counting=counting
     )
     messages = request.messages.encoded(frame.message_format, frame.encode)
     return (*frame.before, b"," if frame.before[-1] and messages else b"", messages, frame.after)
 
 
+@kept_frames
 def _frame(
-    system: tuple[str, ...],
-    tools: tuple[ToolSpec, ...],
+    request: Request,
     features: ResponsesFeatures,
-    schema: ResponseSchema | None,
     *,
-    caching: Caching,
     model_id: str,
     origin: str,
-    max_output_tokens: int | None,
-    effort: Effort | None,
-    tool_choice: str,
     streaming: bool,
     counting: bool,
 ) -> RequestFrame:
-    asked = asked_in_words(schema, features.schema)
-    sections = tuple(section for section in system if section) + asked
-    mark = features.breakpoints and caching.prefix is not None
+    asked = asked_in_words(request, features.schema)
+    sections = tuple(section for section in request.system if section) + asked
+    mark = features.breakpoints and request.caching.prefix is not None
     returned = origin if features.returns_reasoning else ""
-    tail = _tail(
-        max_output_tokens,
-        effort,
-        caching,
-        features,
-        streaming,
-        counting,
-        bool(tools) and tool_choice == "none",
-        None if features.schema == "none" else schema,
-    )
+    tail = _tail(request, features, streaming=streaming, counting=counting)
     return RequestFrame(
         before=(
             b'{"model":',
             utf8(write_text(model_id)),
-            _tools(tools),
+            _tools(request.tools),
             b',"input":[',
             _system(sections, mark),
         ),
@@ -146,9 +119,6 @@ def _frame(
         message_format=f"{FORMAT}|{returned}",
         encode=partial(encode_message, origin=returned),
     )
-
-
-_kept_frame = kept_by_identity(_frame)
 
 
 def encode_message(message: Message, origin: str = ORIGIN) -> bytes:
@@ -232,35 +202,26 @@ _NOT_COUNTED = (
 """Fields that add nothing to the input, and that the endpoint does not accept which only counts."""
 
 
-@kept_without_schema
-def _tail(
-    max_output_tokens: int | None,
-    effort: Effort | None,
-    caching: Caching,
-    features: ResponsesFeatures,
-    streaming: bool,
-    counting: bool,
-    is_without_tools: bool,
-    schema: ResponseSchema | None,
-) -> bytes:
+def _tail(request: Request, features: ResponsesFeatures, *, streaming: bool, counting: bool) -> bytes:
     fields: dict[str, Any] = {"store": False} if features.store else {}
     if features.include:
         # The provider stores nothing, so encrypted reasoning must be sent again with the next request.
         fields["include"] = [_INCLUDE]
-    if max_output_tokens is not None and features.token_limit:
-        fields["max_output_tokens"] = max_output_tokens
-    if is_without_tools:
+    if request.max_output_tokens is not None and features.token_limit:
+        fields["max_output_tokens"] = request.max_output_tokens
+    if request.tools and request.tool_choice == "none":
         fields["tool_choice"] = "none"
-    if effort is not None and features.effort:
-        fields["reasoning"] = {"effort": effort}
+    if request.effort is not None and features.effort:
+        fields["reasoning"] = {"effort": request.effort}
+    schema = None if features.schema == "none" else request.response_schema
     if schema is not None and features.schema == "json_schema":
         described = {"type": "json_schema", "name": schema.name, "schema": schema.schema, "strict": True}
         fields["text"] = {"format": described}
     elif schema is not None:
         fields["text"] = {"format": {"type": "json_object"}}
-    if caching.key and features.cache_key:
-        fields["prompt_cache_key"] = caching.key
-    if features.breakpoints and not caching.conversation:
+    if request.caching.key and features.cache_key:
+        fields["prompt_cache_key"] = request.caching.key
+    if features.breakpoints and not request.caching.conversation:
         fields["prompt_cache_options"] = {"mode": "explicit"}  # no write for the end of the messages
     if streaming:
         fields["stream"] = True
