@@ -286,6 +286,11 @@ class Account:
 
     def crossed(self) -> list[tuple[str, Decimal, Decimal]]:
         """Return, once each, the limits of which four fifths are used, with the use and the ceiling."""
+        for _, gauge in self.watched:
+            if gauge.spent >= gauge.four_fifths:
+                break
+        else:
+            return []
         crossed = [one for one in self.watched if one[1].spent >= one[1].four_fifths]
         self.watched = [one for one in self.watched if one not in crossed]
         return [(limit, Decimal(gauge.spent), Decimal(gauge.ceiling or 0)) for limit, gauge in crossed]

@@ -143,8 +143,7 @@ class TreeLedger:
         # Between reservation and intent the caller waits for the journal and the rate limit. Meanwhile
         # another call may have been billed above its bound, and what it used beyond it was promised to
         # this one.
-        path = reservation.account
-        for account in self._nearest[path].chain:
+        for account in self._nearest[reservation.account].chain:
             if limit := account.passed_limit():
                 self.release(reservation)
                 raise overtaken(reservation, account, limit)
@@ -157,8 +156,7 @@ class TreeLedger:
         new = tokens if new_tokens is None else new_tokens
         for account in held.account.chain:
             account.settle(reservation, tokens, usd, new)
-        if self._lines.waiting:
-            self._lines.stir(held.account.chain)
+        self._lines.stir(held.account.chain)
         self._warn(held.account.chain)
         return is_exceeded(reservation, tokens, usd)
 
@@ -189,14 +187,13 @@ class TreeLedger:
             if account.turns.ceiling is not None and account.turns.room(later=False) < 1:
                 raise turns_used_up(account)
         for account in chain:
-            account.turns.spent += 1
+            account.turns.add(1, 0)
         self._warn(chain)
 
     def hold_back(self, path: str, tokens: int, usd: Decimal | None, seconds: float = 0.0) -> None:
         """Set the closing reserve of the account of *path*; see the protocol."""
         calls = 1 if tokens or usd or seconds else 0
-        account = self._nearest[path]
-        self._set_reserve(account, (usd or Decimal(0), tokens, calls, tokens), seconds)
+        self._set_reserve(self._nearest[path], (usd or Decimal(0), tokens, calls, tokens), seconds)
 
     def restore(self, path: str, amount: Amount) -> None:
         """Add what earlier processes of the same run used at *path*; see the protocol."""
@@ -306,8 +303,7 @@ class TreeLedger:
         if account.closing_seconds != seconds:
             account.closing_seconds = seconds
             self._lines.set_timers(account)
-        if self._lines.waiting:
-            self._lines.stir(account.chain)
+        self._lines.stir(account.chain)
 
     def _has_room(self, account: Account, claim: Claim, usd: Decimal | None) -> bool:
         """Say whether an ordinary claim, which costs *usd* at most, fits in full, at every account."""
@@ -353,11 +349,9 @@ class TreeLedger:
 
     def _warn(self, chain: tuple[Account, ...]) -> None:
         for account in chain:
-            for _, gauge in account.watched:
-                if gauge.spent >= gauge.four_fifths:
-                    for limit, used, ceiling in account.crossed():
-                        self.on_warning(limit, used, ceiling, account.path)
-                    break
+            if account.watched:
+                for limit, used, ceiling in account.crossed():
+                    self.on_warning(limit, used, ceiling, account.path)
             if account.budget.seconds and (time := self.clock.crossed(account)) is not None:
                 self.on_warning("seconds", *time, account.path)
 

@@ -131,14 +131,9 @@ class Secrets:
 
     def redact(self, text: str) -> str:
         """Return *text* with every known secret replaced by its name."""
-        if not text:
+        spans = self.spans(text)
+        if not spans:
             return text
-        sought = self._built
-        if sought is None or self._built_at is not _latest[0]:
-            sought = self._sought()
-        if not sought.forms or sought.is_free(text):
-            return text  # nearly always
-        spans = self._spans(sought, text)
         parts: list[str] = []
         done = 0
         for start, end, shown in spans:
@@ -148,9 +143,7 @@ class Secrets:
 
     def spans(self, text: str) -> list[tuple[int, int, str]]:
         """Return where known secrets are in *text*, in their order, and what is shown in place of each."""
-        sought = self._built
-        if sought is None or self._built_at is not _latest[0]:
-            sought = self._sought()
+        sought = self._sought()
         return [] if not sought.forms or sought.is_free(text) else self._spans(sought, text)
 
     @staticmethod
@@ -220,9 +213,7 @@ class Secrets:
 
         It looks at the whole line at once, which takes less time than to gather all texts of the value.
         """
-        sought = self._built
-        if sought is None or self._built_at is not _latest[0]:  # each line passes here
-            sought = self._sought()
+        sought = self._sought()
         return bool(sought.forms) and not sought.is_free_json(line)
 
     def may_show(self, text: str) -> bool:

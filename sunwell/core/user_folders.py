@@ -31,12 +31,6 @@ def cache_folder(environ: Mapping[str, str] | None = None) -> Path:
 def _folder(
     environ: Mapping[str, str] | None, variable: str, default: str, on_mac: str = "Application Support"
 ) -> Path:
-    if environ is None:
-        # As they are in the process: each run asks several times, and reading them as text takes long.
-        raw: Mapping[bytes, bytes] = getattr(os.environ, "_data", {})
-        if home_now := raw.get(b"HOME"):
-            known = raw.get(b"SUNWELL_HOME"), home_now, raw.get(variable.encode())
-            return _folder_now(*known, variable, default, on_mac)
     read = os.environ if environ is None else environ
     if chosen := read.get("SUNWELL_HOME", "").strip():
         return Path(chosen)
@@ -49,15 +43,7 @@ def _folder(
     return _folder_in(home, read.get(variable, "").strip(), default, on_mac)
 
 
-@lru_cache(maxsize=16)
-def _folder_now(
-    own: bytes | None, home: bytes, chosen: bytes | None, variable: str, default: str, on_mac: str
-) -> Path:
-    named = {"SUNWELL_HOME": own, "HOME": home, variable: chosen}
-    environ = {name: os.fsdecode(value) for name, value in named.items() if value is not None}
-    return _folder(environ, variable, default, on_mac)
-
-
+@lru_cache(maxsize=16)  # each run asks, and mostly for the same
 def _folder_in(home: str, chosen: str, default: str, on_mac: str) -> Path:
     if sys.platform == "darwin":
         return Path(home) / "Library" / on_mac / "sunwell"

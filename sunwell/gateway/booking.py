@@ -259,8 +259,7 @@ class Booking:
         provider is asked for its own count: a claim that is computed from bytes may be several times too
         large.
         """
-        if has_tokenizer(call.model):
-            await load_tokenizer(call.model)
+        await load_tokenizer(call.model)
         bound = self.bounds.of(call)
         whole = self._claim(call, bound, is_whole=True)
         try:
@@ -281,8 +280,7 @@ class Booking:
 
         Nothing is reserved.
         """
-        if has_tokenizer(call.model):
-            await load_tokenizer(call.model)
+        await load_tokenizer(call.model)
         bound = self.bounds.of(call)
         claim = self._claim(call, bound)
         least_usd = claim.most_usd(claim.least_output_tokens)

@@ -118,7 +118,7 @@ class _Admission:
         """Give the ticket back if the model has not used it."""
         if self._token is not None:
             admitted.reset(self._token)
-        if self._ticket is not None and not self._ticket.is_used:
+        if self._ticket is not None:
             self._ticket.drop()
 
     def tell(self, hold: Hold) -> None:

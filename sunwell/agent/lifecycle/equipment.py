@@ -30,6 +30,9 @@ from sunwell.tools.tool_plugins import BUILT_IN, Plugged, ToolPlugins
 from sunwell.tools.toolbox import Toolbox
 from sunwell.tools.workspace import Workspace
 
+_RULES = ("allow_shell", "allow_python", "approve", "dry_run", "sandbox", "allow_network", "allow_write")
+"""Options of a run that hold for whoever carries its tool calls out."""
+
 
 @attrs.frozen
 class Equipment:
@@ -164,36 +167,14 @@ class Equipment:
         if own and executor is not None and has_only_execute(executor):
             executor, own = DescribedExecutor(executor, tuple(tool.spec for tool in own)), ()
         self._require_carried_out(own)
+        rules: dict[str, Any] = {name: getattr(options, name) for name in _RULES}
+        rules |= {"secrets": secrets, "originals": kept}
         if executor is None:
-            return Toolbox(
-                workspace.hiding(options.ignore),
-                (*self.plugged(options).tools, *own, *self.served),
-                allow_shell=options.allow_shell,
-                allow_python=options.allow_python,
-                approve=options.approve,
-                dry_run=options.dry_run,
-                sandbox=options.sandbox,
-                allow_network=options.allow_network,
-                secrets=secrets,
-                originals=kept,
-                allow_write=options.allow_write,
-            )
+            tools = (*self.plugged(options).tools, *own, *self.served)
+            return Toolbox(workspace.hiding(options.ignore), tools, **rules)
         if isinstance(executor, Toolbox) and (own or self.served):
             executor = executor.adding((*own, *self.served))
-        rules = Rules(
-            workspace,
-            allow_shell=options.allow_shell,
-            allow_python=options.allow_python,
-            approve=options.approve,
-            dry_run=options.dry_run,
-            sandbox=options.sandbox,
-            allow_network=options.allow_network,
-            secrets=secrets,
-            originals=kept,
-            allow_write=options.allow_write,
-            ignore=options.ignore,
-        )
-        return under_rules(executor, rules)
+        return under_rules(executor, Rules(workspace, ignore=options.ignore, **rules))
 
     def _require_carried_out(self, own: tuple[Tool, ...]) -> None:
         for tool in own:
