@@ -300,6 +300,9 @@ class Pages:
     """Told each record that a process writes."""
     run_id: str = "run"
     path: None = None
+    boot: str = ""
+    count: int = 0
+    synced: int = 0
     is_dead: bool = attrs.field(default=False, init=False)
     """Whether the process that writes here was killed: what it does in its last steps is not real."""
     _latest: dict[tuple[str, Key | None], Record] = attrs.field(factory=dict, init=False)

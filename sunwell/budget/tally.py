@@ -100,9 +100,9 @@ class _RunningTotal:
         known = self._cost_usd
         self._cost_usd = None if known is None or cost_usd is None else known + cost_usd
 
-    def add_uncertain(self, tokens: int, usd: Decimal | None) -> None:
-        """Add an attempt at its upper bound."""
-        self._uncertain_calls += 1
+    def add_uncertain(self, tokens: int, usd: Decimal | None, calls: int) -> None:
+        """Add attempts at their upper bound."""
+        self._uncertain_calls += calls
         self._uncertain_tokens += tokens
         known = self._uncertain_usd
         self._uncertain_usd = None if known is None or usd is None else known + usd
@@ -143,9 +143,11 @@ class Tally:
         assert completion.usage is not None
         self._sum(call).add(1, completion.usage, cost_usd)
 
-    def add_uncertain(self, call: BilledCall, reserved_tokens: int, reserved_usd: Decimal | None) -> None:
-        """Add an attempt whose usage never came, at its upper bound; it stands apart in every bill."""
-        self._sum(call).add_uncertain(reserved_tokens, reserved_usd)
+    def add_uncertain(
+        self, call: BilledCall, reserved_tokens: int, reserved_usd: Decimal | None, calls: int = 1
+    ) -> None:
+        """Add *calls* attempts whose usage never came, at their upper bound. They stand apart in a bill."""
+        self._sum(call).add_uncertain(reserved_tokens, reserved_usd, calls)
 
     def add_remembered(self, span: str) -> None:
         """Add a call of *span* that an answer of an earlier run was taken for; it stands apart."""

@@ -134,7 +134,7 @@ class ModelBill:
     usage: Usage
     cost_usd: Decimal | None
     uncertain_usd: Decimal | None = Decimal(0)
-    """Upper bound of the cost of calls that reported no usage; not part of ``cost_usd``."""
+    """Upper bound of the cost of calls whose usage is not known; not part of ``cost_usd``."""
     uncertain_calls: int = 0
     provider: str = ""
     uncertain_tokens: int = 0
@@ -150,7 +150,7 @@ class Total:
     usage: Usage = Usage()
     cost_usd: Decimal | None = Decimal(0)
     uncertain_calls: int = 0
-    """Attempts that reported no usage; they are not part of the figures above."""
+    """At most so many attempts whose usage is not known; they are not part of the figures above."""
     uncertain_tokens: int = 0
     uncertain_usd: Decimal | None = Decimal(0)
 
@@ -236,7 +236,7 @@ class Bill:
 
     @property
     def uncertain_usd(self) -> Decimal | None:
-        """Upper bound of the cost of calls that reported no usage; ``None`` if a price is unknown."""
+        """Upper bound of the cost of calls whose usage is not known; ``None`` if a price is unknown."""
         return _total(line.uncertain_usd for line in self.models)
 
 

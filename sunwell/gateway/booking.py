@@ -29,6 +29,7 @@ from sunwell.gateway.answer_lengths import AnswerLengths
 from sunwell.gateway.bounds import Bound, Bounds, Source, counted_bound, wire_of
 from sunwell.gateway.model_call import ModelCall
 from sunwell.gateway.new_input import NewInput
+from sunwell.gateway.unsynced import Unsynced
 from sunwell.journal.protocol import Journal
 from sunwell.journal.records import Answer, Failure, Held, HoldReason, InputCounted, NewTokensCounted, Refused
 from sunwell.models.dialects import reasoning_beyond_limit_tokens, written_life
@@ -186,6 +187,7 @@ class Booking:
     emit: Emit
     bounds: Bounds = attrs.field(init=False)
     new_input: NewInput = attrs.field(init=False)
+    unsynced: Unsynced = attrs.field(init=False)
     _uncounted: dict[str, int] = attrs.field(factory=dict, init=False)
     """How often the provider's count broke or hung, by the model's name."""
     _told: set[tuple[str, str]] = attrs.field(factory=set, init=False)
@@ -194,11 +196,12 @@ class Booking:
     def __attrs_post_init__(self) -> None:
         self.bounds = Bounds(self.journal)
         self.new_input = NewInput(self.bounds)
+        self.unsynced = Unsynced(self.journal, self.ledger)
 
     async def begin(
         self, call: ModelCall, attempt: int, pace: Callable[[Reservation], Awaitable[None]]
     ) -> Granted:
-        """Reserve the worst case of the attempt, wait for its pace and write the intent down, durably.
+        """Reserve the worst case of the attempt, wait for its pace and write the intent down.
 
         *pace* is awaited before the intent is written: a call that waits for the rate limit was not sent,
         also if the process is killed meanwhile.
@@ -235,7 +238,7 @@ class Booking:
         try:
             kept_usd = self.ledger.kept_usd(call.span.path.partition("/")[0])  # of the cap of the whole run
             intent = call.intent(attempt, held.reservation, held.source, kept_usd)
-            await self.journal.append(intent)
+            await self.unsynced.append(intent, held.reservation)
         except BaseException as error:
             await self._not_sent(call, attempt, held, error)
             raise
@@ -345,14 +348,14 @@ class Booking:
         if type(tokens) is not int or tokens < 1:
             return bound
         record = InputCounted(call.span.path, call.number, call.digest, tokens, time.time())
-        await self.journal.append(record, durable=False)  # the intent follows, and is synced
+        await self.journal.append(record, durable=False)  # durable with the intent, which follows
         return min(bound, counted_bound(tokens), key=lambda one: one.tokens)
 
     async def held(self, call: ModelCall, reason: HoldReason, seconds: float) -> None:
         """Write down that the call was held up, if that took any time to speak of."""
         if seconds >= _NOTICED_SECONDS:
             held = Held(call.span.path, reason, seconds, time.time())
-            await self.journal.append(held, durable=False)  # the intent follows, and is synced
+            await self.journal.append(held, durable=False)  # durable with the intent, which follows
 
     async def answered(
         self, call: ModelCall, attempt: int, held: Granted, completion: Completion, seconds: float

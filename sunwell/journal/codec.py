@@ -33,7 +33,7 @@ from sunwell.journal import records
 from sunwell.journal.notes import check_note
 from sunwell.journal.records import Note, Record, RunOpened, Unknown
 
-FORMAT = (1, 5)
+FORMAT = (1, 6)
 """Major and minor version of the format written here. A newer major one is refused."""
 
 _FORMAT = b'"format":"%d.%d",' % FORMAT

@@ -6,7 +6,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -14,12 +14,14 @@ import attrs
 
 from sunwell.errors import JournalError
 from sunwell.journal.folders import open_file, open_folder
+from sunwell.journal.power import boot_id
 
 # FALLOC_FL_KEEP_SIZE of linux/falloc.h. A longer file would end in bytes of zero, which after a crash look
 # like blocks that were lost.
 _KEEP_SIZE = 1
 # Only macOS has it: fsync there leaves the data in the drive's own cache.
 _FULL_SYNC: int = getattr(fcntl, "F_FULLFSYNC", 51)
+_FAILED = ".unsynced"
 _ADVICE = {
     errno.ENOSPC: "free some space",
     errno.EDQUOT: "free some space",
@@ -40,6 +42,11 @@ class Disk(Protocol):
     @property
     def threaded(self) -> bool:
         """Whether :meth:`sync` takes long enough to be worth a thread of its own."""
+        ...
+
+    @property
+    def boot(self) -> str:
+        """Which start of the machine this is; empty if the system does not say."""
         ...
 
     def size(self) -> int:
@@ -100,6 +107,8 @@ class PosixDisk:
     _lock: int
     threaded: bool = True
     """False syncs on the event loop itself: for a virtual clock, which knows no threads."""
+    boot: str = attrs.field(factory=boot_id, init=False)
+    """Which start of the machine this is; empty also if a sync of the file has failed before."""
     _folder: int = -1
     """The open folder of a new file, until the first sync makes its name and that of the file durable."""
 
@@ -149,7 +158,10 @@ class PosixDisk:
                 raise
         except OSError as error:
             raise JournalError(sentence(path, doing, error)) from error
-        return cls(path, file, lock, threaded)
+        made = cls(path, file, lock, threaded)
+        if not flags and path.with_suffix(_FAILED).exists():
+            made.boot = ""
+        return made
 
     def size(self) -> int:
         """Return the number of bytes in the file."""
@@ -167,7 +179,19 @@ class PosixDisk:
             written += os.write(self._file, data[written:])
 
     def sync(self) -> None:
-        """Return once all that was written before would survive a loss of power."""
+        """Return once all that was written before would survive a loss of power.
+
+        If that fails, a file beside this one says so: what was written may be lost at any time, and whoever
+        opens the journal must not trust that it has all records.
+        """
+        try:
+            self._sync()
+        except OSError:
+            with suppress(OSError, JournalError):
+                os.close(open_file(self.path.with_suffix(_FAILED), os.O_WRONLY | os.O_CREAT))
+            raise
+
+    def _sync(self) -> None:
         if sys.platform == "darwin":
             _sync_drive(self._file)
         else:

@@ -361,6 +361,21 @@ class FileJournal:
         if not is_durable:
             self._refuse_if_ended()
 
+    @property
+    def boot(self) -> str:
+        """Which start of the machine this is; empty if the system does not say."""
+        return self._disk.boot
+
+    @property
+    def count(self) -> int:
+        """How many records there are."""
+        return self._count
+
+    @property
+    def synced(self) -> int:
+        """How many of the records, from the first, are known to survive a loss of power."""
+        return self._sync.synced
+
     async def reserve_space(self, size_bytes: int) -> None:
         """Make sure that an answer of *size_bytes* can be written, before it is asked and paid for.
 

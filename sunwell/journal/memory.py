@@ -9,6 +9,7 @@ import attrs
 from sunwell.core.secrets import Secrets
 from sunwell.errors import JournalError
 from sunwell.journal.codec import encode
+from sunwell.journal.power import boot_id
 from sunwell.journal.protocol import Durability, R
 from sunwell.journal.reading import read_records
 from sunwell.journal.records import Key, Record, RunOpened
@@ -37,6 +38,21 @@ class MemoryJournal:
     def path(self) -> Path | None:
         """Always ``None``: there is no file."""
         return None
+
+    @property
+    def boot(self) -> str:
+        """Always empty: nothing here survives the process."""
+        return ""
+
+    @property
+    def count(self) -> int:
+        """How many records there are."""
+        return len(self._records)
+
+    @property
+    def synced(self) -> int:
+        """Always 0: nothing here survives the process."""
+        return 0
 
     async def append(self, record: Record, *, durable: Durability = True) -> None:
         """Add *record*. Nothing here survives the process, *durable* or not."""
@@ -77,6 +93,11 @@ class ReplayedJournal(MemoryJournal):
 
     source: Path | None = None
     """The file."""
+
+    @property
+    def boot(self) -> str:
+        """Which start of the machine this is: it tells what the record may lack."""
+        return boot_id()
 
     @property
     def path(self) -> Path | None:

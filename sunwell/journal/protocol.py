@@ -26,6 +26,24 @@ class Journal(Protocol):
         """The file; ``None`` where the journal is in memory."""
         ...
 
+    @property
+    def boot(self) -> str:
+        """Which start of the machine this is, see :func:`~sunwell.journal.power.boot_id`.
+
+        Empty if the system does not say, or if nothing here survives the process.
+        """
+        ...
+
+    @property
+    def count(self) -> int:
+        """How many records there are."""
+        ...
+
+    @property
+    def synced(self) -> int:
+        """How many of the records, from the first, are known to survive a loss of power."""
+        ...
+
     async def append(self, record: Record, *, durable: Durability = True) -> None:
         """Add *record*. Where *durable* is true, return only once it would survive a loss of power.
 

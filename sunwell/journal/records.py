@@ -66,6 +66,8 @@ class RunResumed(Record):
     """What holds from here on in place of the earlier settings; empty: they still hold."""
     accepted: bool = False
     """Whether changes were accepted: what stands before counts, whatever was asked and read then."""
+    boot: str = ""
+    """Which start of the machine this is; empty: not known, as in records of older versions."""
 
     @property
     def key(self) -> Key:
@@ -196,6 +198,32 @@ class Intent(Record):
     @property
     def key(self) -> Key:
         return (self.span, self.number, self.attempt)
+
+
+@attrs.frozen
+class Leeway(Record):
+    """How much may be sent from here on before the disk has its intents.
+
+    It holds once the intent after it is durable, and until the run ends, is taken up, or gets another one.
+    If the machine loses power, so much at most is missing at the end of the file.
+    """
+
+    kind: ClassVar[str] = "leeway"
+    boot: str
+    """The start of the machine for which it holds; see :func:`~sunwell.journal.power.boot_id`."""
+    calls: int
+    tokens: int
+    new_tokens: int
+    """Part of ``tokens`` that counts under a ceiling of new tokens."""
+    usd: Decimal
+    purpose: Purpose
+    """Of the call that it was measured by, like the provider and the model."""
+    provider: str
+    model: str
+
+    @property
+    def key(self) -> Key:
+        return ()
 
 
 @attrs.frozen

@@ -10,6 +10,7 @@ import attrs
 from sunwell.core.message import ToolCall
 from sunwell.core.model import Completion, Purpose, Usage
 from sunwell.errors import JournalError
+from sunwell.journal.power import PowerLosses, boot_id
 from sunwell.journal.records import (
     Answer,
     Checked,
@@ -66,7 +67,8 @@ class Node:
     cost_usd: Decimal | None = None
     """Of a call, as it was booked; ``None`` if usage or price is unknown, and for all that is no call."""
     uncertain_usd: Decimal | None = Decimal(0)
-    """Upper bound for attempts that may be billed and brought no usage; ``None``: price unknown."""
+    """Upper bound for attempts that may be billed and brought no usage; ``None``: price unknown. That of a
+    run itself is for calls that a loss of power may have taken from its record."""
     started_at: float | None = None
     """Seconds since 1970. A tool has the time of the answer before it."""
     duration_ms: int | None = None
@@ -425,12 +427,15 @@ class RunBranches:
     """When the latest record was written, as far as one says it."""
     pauses: list[tuple[float, float]] = attrs.field(factory=list)
     """Start and end of each time between two processes of the run."""
+    losses: PowerLosses = attrs.field(factory=PowerLosses)
+    """What may be missing among its records."""
 
     def take(self, record: Record, order: int) -> None:
         """Add what *record*, the one number *order*, says.
 
         Raises :exc:`~sunwell.errors.JournalError` for spans that are nested deeper than those of any run.
         """
+        self.losses.see(record)
         at = getattr(record, "at", None)
         if isinstance(record, RunResumed) and self.last_at is not None and record.at > self.last_at:
             self.pauses.append((self.last_at, record.at))
@@ -591,6 +596,7 @@ class RunBranches:
             started_at=opened.at if opened else node.started_at,
             status=closed.status if closed else "open",
             duration_ms=milliseconds(closed.duration_seconds) if closed else node.duration_ms,
+            uncertain_usd=sum((each.usd for each in self.losses.until(boot_id())), Decimal(0)),
         )
 
 

@@ -461,8 +461,8 @@ def _bill_cells(name: str, total: Total, width: int) -> tuple[str, ...]:
 
 
 def _uncertain(whole: Total) -> str:
-    many = "1 call" if whole.uncertain_calls == 1 else f"{whole.uncertain_calls} calls"
-    return f"unconfirmed: up to {dollars(whole.uncertain_usd)} more ({many} reported no usage)"
+    calls = counted(whole.uncertain_calls, "call")
+    return f"unconfirmed: up to {dollars(whole.uncertain_usd)} more (at most {calls}, of unknown usage)"
 
 
 def _quote(result: TaskResult) -> dict[str, object] | None:

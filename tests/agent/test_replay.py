@@ -71,7 +71,7 @@ def test_a_run_out_of_time_is_out_of_time_again(story, call, scripted):
 def test_the_replay_of_a_killed_run_ends_where_its_record_does(story, call):
     """It says which call was never answered."""
     story.run(completion("Looking.", call.writing("a.txt", "1\n")), "Done.")
-    keep_records(story, 5)
+    keep_records(story, 6)
     result = story.replay()
     assert (result.status, result.stop_reason, result.answer_by) == ("cancelled", "cancelled", "harness")
     assert "The model said last:\n\n> Looking." in result.answer

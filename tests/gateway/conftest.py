@@ -28,6 +28,10 @@ class SlowJournal:
     run_id: str = "slow"
     path: Path | None = None
 
+    @property
+    def boot(self) -> str:
+        return self.inner.boot
+
     async def append(self, record: Record, *, durable: Durability = True) -> None:
         await self.inner.append(record, durable=durable)
         await asyncio.sleep(self.seconds)

@@ -123,6 +123,7 @@ class FullDisk:
     def __init__(self, inner, refused: str) -> None:
         self.inner, self.refused = inner, refused
         self.run_id, self.find, self.records = inner.run_id, inner.find, inner.records
+        self.boot = inner.boot
         self.reserve_space, self.has = inner.reserve_space, inner.has
 
     async def append(self, record, *, durable=True) -> None:

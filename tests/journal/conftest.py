@@ -17,6 +17,8 @@ class FakeDisk:
 
     content: bytearray = attrs.field(factory=bytearray, converter=bytearray)
     threaded: bool = False
+    boot: str = "first"
+    """Which start of the machine it is; whatever survives a loss of power finds another one."""
     capacity: int | None = None
     operations_left: int | None = None
     """Writes and syncs until the power fails; ``None``: it does not."""
@@ -77,7 +79,7 @@ class FakeDisk:
         for block in lost_blocks:
             here = slice(block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES)
             tail[here] = bytes(len(tail[here]))
-        return FakeDisk(self.content[:start] + tail)
+        return FakeDisk(self.content[:start] + tail, boot=f"{self.boot}-and-next")
 
     def _powered(self):
         if self.operations_left is None:

@@ -175,7 +175,7 @@ def test_additional_fields_are_passed_over():
 @pytest.mark.parametrize(
     ("version", "is_read"),
     [
-        pytest.param("1.5", True, id="ours"),
+        pytest.param("1.6", True, id="ours"),
         pytest.param("1.0", True, id="older-minor"),
         pytest.param("1.9", True, id="newer-minor"),
         pytest.param("2.0", False, id="newer-major"),
@@ -185,7 +185,7 @@ def test_additional_fields_are_passed_over():
 def test_only_a_newer_major_format_is_refused(version, is_read):
     """The run's record names the format; a newer minor one is read, a newer major one refused."""
     ours = encode(RunOpened("r1", "t", 1.0), 0)
-    line = _checked(ours[: ours.rindex(b',"crc"')].replace(b'"1.5"', f'"{version}"'.encode()) + b"}")
+    line = _checked(ours[: ours.rindex(b',"crc"')].replace(b'"1.6"', f'"{version}"'.encode()) + b"}")
     if is_read:
         assert decode(line).record == RunOpened("r1", "t", 1.0)
     else:

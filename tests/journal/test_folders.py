@@ -21,7 +21,7 @@ from sunwell.journal.folders import open_folder
 from sunwell.journal.ownership import adopt
 from sunwell.journal.retention import prune
 
-RECORDED = Path(__file__).parent / "data" / "delegated-1.5.jsonl"
+RECORDED = Path(__file__).parent / "data" / "delegated-1.6.jsonl"
 NOBODY = 65534
 KEYS = {"ANTHROPIC_API_KEY": "any", "ANTHROPIC_BASE_URL": "http://127.0.0.1:9"}  # where nobody listens
 EACH = [

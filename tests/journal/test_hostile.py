@@ -23,7 +23,7 @@ from sunwell.journal.ownership import adopt
 
 DATA = Path(__file__).parent / "data"
 OLD_RUNS = DATA.parents[1] / "data" / "journals"
-JOURNALS = [DATA / "delegated-1.5.jsonl", *sorted(OLD_RUNS.glob("*/runs/*/journal.jsonl"))]
+JOURNALS = [DATA / "delegated-1.6.jsonl", *sorted(OLD_RUNS.glob("*/runs/*/journal.jsonl"))]
 LINES = {path: path.read_bytes().splitlines() for path in JOURNALS}
 KEYS = {"ANTHROPIC_API_KEY": "any", "ANTHROPIC_BASE_URL": "http://127.0.0.1:9"}  # where nobody listens
 READING = [
@@ -178,7 +178,7 @@ def root(tmp_path: Path) -> Path:
     for name in ("bad", "good"):
         run = tmp_path / ".sunwell" / "runs" / name
         (run / "originals").mkdir(parents=True)
-        shutil.copy(DATA / "delegated-1.5.jsonl", run / "journal.jsonl")
+        shutil.copy(DATA / "delegated-1.6.jsonl", run / "journal.jsonl")
         (run / "originals" / "index.jsonl").write_text('{"path":"a","before":null}\n')
         (run / "journal.lock").write_text("1\n")
         adopt(tmp_path, name)
@@ -213,7 +213,7 @@ def listening(place: Path) -> None:
 
 
 def linked(place: Path) -> None:
-    (place.parent / "kept").write_bytes((DATA / "delegated-1.5.jsonl").read_bytes())
+    (place.parent / "kept").write_bytes((DATA / "delegated-1.6.jsonl").read_bytes())
     place.symlink_to("kept")
 
 

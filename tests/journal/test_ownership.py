@@ -23,7 +23,7 @@ from sunwell.journal.ownership import adopt, find_own_run, is_marked, is_own, ma
 from sunwell.journal.reading import first_line
 from sunwell.journal.records import RunOpened
 
-RECORDED = Path(__file__).parent / "data" / "delegated-1.5.jsonl"
+RECORDED = Path(__file__).parent / "data" / "delegated-1.6.jsonl"
 KEYS = {"ANTHROPIC_API_KEY": "any", "ANTHROPIC_BASE_URL": "http://127.0.0.1:9"}  # where nobody listens
 USING = [
     pytest.param(("resume", "theirs"), id="resume"),

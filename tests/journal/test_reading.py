@@ -14,7 +14,7 @@ RECORDS = [OPENED, *(Note("run", str(i), i) for i in range(1, 5))]
 LINES = [encode(record, seq, synced=seq) + b"\n" for seq, record in enumerate(RECORDS)]
 UNSYNCED = [encode(record, seq) + b"\n" for seq, record in enumerate(RECORDS)]
 WHOLE = b"".join(LINES)
-NEWER = encode(OPENED, 0).replace(b'"1.5"', b'"2.0"') + b"\n"
+NEWER = encode(OPENED, 0).replace(b'"1.6"', b'"2.0"') + b"\n"
 GARBAGE = b"\x93\xff not a line\n"
 HOLE = b"\0" * 50
 

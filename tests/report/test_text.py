@@ -68,7 +68,7 @@ def test_what_may_come_besides_is_said(prices) -> None:
     """A call whose usage never came is shown with its upper bound."""
     cut = BillLine("cheap", "acme", 1, "work", Total(0, Usage(), Decimal(0), 1, 500, Decimal("0.07")))
     text = summary_text(delegated(LENS, cut), prices=prices)
-    assert "unconfirmed: up to $0.07 more (1 call reported no usage)" in text
+    assert "unconfirmed: up to $0.07 more (at most 1 call, of unknown usage)" in text
 
 
 @pytest.mark.parametrize(

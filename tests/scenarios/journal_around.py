@@ -26,6 +26,18 @@ class JournalAround:
     def path(self) -> Path | None:
         return self.inner.path
 
+    @property
+    def boot(self) -> str:
+        return self.inner.boot
+
+    @property
+    def count(self) -> int:
+        return self.inner.count
+
+    @property
+    def synced(self) -> int:
+        return self.inner.synced
+
     async def append(self, record: Record, *, durable: Durability = True) -> None:
         await self.inner.append(record, durable=durable)
 

@@ -201,7 +201,7 @@ class CallRunner:
         if result.reads or result.changes:
             self.run.files.take(result)
         seconds = asyncio.get_running_loop().time() - begun
-        # Not synced on its own: the intent of the next model call is, and it comes later in the file.
+        # Durable with the intent of the next model call, which comes later in the file.
         record = ToolFinished(*key, call.name, result, seconds)
         await self.run.journal.append(record, durable=False)
         self._count(call, result, started, seconds)

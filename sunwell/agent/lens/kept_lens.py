@@ -289,7 +289,7 @@ async def note_kept(
         found = await in_thread(look_up, shelf, wanted, price, tokens_of, now)
         if found.kept is not None:
             await in_thread(shelf.store.use, found.kept)
-    # A call, or the record of the lens, comes after it and is synced.
+    # A call, or the record of the lens, comes after it and makes it durable, too.
     await run.journal.append(Note(span.path, KEPT, _noted(found)), durable=False)
 
 

@@ -729,7 +729,7 @@ async def _note_context(run: Run, path: str, shown: Shown, *, needs_scouting: bo
     value |= {"fitting": list(shown.fitting), "places": _places_in(shown)} if shown.fitting else {}
     note = Note(path, CONTEXT, value)
     run.files.see(note)
-    await run.journal.append(note, durable=False)  # the intent of the call comes after it, and is synced
+    await run.journal.append(note, durable=False)  # durable with the intent of the call, which comes after it
 
 
 def _shown_as_noted(run: Run, path: str, text: str) -> Shown:

@@ -139,7 +139,7 @@ class Scout:
             "tools": [spec.name for spec in self.tools.specs],
             "is_afresh": self.is_afresh,
         }
-        # The intent of the call comes after it, and is synced.
+        # The intent of the call comes after it, and makes it durable, too.
         await self.run.journal.append(Note(self.span.path, SCOUTING, value), durable=False)
 
     async def _fits(self, request: Request, answer_tokens: int) -> bool:

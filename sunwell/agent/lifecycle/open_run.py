@@ -57,6 +57,7 @@ from sunwell.journal.file import FileJournal
 from sunwell.journal.layout import new_run_id
 from sunwell.journal.memory import MemoryJournal
 from sunwell.journal.places import Journals
+from sunwell.journal.power import PowerLosses, missing_calls
 from sunwell.journal.protocol import Journal
 from sunwell.journal.records import (
     Answer,
@@ -64,6 +65,7 @@ from sunwell.journal.records import (
     Failure,
     Forked,
     Intent,
+    Leeway,
     NewTokensCounted,
     Note,
     Record,
@@ -89,17 +91,20 @@ if TYPE_CHECKING:
 _Attempt = tuple[str, int, int]
 
 
-def restore(run: Run) -> None:
+def restore(run: Run) -> Leeway | None:
     """Book every answer of *run*'s journal, and the reservation of each intent that came to none.
 
-    An intent without an answer may have been billed: its whole reservation counts, as uncertain.
+    An intent without an answer may have been billed: its whole reservation counts, as uncertain. So does the
+    leeway for intents that a loss of power may have taken.
     If a ceiling is passed with that, no call under it is made. No amount is below zero, which would raise a
     ceiling: a record with such a one cannot be read. Raises :exc:`~sunwell.errors.JournalError` for work that
     is not the run's.
+
+    Returns what a loss of power may have taken since the run was last taken up; ``None``: nothing.
     """
     open_intents: dict[_Attempt, Intent] = {}
     answered: set[tuple[str, int]] = set()
-    worked = WorkedTime()
+    worked, losses = WorkedTime(), PowerLosses()
     is_copied = run.journal.find(Forked, ()) is not None  # up to that record, another run has paid
     for record in run.journal.records():
         run.files.see(record)
@@ -113,6 +118,7 @@ def restore(run: Run) -> None:
                 is_copied = False
             continue
         worked.see(record)
+        losses.see(record)
         match record:
             case Intent():
                 open_intents[record.span, record.number, record.attempt] = record
@@ -130,7 +136,11 @@ def restore(run: Run) -> None:
                 run.gateway.accepted |= answered
     for intent in open_intents.values():
         _book_uncertain(run, intent)
+    lost = losses.until(run.journal.boot)
+    for leeway in lost:
+        _book_lost(run, leeway)
     run.ledger.restore(run.root.path, Amount(seconds=worked.seconds))
+    return lost[-1] if len(lost) > len(losses.lost) else None
 
 
 def _require_own_span(run: Run, record: Record) -> None:
@@ -194,6 +204,19 @@ def _book_uncertain(run: Run, intent: Intent, stated_usd: Decimal | None = None)
     run.ledger.restore(intent.span, spent)
     entry = BilledCall(intent.span, intent.depth, intent.purpose, intent.provider, intent.model)
     run.tally.add_uncertain(entry, tokens, usd)
+
+
+def _book_lost(run: Run, leeway: Leeway) -> None:
+    root = run.root
+    spent = Amount(
+        uncertain_usd=leeway.usd,
+        uncertain_tokens=leeway.tokens,
+        uncertain_new_tokens=leeway.new_tokens,
+        calls=leeway.calls,
+    )
+    run.ledger.restore(root.path, spent)
+    entry = BilledCall(root.path, root.depth, leeway.purpose, leeway.provider, leeway.model)
+    run.tally.add_uncertain(entry, leeway.tokens, leeway.usd, leeway.calls)
 
 
 _CONTEXT_TOKENS = 12_000
@@ -419,15 +442,16 @@ class RunStart:
         self._set_gateway(run, session.options)
         run.shelf = self._shelf(run, session)
         run.files.hashes = hashes_of(self.executor)
+        lost = None
         if self.settings is None:
             # Durable with the first record that must be: nothing is asked, changed or paid before that.
             await run.journal.append(self.first_record(session, settings), durable="soon")
         else:
-            restore(run)
+            lost = restore(run)
             new = {} if settings == self.settings else settings
-            await run.journal.append(RunResumed(time.time(), new, self.accept_changes))
+            await run.journal.append(RunResumed(time.time(), new, self.accept_changes, run.journal.boot))
         await self._take_conversation(run)
-        await self._tell_findings(run, session, roles)
+        await self._tell_findings(run, session, roles, lost)
         return run
 
     def _set_gateway(self, run: Run, options: RunOptions) -> None:
@@ -487,15 +511,21 @@ class RunStart:
         goal, place = self.secrets.redact(session.goal), self.secrets.redact(str(session.workspace))
         return RunOpened(self.journal.run_id, goal, time.time(), place, dict(settings))
 
-    async def _tell_findings(self, run: Run, session: SessionContext, roles: Roles) -> None:
-        """Warn of what was found on the way, and say that another model takes a part if one does."""
+    async def _tell_findings(
+        self, run: Run, session: SessionContext, roles: Roles, lost: Leeway | None
+    ) -> None:
+        """Warn of what was found on the way, and say that another model takes a part if one does.
+
+        *lost* is what a loss of power may have taken from the record.
+        """
         options = session.options
         dearer = roles.worker and dearer_worker(roles.worker, roles.smart or roles.own, run.gateway.prices)
         is_off = run.confinement.sandbox == "off" and not self.recorded_only
         unconfined = OFF_WARNING if is_off else ""
         unused = "" if self.batch or self.lens_only or self.recorded_only else _unused_worker(options, roles)
         unmarked = self.journal.unmarked if isinstance(self.journal, FileJournal) else ""
-        found = [said for said in (*self.notes, unmarked, dearer, unconfined, unused) if said]
+        missing = "" if lost is None or self.recorded_only else missing_calls(lost)
+        found = [said for said in (*self.notes, missing, unmarked, dearer, unconfined, unused) if said]
         found += [*roles.warnings, *self.equipment.plugged(options).problems, *self.equipment.problems]
         for warning in found:
             run.tell(WARNED, Warned(warning))

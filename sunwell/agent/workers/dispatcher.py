@@ -472,7 +472,7 @@ class Dispatcher:
             asks.query if asks is not None else None,
             told=told,
         )
-        await run.journal.append(opened, durable=False)  # the intent of its first call is synced after it
+        await run.journal.append(opened, durable=False)  # durable with the intent of its first call
         asking_for.set(f"{worker.id}: {task.text}")
         run.tell(WORKER_STARTED, WorkerStarted(span.path, worker.id, model, span.depth))
         terms = self._gates[worker.id].terms(worker.id, terms)

@@ -6,6 +6,7 @@ from pathlib import Path
 import attrs
 
 from sunwell.journal.folders import FOLDER
+from sunwell.journal.power import boot_id, missing_calls
 from sunwell.journal.reading import Repair
 from sunwell.journal.records import Record, RunOpened, RunResumed, Unknown
 from sunwell.models.prices import PriceBook
@@ -85,6 +86,15 @@ class RunView:
 
     def data(self) -> PageData:
         """Return what a page shows of all records so far."""
+        losses = self._work.branches.losses
+        # For this page only: what is known of the latest process may change with the next record.
+        self._work.charge_missing(losses.until(boot_id()))
+        try:
+            return self._data()
+        finally:
+            self._work.charge_missing(losses.lost)
+
+    def _data(self) -> PageData:
         work = self._work
         calls = {key: call.entry() for key, call in work.calls.items()}
         files, diffs = work.files.entries(work.file_conflicts)
@@ -126,6 +136,7 @@ class RunView:
         unresolved = [name for said in self._work.unresolved.values() for name in said]
         notices = (
             *(unresolved if end is None else end.unresolved),
+            *(self._texts.add(missing_calls(lost)) for lost in self._work.missing),
             *facts.left_behind,
             facts.sandbox,
             facts.doubt,

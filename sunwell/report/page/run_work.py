@@ -1,5 +1,6 @@
 """The work of a run as records tell of it: calls, tools, checks, workers, files, and their sums."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 import attrs
@@ -15,6 +16,7 @@ from sunwell.journal.records import (
     Failure,
     Forked,
     Intent,
+    Leeway,
     LensWritten,
     Note,
     Record,
@@ -30,7 +32,7 @@ from sunwell.journal.records import (
 )
 from sunwell.journal.tree import RunBranches
 from sunwell.memory.scratchpad import IDS_NOTE, TaskIds
-from sunwell.report.page.bill_sums import BillSums
+from sunwell.report.page.bill_sums import BillSums, Charge
 from sunwell.report.page.call_view import CallTexts, CallView
 from sunwell.report.page.file_view import FileViews
 from sunwell.report.page.money_points import CallMoney, MoneyPoints
@@ -82,6 +84,9 @@ class RunWork:
     """Answers to a request that had been answered in the same place."""
     has_changed_files: bool = attrs.field(default=False, init=False)
     """Whether a tool changed a file in this run, and not only in one that it was copied from."""
+    missing: tuple[Leeway, ...] = attrs.field(default=(), init=False)
+    """What the record may lack."""
+    _missing: tuple[Charge, ...] = attrs.field(default=(), init=False)
     _count: int = attrs.field(default=0, init=False)
     _under_way: dict[str, CallView] = attrs.field(factory=dict, init=False)
     """Calls with an attempt that waits for an answer."""
@@ -344,11 +349,32 @@ class RunWork:
 
     # Processes
 
+    def charge_missing(self, lost: Sequence[Leeway]) -> None:
+        """Charge what may be missing from the record, in place of what was charged for that before."""
+        charges = tuple(
+            Charge(
+                each.model,
+                each.provider,
+                each.purpose,
+                0,
+                unconfirmed_usd=each.usd,
+                unconfirmed_tokens=each.tokens,
+                unconfirmed_calls=each.calls,
+            )
+            for each in lost
+        )
+        if charges != self._missing:
+            before, after = (sum((one.usd for one in each), Decimal(0)) for each in (self.missing, lost))
+            self.sums.replace(_ROOT, self._missing, charges)
+            self.money.change(CallMoney(unconfirmed_usd=before), CallMoney(unconfirmed_usd=after))
+            self._missing, self.missing = charges, tuple(lost)
+
     def _end_process(self) -> None:
         """Take note that nobody waits any more for what was under way: it may be billed."""
         for call in list(self._under_way.values()):
             call.die()
             self._charge(call)
+        self.charge_missing(self.branches.losses.lost)
         if self.money.closing_usd is not None:
             self.money.closing_usd = Decimal(0)
         for view in self._spans.values():  # pauses between processes do not count
@@ -356,6 +382,7 @@ class RunWork:
 
     def _begin_anew(self) -> None:
         """Take note that another run has paid for all that was done so far."""
+        self.charge_missing(())
         for call in self.calls.values():
             self.sums.replace(call.span, call.charges, ())
             call.charges, call.money = (), CallMoney()

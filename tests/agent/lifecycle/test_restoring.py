@@ -16,6 +16,7 @@ from sunwell.core import Consulted, Price, Rates, Request, Span, Usage, user
 from sunwell.errors import BadAnswer, BudgetExhausted, ServerFailed
 from sunwell.gateway import RetryPolicy
 from sunwell.journal.memory import MemoryJournal
+from sunwell.journal.records import Leeway
 from sunwell.testing import ScriptedModel, completion, run_virtual
 
 PRICE = Price(Rates(Decimal(1), Decimal(10)), source="test", date="2026-11-01")
@@ -117,6 +118,25 @@ def test_what_was_spent_leaves_less_of_every_ceiling() -> None:
     assert second.ledger.usd_left("run/a") == Decimal("0.5") - spent
     used = second.ledger.used("run")
     assert attrs.evolve(used, seconds=0.0) == Amount(settled_usd=spent, settled_tokens=230, calls=1)
+
+
+@pytest.mark.parametrize(
+    ("usd", "stopped"), [pytest.param("0.5", False, id="room-is-left"), pytest.param("1", True, id="no-room")]
+)
+def test_what_a_loss_of_power_may_have_taken_counts_as_uncertain(usd: str, stopped: bool) -> None:
+    """At the root of the run, in ledger and bill, in the line of the model that it was measured by."""
+    lost = Leeway("first", 16, 5000, 4000, Decimal(usd), "work", "anthropic", "haiku")
+    run = run_over([lost, lost])
+    run.ledger.open("run", Budget(usd=1), new_tokens=100_000)
+    assert restore(run) == lost
+    used = run.ledger.used("run")
+    assert attrs.evolve(used, seconds=0.0) == Amount(
+        uncertain_usd=Decimal(usd), uncertain_tokens=5000, uncertain_new_tokens=4000, calls=16
+    )
+    [line] = run.tally.bill().models
+    assert (line.model, line.provider, line.calls) == ("haiku", "anthropic", 0)
+    assert (line.uncertain_calls, line.uncertain_tokens, line.uncertain_usd) == (16, 5000, Decimal(usd))
+    assert (run_virtual(outcome(run)) != "answered") == stopped
 
 
 @pytest.mark.parametrize(

@@ -22,10 +22,11 @@ from sunwell.core.message import Text, Thinking, ToolCall
 from sunwell.core.task import TaskResult
 from sunwell.errors import JournalError
 from sunwell.gateway import RetryPolicy
+from sunwell.journal.codec import decode, encode
 from sunwell.journal.layout import list_runs
 from sunwell.journal.places import JournalFiles, Journals
 from sunwell.journal.protocol import Durability, Journal
-from sunwell.journal.records import Record
+from sunwell.journal.records import Leeway, Record
 from sunwell.models.registry import ModelRegistry
 from sunwell.simulator import Asked, Billing, Fault, FaultRule, InProcessModel, Reply, Script
 from sunwell.simulator.scripts import smart, steps
@@ -199,15 +200,34 @@ async def resumed(folder: Path) -> SampleRun:
     return place.sample("resumed", done)
 
 
+async def lost(folder: Path) -> SampleRun:
+    """A run whose machine was started anew before it was taken up: its record may lack calls."""
+    killed = await dead(folder)
+    on_another_start(killed.journal)
+    place = Place(folder, cheap=steps(6), billing=killed.billing)
+    done = await place.agent().resume(killed.journal.parent.name, workspace=folder)
+    return place.sample("lost", done)
+
+
+def on_another_start(journal: Path) -> None:
+    """Have the run of *journal* been done before the machine was started anew."""
+    good = journal.read_bytes().splitlines()
+    lines = [decode(line) for line in good]
+    for at, line in enumerate(lines):
+        if line is not None and isinstance(line.record, Leeway):
+            good[at] = encode(attrs.evolve(line.record, boot="an-earlier-start"), line.seq, line.synced)
+    journal.write_bytes(b"\n".join(good))
+
+
 async def dead(folder: Path) -> SampleRun:
     """A run whose process died while an answer was written, and nobody has taken it up."""
     place = Place(folder, cheap=steps(6))
     try:
-        await place.run("Write six steps down", DyingJournals(left=14), budget=Budget(usd="0.50"))
+        await place.run("Write six steps down", DyingJournals(left=15), budget=Budget(usd="0.50"))
     except JournalError:
         sample = place.sample("dead", None)
         with sample.journal.open("ab") as file:
-            file.write(b'{"seq":14,"kind":"ans')
+            file.write(b'{"seq":15,"kind":"ans')
         return sample
     raise AssertionError("the run should have died")
 
@@ -269,6 +289,7 @@ SAMPLES: Mapping[str, Callable[[Path], Coroutine[Any, Any, SampleRun]]] = {
         batch,
         dead,
         resumed,
+        lost,
         forked,
         continued,
         capped,

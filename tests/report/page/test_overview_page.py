@@ -180,7 +180,7 @@ def test_all_is_reached_by_keyboard(browser: Browser, written: Written) -> None:
         page.keyboard.press("Enter")
         assert "Generate CRUD endpoints" in page.inner_text("#detail h2")
         page.keyboard.press("Escape")
-        assert not page.is_visible("#detail")
+        page.wait_for_selector("#detail", state="hidden")  # the address changes first
         assert page.evaluate("document.activeElement.getAttribute('role')") == "grid"
         page.keyboard.press("t")
         assert page.evaluate("document.documentElement.className") == "dark"

@@ -11,7 +11,9 @@ import pytest
 
 from sunwell.core.model import Usage
 from sunwell.journal import read_records
-from sunwell.journal.records import Answer
+from sunwell.journal.power import missing_calls
+from sunwell.journal.records import Answer, Leeway, RunResumed
+from sunwell.journal.tree import tree
 from sunwell.report.page.page_data import BillRow, PageData, TokenCounts
 from sunwell.report.page.run_view import RunView
 from sunwell.report.summary import compare_with_smart_model
@@ -20,9 +22,9 @@ from tests.report.page.conftest import ServedRecord
 from tests.report.page.sample_runs import HAIKU, OPUS, SAMPLES
 
 ENDED = [name for name in SAMPLES if name != "dead"]
-UNCERTAIN = {"delegated", "resumed", "dead"}
+UNCERTAIN = {"delegated", "resumed", "lost", "dead"}
 OLD = sorted((Path(__file__).parents[2] / "data" / "journals").glob("*/runs/*/journal.jsonl"))
-OLD += sorted((Path(__file__).parents[2] / "journal" / "data").glob("*.jsonl"))
+OLD += sorted((Path(__file__).parents[2] / "journal" / "data").glob("delegated-1.[0-5].jsonl"))
 
 
 def counts(usage: Usage) -> TokenCounts:
@@ -126,6 +128,26 @@ def test_the_money_never_passes_the_cap_and_ends_at_the_cost(
     for point in points:
         held = point.settled_usd + point.reserved_usd + point.unconfirmed_usd + point.closing_usd
         assert page.cost.cap_usd is None or held <= page.cost.cap_usd
+
+
+def test_what_the_record_may_lack_is_unconfirmed_and_told(
+    runs: Mapping[str, ServedRecord], pages: Mapping[str, PageData]
+) -> None:
+    """As in the bill of the result, in the tree and in the list of runs, also before the run is taken up."""
+    page, sample = pages["lost"], runs["lost"].sample
+    records = list(read_records(sample.journal))
+    [leeway] = [one for one in records if isinstance(one, Leeway) and one.boot == "an-earlier-start"]
+    assert sample.result is not None
+    in_flight = added(call.unconfirmed_usd for call in page.calls.values())
+    assert page.cost.unconfirmed_usd == sample.result.bill.uncertain_usd == in_flight + leeway.usd
+    assert tree(records).total_uncertain_usd == page.spans["run"].unconfirmed_usd == page.cost.unconfirmed_usd
+    notices = [page.texts[name].head for name in page.head.notices]
+    assert [said for said in notices if "started anew" in said] == [missing_calls(leeway)]
+    taken_up = next(at for at, record in enumerate(records) if isinstance(record, RunResumed))
+    view = RunView(sample.journal)
+    for record in records[:taken_up]:
+        view.take(record)
+    assert view.data().cost.unconfirmed_usd == leeway.usd
 
 
 def test_a_worker_has_the_figures_of_its_result(

@@ -35,7 +35,7 @@ function tokensLine(path, tokens) {
 function uncertain(path, amount) {
   const known = decimalOf(amount);
   if (known !== null && known.units === 0n) return null;
-  return ["up to ", usd(path, amount), " more: attempts that reported no usage"];
+  return ["up to ", usd(path, amount), " more: attempts whose usage is not known"];
 }
 
 function spanDetail(key, span) {
