@@ -8,7 +8,8 @@ those of calls are then not made. The SDK is called as its documentation shows, 
 the same tools.
 
 The CPU is measured a second time with the workspace in memory, where the system has such a file system:
-what differs is what the disk costs, which is another on each machine.
+what differs is what the disk costs, which is another on each machine. And a third time with answers that
+take 50 ms, as those of a quick model do: between two of them the processor has forgotten both sides.
 
 One process measures both sides in turns against one server, which is a process of its own. Both sides
 have loaded everything and use open connections. An agent is made for each run; the SDK's client is not.
@@ -37,7 +38,7 @@ from sunwell.models.registry import ModelRegistry
 from sunwell.tools import Toolbox
 from sunwell.tools.workspace import Workspace
 
-CALLS, REPETITIONS = 11, 25
+CALLS, REPETITIONS, REPETITIONS_OF_SLOW = 11, 25, 9
 RUNS, CALLS_OF_MANY, ROUNDS = 200, 3, 5
 OPTIONS = RunOptions(budget=BUDGET)
 MEMORY = Path("/dev/shm")
@@ -165,8 +166,11 @@ async def in_turns(ours: Work, theirs: Work, measure: Callable[[Work], Awaitable
     return found
 
 
-async def measured(wire: str, kind: str, ports: tuple[int, int], folder: Path) -> dict[str, Any]:
-    """Measure one wire format with one kind of tools: a run by itself, then many at once."""
+async def measured(wire: str, kind: str, ports: tuple[int, int, int], folder: Path) -> dict[str, Any]:
+    """Measure one wire format with one kind of tools: a run by itself, then many at once.
+
+    *ports* are those of servers that answer at once, and after a while in runs of few calls and of eleven.
+    """
     found: dict[str, Any] = {}
     folder.mkdir()
     specs = tools_of(folder, kind)
@@ -178,6 +182,10 @@ async def measured(wire: str, kind: str, ports: tuple[int, int], folder: Path) -
                 ours = run_of(wire, ports[0], Path(name), kind, CALLS)
                 measure = partial(cpu_us, calls=CALLS)
                 found["cpu_us_in_memory"] = await in_turns(ours, theirs, measure, REPETITIONS)
+    async with LOOPS[wire](ports[2], specs) as theirs:
+        ours = run_of(wire, ports[2], folder, kind, CALLS)
+        measure = partial(cpu_us, calls=CALLS)
+        found["cpu_us_slow"] = await in_turns(ours, theirs, measure, REPETITIONS_OF_SLOW)
     async with LOOPS[wire](ports[1], specs) as theirs:
         ours = run_of(wire, ports[1], folder, kind, CALLS_OF_MANY)
         found["wall_ms"] = await in_turns(ours, theirs, partial(wall_ms, runs=RUNS), ROUNDS)
@@ -202,10 +210,15 @@ async def main() -> None:
     found: dict[str, Any] = {"calls": CALLS, "repetitions": REPETITIONS, "runs": RUNS}
     found |= {"calls_of_each": CALLS_OF_MANY, "delay_ms": DELAY_SECONDS * 1000, "rounds": ROUNDS}
     # Removed at the end: a file system may take long for new folders where others have just been removed.
-    with server(CALLS, 0) as at_once, server(CALLS_OF_MANY) as slow, tempfile.TemporaryDirectory() as name:
+    with (
+        server(CALLS, 0) as at_once,
+        server(CALLS_OF_MANY) as many,
+        server(CALLS) as slow,
+        tempfile.TemporaryDirectory() as name,
+    ):
         for wire in LOOPS:
             found[wire] = {
-                kind: await measured(wire, kind, (at_once, slow), Path(name) / f"{wire}-{kind}")
+                kind: await measured(wire, kind, (at_once, many, slow), Path(name) / f"{wire}-{kind}")
                 for kind in ("own", "workspace")
             }
     print(json.dumps(found, indent=2))

@@ -52,6 +52,8 @@ def short_runs(found: Found) -> list[str]:
         "to the SDK",
         "in memory, µs",
         "to the SDK",
+        f"answered after {found['delay_ms']:.0f} ms, µs",
+        "to the SDK",
         f"{found['runs']} runs, ms",
         "to the SDK",
     )
@@ -62,6 +64,8 @@ def short_runs(found: Found) -> list[str]:
             f"{row['cpu_us']['median_run']:,.0f}",
             row["cpu_us"]["median_to_sdk"],
             *_in_memory(row),
+            f"{row['cpu_us_slow']['median_run']:,.0f}",
+            row["cpu_us_slow"]["median_to_sdk"],
             f"{row['wall_ms']['median_run']:,.0f}",
             row["wall_ms"]["median_to_sdk"],
         ]

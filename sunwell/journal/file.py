@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import math
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -129,6 +130,9 @@ class SharedSync:
     """How many records are to be durable soon."""
     _due_on: asyncio.AbstractEventLoop | None = attrs.field(default=None, init=False)
     """The event loop that will see to that; ``None``: nothing is due."""
+    _timer: asyncio.TimerHandle | None = attrs.field(default=None, init=False)
+    _last_at: float = attrs.field(default=-math.inf, init=False)
+    """When the latest sync began, by the loop's clock."""
 
     def coming(self, *, is_alone: bool = False) -> "asyncio.Future[bool]":
         """Return what becomes true once all that is written by now is durable, false if that failed.
@@ -146,18 +150,28 @@ class SharedSync:
                 loop.call_soon(self._begin)  # not at once: what else is ready to append shares the sync
         return waiter
 
-    def soon(self) -> None:
-        """Make all that is written durable with the next sync, or with one of its own after 20 ms."""
-        self._due = self._written()
+    def soon(self, *, is_before_a_wait: bool = False) -> None:
+        """Make all that is written durable with the next sync, or with one of its own after 20 ms.
+
+        *is_before_a_wait*: whether this process now waits for somebody else. Then it happens at once on a
+        quick disk, unless there was a sync in the last 20 ms: to be woken for it costs more.
+        """
         loop = asyncio.get_running_loop()
+        if is_before_a_wait and loop.time() - self._last_at >= _SOON_SECONDS and self.at_once() is not None:
+            return
+        self._due = self._written()
         if self._due_on is not loop:
-            self._due_on = loop
-            loop.call_later(_SOON_SECONDS, self._sync_what_is_due)
+            self._due_on, self._timer = loop, loop.call_later(_SOON_SECONDS, self._sync_what_is_due)
 
     def _sync_what_is_due(self) -> None:
-        self._due_on = None
+        self._due_on = self._timer = None
         if self.failure is None and self.synced < self._due:
             self.coming()
+
+    def _forget_what_is_due(self) -> None:
+        if self._timer is not None and self.synced >= self._due:
+            self._timer.cancel()
+            self._due_on = self._timer = None
 
     def at_once(self) -> bool | None:
         """Make all that is written durable now, and return whether that succeeded.
@@ -166,7 +180,9 @@ class SharedSync:
         """
         if self._running or self._is_for_thread:
             return None
+        self._last_at = asyncio.get_running_loop().time()
         self._sync_here(self._written())
+        self._forget_what_is_due()
         return self.failure is None
 
     @property
@@ -190,6 +206,7 @@ class SharedSync:
         if not batch:
             self._running = False
             return
+        self._last_at = asyncio.get_running_loop().time()
         written = self._written()  # now: what is added while the sync runs is not known to be durable
         if not self._is_for_thread:
             self._sync_here(written)
@@ -227,6 +244,7 @@ class SharedSync:
 
     def _finish(self, batch: "list[asyncio.Future[bool]]") -> None:
         self._tell(batch)
+        self._forget_what_is_due()
         self._begin()
 
     def _tell(self, batch: "list[asyncio.Future[bool]]") -> None:
@@ -339,7 +357,8 @@ class FileJournal:
         """Add *record*. If *durable* is true, return only once it would survive a loss of power.
 
         A record that is not durable becomes so with the next one that is, or at :meth:`close`; with
-        ``"soon"``, after 20 ms at the latest, as long as the event loop is not held up. A call
+        ``"soon"``, after 20 ms at the latest, as long as the event loop is not held up; an intent at once,
+        unless the disk is slow or had a sync in the last 20 ms. A call
         that is cancelled while it waits has written its record all the same. Raises
         :exc:`~sunwell.errors.JournalError` if it cannot be written; the run must stop. Raises
         :exc:`TypeError` for a record that could not be read back.
@@ -348,7 +367,9 @@ class FileJournal:
         if durable is not True:
             self._write(record)
             if durable == "soon":
-                self._sync.soon()
+                self._sync.soon(is_before_a_wait=type(record) is Intent)
+                if self._sync.failure is not None:
+                    self._refuse_if_ended()
             return
         # Only calls append at the same moment as others do, and this one may be the only one. Then the way
         # through the event loop, on which others would join, costs more than the sync. At its end a run has

@@ -214,6 +214,20 @@ def test_intents_that_did_not_wait_are_durable_soon(fake_disk: Any) -> None:
     assert world.durable["run/b"] is False
 
 
+def test_a_quick_disk_has_each_intent_of_calls_that_take_their_time(fake_disk: Any) -> None:
+    """One sync for an answer and the intent after it, and nobody is woken for another."""
+    world = Watched(fake_disk())
+
+    async def main() -> None:
+        await world.begin()
+        for number in range(5):
+            await world.ask(f"run/{number}", seconds=0.03)
+            assert world.disk.syncs == number + 1
+
+    run_virtual(main())
+    assert set(world.durable.values()) == {True}
+
+
 def test_more_calls_at_once_than_the_leeway_has_share_a_sync(fake_disk: Any) -> None:
     """A crowd does not wait one after another, and larger calls get a larger leeway."""
     world = Watched(fake_disk())
