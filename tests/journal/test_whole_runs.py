@@ -154,8 +154,8 @@ def test_what_may_be_missing_counts_if_the_machine_was_started_anew(fake_disk, t
         tree(FileJournal.open(Path("r1"), disk=third).records()).total_uncertain_usd == leeway.usd * is_lost
     )
     sentence = (
-        "the machine was started anew since the run was left, or it is another one: its record may lack "
-        f"the latest calls, and 16 calls of up to ${leeway.usd:.4f} in all count as unconfirmed"
+        "since the run was left, the machine was started anew or is another one: the record may lack the "
+        f"latest calls, so up to 16 calls and ${leeway.usd:.4f} count as unconfirmed"
     )
     assert [said for said in world.warnings if "started anew" in said] == [sentence] * is_lost
 
