@@ -461,6 +461,32 @@ def resume(found: Found) -> list[str]:
     return rows(head, [*body, ["runs that ended otherwise", f"{len(found['wrong']):,}"]])
 
 
+def power(found: Found) -> list[str]:
+    """Runs whose file system lost power, by their sort."""
+    head = (
+        "runs",
+        "calls",
+        "losses of power",
+        "with missing calls",
+        "missing, most",
+        "asked again, most",
+        "wrong",
+    )
+    body = (
+        [
+            row["sort"],
+            row["calls"],
+            row["losses"],
+            row["with_missing_calls"],
+            row["most_missing"],
+            row["most_asked_again"],
+            len(row["wrong"]),
+        ]
+        for row in found["sorts"]
+    )
+    return rows(head, body)
+
+
 def kills(found: Found) -> list[str]:
     """Each sort of runs, how often it was killed, and what came of it."""
     head = ("runs", "calls of an unbroken run", "killed runs", "kills", "ended otherwise")
@@ -795,6 +821,7 @@ TABLES: dict[str, Callable[[Found], list[str]]] = {
         interleavings,
         resume,
         kills,
+        power,
         orchestrated,
         orchestrated_cost,
         import_time,
