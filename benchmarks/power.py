@@ -5,8 +5,8 @@ ext4 file system in a file. At a random moment the file system is shut down as b
 has not written to its disk is gone. The process is killed, the file system mounted again, and the run taken
 up by another process that finds another start of the machine. The provider is a simulator outside of it, with
 a bill of its own. It fails where the provider billed more than the run's cap, or than cost and uncertain cost
-of the run together, where more was missing than the leeway on record, or where the run does not end as one
-that was left alone.
+of the run together, where more was missing than the leeway on record, where that does not count as uncertain,
+or where the run does not end as one that was left alone.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from sunwell.core.message import Text, ToolCall
 from sunwell.errors import JournalError
 from sunwell.journal import read_records
 from sunwell.journal.layout import list_runs
-from sunwell.journal.records import Intent, Leeway
+from sunwell.journal.records import Intent, Leeway, RunClosed
 from sunwell.simulator import Asked, Reply, Simulator
 from sunwell.simulator.server import running_simulator
 from sunwell.simulator.simulated_models import SimulatedModel
@@ -179,12 +179,14 @@ def found_again(place: Place, simulator: Simulator, environ: dict[str, str], sen
     done = subprocess.run(line, cwd=place.root, env=environ, capture_output=True, text=True, check=False)
     told = json.loads(done.stdout) if done.stdout.startswith("{") else {"status": done.stderr}
     leeways = [one for one in records if isinstance(one, Leeway)]
+    is_closed = any(isinstance(one, RunClosed) for one in records)
     missing = sent - sum(isinstance(one, Intent) for one in records)
     return {
         "sent": sent,
         "is_there": True,
         "missing": missing,
         "leeway_calls": leeways[-1].calls if leeways else 0,
+        "leeway_usd": leeways[-1].usd if leeways and not is_closed else Decimal(0),
         "before_usd": before,
         "billed_usd": simulator.bill.total_usd(),
         "requests": len(simulator.requests),
@@ -204,6 +206,8 @@ def wrong_with(one: dict[str, Any]) -> str:
         return "more calls are missing than the leeway allows"
     if one["billed_usd"] > CAP_USD:
         return "the cap was passed"
+    if one["uncertain_usd"] < one["leeway_usd"]:
+        return "what may be missing does not count"
     if not one["cost_usd"] <= one["billed_usd"] <= one["cost_usd"] + one["uncertain_usd"]:
         return "the bill does not hold what was billed"
     return ""

@@ -15,6 +15,7 @@ GOOD = {
     "is_there": True,
     "missing": 3,
     "leeway_calls": 16,
+    "leeway_usd": Decimal("0.04"),
     "status": "ok",
     "billed_usd": Decimal("0.02"),
     "cost_usd": Decimal("0.01"),
@@ -42,7 +43,8 @@ def power() -> dict[str, Any]:
         pytest.param({"is_there": False}, "calls were sent", id="no-run"),
         pytest.param({"status": "incomplete"}, "ended as incomplete", id="not-ended"),
         pytest.param({"missing": 17}, "more calls are missing", id="above-the-leeway"),
-        pytest.param({"uncertain_usd": Decimal("0.009")}, "the bill does not hold", id="bill-too-low"),
+        pytest.param({"uncertain_usd": Decimal("0.03")}, "does not count", id="leeway-left-out"),
+        pytest.param({"billed_usd": Decimal("0.07")}, "the bill does not hold", id="bill-too-low"),
         pytest.param({"cost_usd": Decimal("0.03")}, "the bill does not hold", id="bill-too-high"),
         pytest.param(
             {"billed_usd": Decimal("0.51"), "uncertain_usd": Decimal(1)}, "the cap", id="cap-passed"
