@@ -2,11 +2,11 @@
 
 Run ``python benchmarks/power.py`` as root on Linux with ``mkfs.ext4`` and loop devices. Each run works in an
 ext4 file system in a file. At a random moment the process is stopped and the file system shut down as by a
-loss of power: all that it has not written to its disk is gone. The process is killed, the file system mounted again, and the run taken
-up by another process that finds another start of the machine. The provider is a simulator outside of it, with
-a bill of its own. It fails where the provider billed more than the run's cap, or than cost and uncertain cost
-of the run together, where more was missing than the leeway on record, where that does not count as uncertain,
-or where the run does not end as one that was left alone.
+loss of power: all that it has not written to its disk is gone. The process is killed, the file system
+mounted again, and the run taken up by another process that finds another start of the machine. The provider
+is a simulator outside of it, with a bill of its own. It fails where the provider billed more than the run's
+cap, or than cost and uncertain cost of the run together, where more was missing than the leeway on record,
+where that does not count as uncertain, or where the run does not end as one that was left alone.
 """
 
 import argparse
