@@ -163,24 +163,23 @@ def trial(place: Place, sort: PowerSort, dice: random.Random) -> dict[str, Any]:
                 time.sleep(dice.random() * (sort.latency_seconds + 0.005))
                 stop(process)
                 place.lose_power()
-                sent = len(simulator.requests)
                 process.kill()
             time.sleep(sort.latency_seconds + 0.05)  # the provider goes on with what it has
             place.unmount()
             place.mount()
-            return found_again(place, simulator, environ, max(sent, len(simulator.requests)))
+            return found_again(place, simulator, environ)
     finally:
         place.unmount()
 
 
-def found_again(place: Place, simulator: Simulator, environ: dict[str, str], sent: int) -> dict[str, Any]:
+def found_again(place: Place, simulator: Simulator, environ: dict[str, str]) -> dict[str, Any]:
     """Take the run up on another start of the machine."""
+    sent = len(simulator.requests)
     try:
         [run] = list_runs(place.root)
         records = list(read_records(run.path))
     except (ValueError, JournalError):
         return {"sent": sent, "is_there": False, "billed_usd": simulator.bill.total_usd()}
-    before = simulator.bill.total_usd()
     boot = place.folder / "boot_id"
     boot.write_text("11111111-2222-4333-8444-555555555555\n")
     line = [
@@ -204,7 +203,6 @@ def found_again(place: Place, simulator: Simulator, environ: dict[str, str], sen
         "missing": missing,
         "leeway_calls": leeways[-1].calls if leeways else 0,
         "leeway_usd": leeways[-1].usd if leeways and not is_closed else Decimal(0),
-        "before_usd": before,
         "billed_usd": simulator.bill.total_usd(),
         "requests": len(simulator.requests),
         "status": told["status"],

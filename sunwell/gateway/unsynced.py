@@ -43,6 +43,8 @@ class Unwritten:
         )
 
 
+_LIMITS = tuple(field.name for field in attrs.fields(Unwritten))
+"""They are called as in the ledger and in a leeway."""
 _NOTHING = Unwritten(0, 0, 0, Decimal(0))
 
 
@@ -125,7 +127,7 @@ class Unsynced:
 
     def _most(self, call: Unwritten, account: str) -> Unwritten:
         """Return what may be unwritten if calls are like *call*."""
-        shares = [self._share(account, limit) for limit in ("calls", "tokens", "new_tokens", "usd")]
+        shares = (self._share(account, limit) for limit in _LIMITS)
         wanted = (value * _CALLS for value in attrs.astuple(call))
         calls, tokens, new_tokens, usd = (
             most if share is None else min(most, share) for most, share in zip(wanted, shares, strict=True)
@@ -137,7 +139,7 @@ class Unsynced:
         leeway = self._leeway
         if leeway is None:
             return False
-        for limit in ("calls", "tokens", "new_tokens", "usd"):
+        for limit in _LIMITS:
             share = self._share(account, limit)
             if share is not None and getattr(leeway, limit) > 2 * share:
                 return True

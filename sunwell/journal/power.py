@@ -77,6 +77,7 @@ class PowerLosses:
 def missing_calls(lost: Leeway) -> str:
     """Return a sentence on what the record of a run may lack."""
     return (
-        "since the run was left, the machine was started anew or is another one: the record may lack the "
-        f"latest calls, so up to {lost.calls} calls and ${lost.usd:,.4f} count as unconfirmed"
+        "since the run was left, the machine was started anew or is another one, or its disk failed: the "
+        f"record may lack the latest calls, so up to {lost.calls} calls and ${lost.usd:,.4f} count as "
+        "unconfirmed"
     )

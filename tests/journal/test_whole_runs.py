@@ -154,8 +154,8 @@ def test_what_may_be_missing_counts_if_the_machine_was_started_anew(fake_disk, t
         tree(FileJournal.open(Path("r1"), disk=third).records()).total_uncertain_usd == leeway.usd * is_lost
     )
     sentence = (
-        "since the run was left, the machine was started anew or is another one: the record may lack the "
-        f"latest calls, so up to 16 calls and ${leeway.usd:.4f} count as unconfirmed"
+        "since the run was left, the machine was started anew or is another one, or its disk failed: the "
+        f"record may lack the latest calls, so up to 16 calls and ${leeway.usd:.4f} count as unconfirmed"
     )
     assert [said for said in world.warnings if "started anew" in said] == [sentence] * is_lost
 

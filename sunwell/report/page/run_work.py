@@ -86,7 +86,6 @@ class RunWork:
     """Whether a tool changed a file in this run, and not only in one that it was copied from."""
     missing: tuple[Leeway, ...] = attrs.field(default=(), init=False)
     """What the record may lack."""
-    _missing: tuple[Charge, ...] = attrs.field(default=(), init=False)
     _count: int = attrs.field(default=0, init=False)
     _under_way: dict[str, CallView] = attrs.field(factory=dict, init=False)
     """Calls with an attempt that waits for an answer."""
@@ -351,23 +350,16 @@ class RunWork:
 
     def charge_missing(self, lost: Sequence[Leeway]) -> None:
         """Charge what may be missing from the record, in place of what was charged for that before."""
-        charges = tuple(
-            Charge(
-                each.model,
-                each.provider,
-                each.purpose,
-                0,
-                unconfirmed_usd=each.usd,
-                unconfirmed_tokens=each.tokens,
-                unconfirmed_calls=each.calls,
+        before, after = self.missing, tuple(lost)
+        if before != after:
+            self.sums.replace(_ROOT, _charges(before), _charges(after))
+            self.money.change(
+                *(
+                    CallMoney(unconfirmed_usd=sum((one.usd for one in each), Decimal(0)))
+                    for each in (before, after)
+                )
             )
-            for each in lost
-        )
-        if charges != self._missing:
-            before, after = (sum((one.usd for one in each), Decimal(0)) for each in (self.missing, lost))
-            self.sums.replace(_ROOT, self._missing, charges)
-            self.money.change(CallMoney(unconfirmed_usd=before), CallMoney(unconfirmed_usd=after))
-            self._missing, self.missing = charges, tuple(lost)
+            self.missing = after
 
     def _end_process(self) -> None:
         """Take note that nobody waits any more for what was under way: it may be billed."""
@@ -396,6 +388,21 @@ class RunWork:
         self.prefixes.forget()
         self.money = MoneyPoints()
         self.paid_twice, self.has_changed_files = 0, False
+
+
+def _charges(lost: Sequence[Leeway]) -> tuple[Charge, ...]:
+    return tuple(
+        Charge(
+            each.model,
+            each.provider,
+            each.purpose,
+            0,
+            unconfirmed_usd=each.usd,
+            unconfirmed_tokens=each.tokens,
+            unconfirmed_calls=each.calls,
+        )
+        for each in lost
+    )
 
 
 def _last(span: str) -> str:
